@@ -1,0 +1,40 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and git; they install the rest into .venv,
+# from wheels only.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint types soak clean
+
+demo: $(VENV)/.installed
+	$(BIN)/honeybadger local
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not soak"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m soak
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml setup.py | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --prefer-binary --only-binary=:all: setuptools wheel
+	$(BIN)/pip install --quiet --no-build-isolation --only-binary=:all: --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml setup.py | $(VENV)/.installed
+	$(BIN)/pip install --quiet --no-build-isolation --only-binary=:all: --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
