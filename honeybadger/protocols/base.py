@@ -1,0 +1,134 @@
+"""What a protocol may use, and what the runtime asks of it.
+
+A protocol is driven by `handle(sender, message)` and answers through its `Outbox`. The same inputs in the same
+order give the same outputs: randomness, transactions and keys are passed in through the `Context`.
+
+Three kinds of trouble are kept apart. Our own misuse raises. A peer's misbehaviour is data: `Outbox.fault`.
+A message that is merely early or late is neither, and is buffered or dropped by rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from crypto.dealer import PublicKeys, SecretKeys
+from honeybadger.protocols.messages import Message
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.quorums import Quorums
+
+
+class FaultKind(StrEnum):
+    """Kinds of misbehaviour that a correct node can prove to itself about a peer."""
+
+    NOT_A_MEMBER = "names a proposer outside the cluster"
+    NOT_THE_PROPOSER = "sent VAL in another node's broadcast"
+    BAD_BRANCH = "shard does not belong to the root at the sender's index"
+    BAD_SHARD_LENGTH = "shard length not allowed"
+    EQUIVOCATION = "sent two different messages where one is allowed"
+    BAD_CODEWORD = "broadcast shards that are not a codeword"
+    FUTURE_EPOCH = "epoch outside the receiver's window"
+    FUTURE_ROUND = "agreement round outside the window"
+    BAD_COIN_SHARE = "invalid coin share"
+    UNEXPECTED_COIN_SHARE = "coin share for a round without a coin"
+    BAD_DECRYPTION_SHARE = "invalid decryption share"
+    WRONG_SHARE_SET = "decryption shares do not match the agreed subset"
+    BAD_CIPHERTEXT = "proposed an invalid ciphertext"
+    BAD_CONTRIBUTION = "proposed a malformed batch"
+    BAD_FRAME = "sent a frame that does not decode"
+    UNKNOWN_MESSAGE = "sent a message that this protocol does not know"
+
+
+class Outbox(Protocol):
+    """Where a protocol's effects go; supplied by the runtime (a node, or the in-memory network)."""
+
+    def broadcast(self, message: Message) -> None:
+        """Send to every node, oneself included: the runtime loops it back through its queue, not by recursion."""
+
+    def send(self, node: int, message: Message) -> None:
+        """Send to one node, which may be oneself."""
+
+    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        """Record misbehaviour of `node`."""
+
+
+class Application(Protocol):
+    """What the protocol orders: the mempool on one side, the ledger on the other."""
+
+    def has_transactions(self) -> bool:
+        """Whether `select` would return anything."""
+
+    def select(self, epoch: int) -> Sequence[bytes]:
+        """A random choice of at most `transactions_per_node` waiting transactions for `epoch`.
+
+        They stay reserved for that epoch until `commit` is called for it.
+        """
+
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+        """The outcome of `epoch`: (proposer, transactions) ascending by proposer, identical at every correct node.
+
+        Called once per epoch, in order of epochs, without gaps.
+        """
+
+
+class Observer(Protocol):
+    """Receives the phases of a protocol's work, for measurement; must not influence it."""
+
+    def __call__(self, epoch: int, phase: str, **details: int) -> None: ...
+
+
+def no_observer(epoch: int, phase: str, **details: int) -> None:
+    """An observer that looks away."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a protocol instance is built from.
+
+    `me`: own index, 0 … N-1; `chain_id`: 32 bytes, bound into every signed or encrypted value; `first_epoch`:
+    where to begin (1 for a new chain); `randbytes`: cryptographically secure randomness (seeded in tests).
+    """
+
+    me: int
+    parameters: Parameters
+    quorums: Quorums
+    chain_id: bytes
+    public_keys: PublicKeys
+    secret_keys: SecretKeys
+    outbox: Outbox
+    application: Application
+    randbytes: Callable[[int], bytes]
+    observe: Observer = no_observer
+    first_epoch: int = 1
+
+
+class ConsensusProtocol(Protocol):
+    """What the runtime asks of a protocol."""
+
+    @property
+    def epoch(self) -> int:
+        """The lowest epoch that is not yet committed."""
+
+    @property
+    def horizon(self) -> int:
+        """The highest epoch whose messages are accepted now. Links hold back what lies beyond."""
+
+    def handle(self, sender: int, message: Message) -> None:
+        """Process one message of authenticated `sender`. Never raises because of what a peer sent."""
+
+    def poke(self) -> None:
+        """Something outside changed: transactions arrived, or the node started. Propose if it is time."""
+
+    def status(self) -> dict[str, Any]:
+        """Plain data for people: what each layer is waiting for."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A protocol's entry in the registry (entry-point group `honeybadger.protocols`)."""
+
+    name: str
+    message_types: tuple[type[Message], ...]
+    build: Callable[[Context], ConsensusProtocol]

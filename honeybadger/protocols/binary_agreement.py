@@ -1,0 +1,345 @@
+"""Asynchronous binary agreement on whether one proposal belongs to the epoch's subset.
+
+Guarantee. All correct nodes decide the same bit (agreement); it was the input of a correct one (validity); they
+all decide with probability 1 if messages are eventually delivered, under any scheduler (termination).
+
+A round r, with estimate `est`:
+  1. BVAL(est) to all. Relay BVAL(b) at f+1 senders; at 2f+1 senders b enters bin_values.
+  2. AUX(w) for the first w in bin_values. Wait for AUX from N-f senders with values in bin_values: `vals`.
+  3. In coin rounds only: CONF(vals). Wait for CONF from N-f senders with sets inside bin_values; the candidate
+     set is the UNION of those sets. Only then release the coin share.
+  4. With coin s: candidate {b} gives est = b, and a decision if b = s; candidate {0, 1} gives est = s.
+
+Why the union. Without step 3 (MMR14, and the Honey Badger paper) a scheduler that learns the coin early keeps the
+nodes split for ever. With step 3 but deciding from one's own AUX set the same schedule still works. The CONF
+quorums fix the candidate before the first correct node reveals the coin; tests/protocols run the attack
+against all three rules.
+
+One AUX and one CONF slot per sender and round, the first message wins; both BVALs are legal.
+
+Termination gadget. Who decides b sends TERM(b) once and starts no further round. TERM(b) of a node counts as its
+BVAL(b), AUX(b) and CONF({b}) in the current and every later round, replacing its AUX and CONF there. f+1 TERM(b) decide b.
+The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's bin_values
+may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
+
+Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the common coin. A common value is safe whatever it is;
+a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the paper's.
+
+Bounds. Votes up to ROUND_WINDOW rounds ahead are kept: two bits and two slots per sender and round, and one coin
+share. Every third round at least succeeds with probability 1/2, so a correct node is that far ahead with
+probability below 2^-(ROUND_WINDOW/3).
+
+Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016), section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from honeybadger.protocols.base import FaultKind, Outbox
+from honeybadger.protocols.common_coin import CommonCoin
+from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
+from honeybadger.protocols.parameters import CoinSchedule
+from honeybadger.protocols.quorums import Quorums
+
+ROUND_WINDOW = 120
+
+#: a set of bits as a bit mask: {0} = 1, {1} = 2, {0, 1} = 3
+BOTH = 3
+
+
+def singleton(bit: int) -> int:
+    """The set {bit} as a mask."""
+    return 1 << bit
+
+
+@dataclass(slots=True)
+class _Round:
+    """Votes of one round. Sets of senders are integers with one bit per node."""
+
+    bval: list[int] = field(default_factory=lambda: [0, 0])
+    bval_sent: int = 0
+    bin_values: int = 0
+    first_value: int = 0
+    aux: list[int] = field(default_factory=lambda: [0, 0])
+    aux_sent: bool = False
+    vals: int = 0
+    conf: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    conf_sent: bool = False
+    candidate: int = 0
+    coin: CommonCoin | None = None
+
+
+class BinaryAgreement:
+    """One instance: (epoch, proposer), seen by node `me`.
+
+    `make_coin(round, on_value)` builds the common coin of a round; `on_decide(bit)` is called once.
+    """
+
+    def __init__(
+        self,
+        epoch: int,
+        proposer: int,
+        quorums: Quorums,
+        schedule: CoinSchedule,
+        make_coin: Callable[[int, Callable[[int], None]], CommonCoin],
+        outbox: Outbox,
+        on_decide: Callable[[int], None],
+    ) -> None:
+        self._epoch = epoch
+        self._proposer = proposer
+        self._quorums = quorums
+        self._every_round = schedule == "every-round"
+        self._make_coin = make_coin
+        self._outbox = outbox
+        self._on_decide = on_decide
+        self._rounds: dict[int, _Round] = {}
+        self._term = [0, 0]
+        self._estimate: int | None = None
+        self.round = 0
+        self.decision: int | None = None
+        self.coins_tossed = 0
+        #: 2f+1 TERMs are in: nobody needs this instance any more
+        self.erasable = False
+
+    @property
+    def has_input(self) -> bool:
+        """Whether `propose` was called."""
+        return self._estimate is not None
+
+    def propose(self, bit: int) -> None:
+        """Give this node's input, once; later calls and calls after a decision change nothing."""
+        if self._estimate is not None or self.decision is not None:
+            return
+        self._estimate = bit
+        self._send_bval(0, bit)
+        self._advance()
+
+    def handle_bval(self, sender: int, message: BVal) -> None:
+        """Count, relay at f+1, accept at 2f+1: for every round, decided or not."""
+        votes = self._votes(sender, message.round)
+        if votes is None:
+            return
+        value = int(message.value)
+        if votes.bval[value] >> sender & 1:
+            return
+        votes.bval[value] |= 1 << sender
+        self._count_bval(message.round, votes, value)
+        if message.round == self.round:
+            self._advance()
+
+    def handle_aux(self, sender: int, message: Aux) -> None:
+        """One slot per sender and round."""
+        votes = self._votes(sender, message.round)
+        if votes is None or self._is_past(message.round):
+            return
+        value = int(message.value)
+        if (votes.aux[0] | votes.aux[1]) >> sender & 1:
+            if not votes.aux[value] >> sender & 1:
+                self._fault(sender, FaultKind.EQUIVOCATION, f"AUX round {message.round}")
+            return
+        votes.aux[value] |= 1 << sender
+        if message.round == self.round:
+            self._advance()
+
+    def handle_conf(self, sender: int, message: Conf) -> None:
+        """One slot per sender and round."""
+        votes = self._votes(sender, message.round)
+        if votes is None or self._is_past(message.round):
+            return
+        if (votes.conf[1] | votes.conf[2] | votes.conf[3]) >> sender & 1:
+            if not votes.conf[message.values] >> sender & 1:
+                self._fault(sender, FaultKind.EQUIVOCATION, f"CONF round {message.round}")
+            return
+        votes.conf[message.values] |= 1 << sender
+        if message.round == self.round:
+            self._advance()
+
+    def handle_coin_share(self, sender: int, message: CoinShare) -> None:
+        """Kept unverified until it is needed."""
+        if not self._has_coin(message.round):
+            self._fault(sender, FaultKind.UNEXPECTED_COIN_SHARE, f"round {message.round}")
+            return
+        votes = self._votes(sender, message.round)
+        if votes is None or self._is_past(message.round):
+            return
+        self._coin(message.round, votes).handle_share(sender, message.share)
+
+    def handle_term(self, sender: int, message: Term) -> None:
+        """The sender decided. Applies to this node's current round at once, whatever round the sender was in."""
+        value = int(message.value)
+        if (self._term[0] | self._term[1]) >> sender & 1:
+            if not self._term[value] >> sender & 1:
+                self._fault(sender, FaultKind.EQUIVOCATION, "TERM")
+            return
+        self._term[value] |= 1 << sender
+        count = self._term[value].bit_count()
+        if count >= self._quorums.ready:
+            self.erasable = True
+        if count >= self._quorums.weak:
+            # f+1 contain a correct decider.
+            self._decide(value)
+        if self.decision is None:
+            for number in sorted(self._rounds):
+                if number >= self.round:
+                    self._count_bval(number, self._rounds[number], value)
+            self._advance()
+
+    def status(self) -> dict[str, Any]:
+        """Counts for people."""
+        votes = self._rounds.get(self.round) or _Round()
+        return {
+            "round": self.round,
+            "estimate": self._estimate,
+            "decision": self.decision,
+            "bin_values": votes.bin_values,
+            "bval": [mask.bit_count() for mask in votes.bval],
+            "aux": [mask.bit_count() for mask in votes.aux],
+            "conf": [mask.bit_count() for mask in votes.conf[1:]],
+            "term": [mask.bit_count() for mask in self._term],
+        }
+
+    # -- votes ---------------------------------------------------------------------------------------------
+
+    def _votes(self, sender: int, number: int) -> _Round | None:
+        if number > self.round + ROUND_WINDOW:
+            self._fault(sender, FaultKind.FUTURE_ROUND, str(number))
+            return None
+        votes = self._rounds.get(number)
+        if votes is None:
+            votes = self._rounds[number] = _Round()
+        return votes
+
+    def _is_past(self, number: int) -> bool:
+        """AUX, CONF and shares of rounds left behind, or after a decision, are of no use; BVALs still are."""
+        return number < self.round or self.decision is not None
+
+    def _count_bval(self, number: int, votes: _Round, value: int) -> None:
+        """Relay and bin_values rules for one value of one round."""
+        senders = votes.bval[value]
+        if number >= self.round:
+            # Additive, unlike AUX and CONF: a sender's earlier BVAL of the other value stays legal.
+            senders |= self._term[value]
+        count = senders.bit_count()
+        if count >= self._quorums.weak and not votes.bval_sent >> value & 1:
+            self._send_bval(number, value)
+        if count >= self._quorums.ready and not votes.bin_values >> value & 1:
+            if not votes.bin_values:
+                votes.first_value = value
+            votes.bin_values |= singleton(value)
+
+    def _send_bval(self, number: int, value: int) -> None:
+        votes = self._rounds.setdefault(number, _Round())
+        if votes.bval_sent >> value & 1:
+            return
+        votes.bval_sent |= singleton(value)
+        self._outbox.broadcast(BVal(self._epoch, self._proposer, number, bool(value)))
+
+    # -- rounds --------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take every step of the current round that has become possible; moving on may enable more."""
+        while self._estimate is not None and self.decision is None and self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Finish the current round if possible; True if a new round was entered."""
+        number = self.round
+        votes = self._rounds.setdefault(number, _Round())
+        for value in (0, 1):
+            if self._term[value]:
+                self._count_bval(number, votes, value)
+        if not votes.bin_values:
+            return False
+        if not votes.aux_sent:
+            votes.aux_sent = True
+            self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(votes.first_value)))
+        if not votes.vals:
+            votes.vals = self._accepted_aux(votes)
+            if not votes.vals:
+                return False
+        if not self._has_coin(number):
+            # Rounds with a fixed value: "true" first, then "false".
+            self._finish_round(votes.vals, 1 - number % 3)
+            return True
+        if not votes.conf_sent:
+            votes.conf_sent = True
+            self._outbox.broadcast(Conf(self._epoch, self._proposer, number, votes.vals))
+        if not votes.candidate:
+            votes.candidate = self._accepted_conf(votes)
+            if not votes.candidate:
+                return False
+        coin = self._coin(number, votes)
+        if not coin.released:
+            share = coin.release()
+            self._outbox.broadcast(CoinShare(self._epoch, self._proposer, number, share))
+            coin.try_combine()
+        # A coin that became known inside try_combine has already moved the round on.
+        return False
+
+    def _accepted_aux(self, votes: _Round) -> int:
+        """The set of values of AUX from N-f senders with values in bin_values, or 0 if there are too few."""
+        terminated = self._term[0] | self._term[1]
+        senders, values = 0, 0
+        for value in (0, 1):
+            if votes.bin_values >> value & 1:
+                mine = votes.aux[value] & ~terminated | self._term[value]
+                if mine:
+                    senders |= mine
+                    values |= singleton(value)
+        return values if senders.bit_count() >= self._quorums.quorum else 0
+
+    def _accepted_conf(self, votes: _Round) -> int:
+        """The union of CONF sets from N-f senders with sets inside bin_values, or 0 if there are too few."""
+        terminated = self._term[0] | self._term[1]
+        senders, values = 0, 0
+        for subset in (1, 2, BOTH):
+            if subset & ~votes.bin_values == 0:
+                mine = votes.conf[subset] & ~terminated
+                if subset != BOTH:
+                    mine |= self._term[subset >> 1]
+                if mine:
+                    senders |= mine
+                    values |= subset
+        return values if senders.bit_count() >= self._quorums.quorum else 0
+
+    def _has_coin(self, number: int) -> bool:
+        return self._every_round or number % 3 == 2
+
+    def _coin(self, number: int, votes: _Round) -> CommonCoin:
+        if votes.coin is None:
+            votes.coin = self._make_coin(number, lambda value: self._on_coin(number, value))
+        return votes.coin
+
+    def _on_coin(self, number: int, value: int) -> None:
+        self.coins_tossed += 1
+        if number == self.round and self.decision is None:
+            self._finish_round(self._rounds[number].candidate, value)
+            self._advance()
+
+    def _finish_round(self, candidate: int, coin: int) -> None:
+        if candidate == BOTH:
+            self._estimate = coin
+        else:
+            self._estimate = candidate >> 1
+            if self._estimate == coin:
+                self._decide(coin)
+                return
+        votes = self._rounds[self.round]
+        votes.coin = None
+        self.round += 1
+        self._send_bval(self.round, self._estimate)
+
+    def _decide(self, value: int) -> None:
+        if self.decision is not None:
+            return
+        self.decision = value
+        self._outbox.broadcast(Term(self._epoch, self._proposer, bool(value)))
+        for votes in self._rounds.values():
+            votes.coin = None
+        self._on_decide(value)
+
+    def _fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        self._outbox.fault(node, kind, f"epoch {self._epoch} agreement {self._proposer} {detail}")

@@ -1,0 +1,88 @@
+"""Asynchronous common subset: every correct node gets the same set of at least N-f proposals.
+
+N reliable broadcasts and N binary agreements, one pair per proposer:
+  - broadcast j delivers and agreement j has no input: input 1;
+  - N-f agreements have DECIDED 1 (not: N-f broadcasts delivered): input 0 to all without input;
+  - all agreements decided: the subset is {j : decided 1}; wait for its broadcasts, then output.
+
+Agreement j = 1 implies that a correct node gave input 1, hence delivered broadcast j, hence everyone will.
+
+Source: Ben-Or, Kelmer, Rabin (PODC 1994); Miller et al. (CCS 2016), section 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from honeybadger.protocols.binary_agreement import BinaryAgreement
+from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.reliable_broadcast import ReliableBroadcast
+
+
+class CommonSubset:
+    """One epoch's subset. `on_output({proposer: value})` is called once, ascending by proposer.
+
+    `on_broadcast(count)` is told how many broadcasts have been delivered, each time one is.
+    """
+
+    def __init__(
+        self,
+        quorums: Quorums,
+        make_broadcast: Callable[[int, Callable[[bytes], None]], ReliableBroadcast],
+        make_agreement: Callable[[int, Callable[[int], None]], BinaryAgreement],
+        on_broadcast: Callable[[int], None],
+        on_output: Callable[[dict[int, bytes]], None],
+    ) -> None:
+        self._quorums = quorums
+        self._on_broadcast = on_broadcast
+        self._on_output = on_output
+        self._values: dict[int, bytes] = {}
+        self._accepted = 0
+        self._undecided = quorums.nodes
+        self._output_given = False
+        self.broadcasts = [make_broadcast(j, self._deliver_to(j)) for j in range(quorums.nodes)]
+        self.agreements = [make_agreement(j, self._decide_to(j)) for j in range(quorums.nodes)]
+
+    def status(self) -> dict[str, Any]:
+        """What each instance is waiting for; only those that are not finished."""
+        return {
+            "delivered": len(self._values),
+            "undecided": self._undecided,
+            "broadcasts": {j: b.status() for j, b in enumerate(self.broadcasts) if not b.delivered},
+            "agreements": {j: a.status() for j, a in enumerate(self.agreements) if a.decision is None},
+        }
+
+    def release(self) -> None:
+        """Forget the values and broadcasts; the agreements may still be needed by others."""
+        self._values.clear()
+        self.broadcasts = []
+
+    def _deliver_to(self, proposer: int) -> Callable[[bytes], None]:
+        def deliver(value: bytes) -> None:
+            self._values[proposer] = value
+            self.agreements[proposer].propose(1)
+            self._on_broadcast(len(self._values))
+            self._try_output()
+
+        return deliver
+
+    def _decide_to(self, proposer: int) -> Callable[[int], None]:
+        def decide(bit: int) -> None:
+            self._undecided -= 1
+            if bit:
+                self._accepted += 1
+                if self._accepted == self._quorums.quorum:
+                    for agreement in self.agreements:
+                        agreement.propose(0)
+            self._try_output()
+
+        return decide
+
+    def _try_output(self) -> None:
+        if self._undecided or self._output_given:
+            return
+        subset = [j for j, agreement in enumerate(self.agreements) if agreement.decision == 1]
+        if all(j in self._values for j in subset):
+            self._output_given = True
+            self._on_output({j: self._values[j] for j in subset})

@@ -1,0 +1,181 @@
+"""Honey Badger BFT: an endless sequence of epochs, several of them in progress at a time.
+
+Each epoch, every node proposes a random choice of its waiting transactions; the nodes agree on a subset of at least N-f
+encrypted proposals and only then decrypt them. Blocks are handed to the application in order of epochs.
+
+When a node proposes. Epoch e is open for proposals if e is among the `pipeline_depth` epochs from the first uncommitted
+one, and the broadcasts of e-1 have delivered N-f proposals (so that the bandwidth-heavy phases do not overlap).
+A node proposes in an open epoch once it has transactions or has heard of that epoch from anybody: an idle node must
+propose an empty batch, or a single node with transactions would wait for ever. The price: one faulty node can
+keep all nodes busy with empty epochs.
+
+Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted one are accepted; links hold back later ones
+(`horizon`), so anything beyond is a fault. Of committed epochs only the binary agreements remain, until 2f+1 TERMs
+say that nobody needs them: a slow node may depend on this node's BVAL relay.
+
+Source: Miller, Xia, Croman, Shi, Song: "The Honey Badger of BFT Protocols" (CCS 2016).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crypto.erasure import ErasureCode
+from honeybadger.protocols.base import Context, FaultKind, Specification
+from honeybadger.protocols.binary_agreement import BinaryAgreement
+from honeybadger.protocols.epoch import Epoch
+from honeybadger.protocols.messages import (
+    MESSAGE_TYPES,
+    Aux,
+    BVal,
+    CoinShare,
+    Conf,
+    DecryptionShares,
+    Echo,
+    Message,
+    Ready,
+    Term,
+    Val,
+)
+
+#: committed epochs whose agreements are kept for slow nodes, at the most
+LINGERING_EPOCHS = 1000
+
+
+class HoneyBadger:
+    """The protocol object of one node; see `ConsensusProtocol`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._code = ErasureCode(context.quorums.data_shards, context.quorums.nodes)
+        self._suspects: set[int] = set()
+        self._epochs: dict[int, Epoch] = {}
+        self._lingering: dict[int, dict[int, BinaryAgreement]] = {}
+        self._heard = 0
+        self._current = context.first_epoch
+
+    @property
+    def epoch(self) -> int:
+        """The lowest epoch that is not yet committed."""
+        return self._current
+
+    @property
+    def horizon(self) -> int:
+        """The highest epoch whose messages are accepted now."""
+        return self._current + self._context.parameters.epoch_window
+
+    def poke(self) -> None:
+        """Propose if it is time."""
+        self._propose_where_due()
+
+    def handle(self, sender: int, message: Message) -> None:
+        """Process one message; never raises because of what it says."""
+        number = message.epoch
+        if number < self._current:
+            self._handle_late(sender, message)
+            return
+        if number > self.horizon:
+            self._context.outbox.fault(sender, FaultKind.FUTURE_EPOCH, str(number))
+            return
+        epoch = self._epochs.get(number)
+        if epoch is None:
+            epoch = self._open(number)
+        if isinstance(message, DecryptionShares):
+            epoch.handle_decryption_shares(sender, message)
+        else:
+            self._dispatch(epoch, sender, message)
+        if number > self._heard and sender != self._context.me:
+            self._heard = number
+            self._propose_where_due()
+
+    def status(self) -> dict[str, Any]:
+        """The epochs in progress."""
+        return {
+            "epoch": self._current,
+            "horizon": self.horizon,
+            "suspects": sorted(self._suspects),
+            "lingering_epochs": len(self._lingering),
+            "in_progress": [self._epochs[number].status() for number in sorted(self._epochs)],
+        }
+
+    def _dispatch(self, epoch: Epoch, sender: int, message: Message) -> None:
+        proposer: int = getattr(message, "proposer", -1)
+        if not 0 <= proposer < self._context.quorums.nodes:
+            self._context.outbox.fault(sender, FaultKind.NOT_A_MEMBER, str(proposer))
+            return
+        subset = epoch.subset
+        match message:
+            case BVal():
+                subset.agreements[proposer].handle_bval(sender, message)
+            case Aux():
+                subset.agreements[proposer].handle_aux(sender, message)
+            case Ready():
+                subset.broadcasts[proposer].handle_ready(sender, message)
+            case Echo():
+                subset.broadcasts[proposer].handle_echo(sender, message)
+            case Term():
+                subset.agreements[proposer].handle_term(sender, message)
+            case Val():
+                subset.broadcasts[proposer].handle_val(sender, message)
+            case Conf():
+                subset.agreements[proposer].handle_conf(sender, message)
+            case CoinShare():
+                subset.agreements[proposer].handle_coin_share(sender, message)
+            case _:
+                self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
+
+    def _handle_late(self, sender: int, message: Message) -> None:
+        """A committed epoch: others may still need our BVAL relay, and TERMs tell when they no longer do."""
+        if not isinstance(message, BVal | Term):
+            return
+        agreements = self._lingering.get(message.epoch)
+        agreement = agreements.get(message.proposer) if agreements is not None else None
+        if agreements is None or agreement is None:
+            return
+        if isinstance(message, BVal):
+            agreement.handle_bval(sender, message)
+        else:
+            agreement.handle_term(sender, message)
+            if agreement.erasable:
+                del agreements[message.proposer]
+                if not agreements:
+                    del self._lingering[message.epoch]
+
+    def _open(self, number: int) -> Epoch:
+        epoch = self._epochs[number] = Epoch(
+            number, self._context, self._code, self._suspects, self._propose_where_due, self._commit_completed
+        )
+        return epoch
+
+    def _propose_where_due(self) -> None:
+        for number in range(self._current, self._current + self._context.parameters.pipeline_depth):
+            epoch = self._epochs.get(number)
+            if epoch is None or not epoch.proposed:
+                if number > self._heard and not self._context.application.has_transactions():
+                    return
+                epoch = epoch or self._open(number)
+                epoch.propose(self._context.application.select(number))
+            if not epoch.broadcast_done:
+                return
+
+    def _commit_completed(self) -> None:
+        while (epoch := self._epochs.get(self._current)) is not None and epoch.complete:
+            if not epoch.proposed:
+                # The others finished without us (N-f of them suffice): nothing of ours is reserved.
+                epoch.proposed = True
+            del self._epochs[self._current]
+            self._linger(epoch)
+            self._current += 1
+            self._context.application.commit(epoch.number, epoch.contributions)
+            self._context.observe(epoch.number, "committed")
+        self._propose_where_due()
+
+    def _linger(self, epoch: Epoch) -> None:
+        needed = {j: a for j, a in enumerate(epoch.subset.agreements) if not a.erasable}
+        epoch.subset.release()
+        if needed:
+            self._lingering[epoch.number] = needed
+            self._lingering.pop(epoch.number - LINGERING_EPOCHS, None)
+
+
+SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger)

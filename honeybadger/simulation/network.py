@@ -1,0 +1,152 @@
+"""An asynchronous network in memory: authenticated, lossless, in any order.
+
+It models what the reliable links promise: the recipient knows the true sender; nothing between attached nodes is lost;
+a message beyond the recipient's horizon is held back until the recipient gets there.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.messages import Message
+from honeybadger.simulation.schedulers import Scheduler, shuffled
+
+
+class Stalled(Exception):
+    """Nothing is left to deliver, or the step limit was reached, before the goal."""
+
+
+@dataclass(frozen=True)
+class RecordedFault:
+    """A fault that `reporter` recorded about `node`."""
+
+    reporter: int
+    node: int
+    kind: FaultKind
+    detail: str
+
+
+@dataclass
+class Endpoint:
+    """How the network hands a message to a node."""
+
+    handle: Callable[[int, Message], None]
+    horizon: Callable[[], float] = lambda: float("inf")
+    held: list[tuple[int, Message]] = field(default_factory=list)
+
+
+class NetworkOutbox:
+    """The `Outbox` of one node on this network."""
+
+    def __init__(self, network: InMemoryNetwork, me: int) -> None:
+        self._network = network
+        self._me = me
+
+    def broadcast(self, message: Message) -> None:
+        """To every node, oneself included."""
+        for node in range(self._network.nodes):
+            self._network.transmit(self._me, node, message)
+
+    def send(self, node: int, message: Message) -> None:
+        """To one node."""
+        self._network.transmit(self._me, node, message)
+
+    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        """Recorded with the reporter's index."""
+        self._network.faults.append(RecordedFault(self._me, node, kind, detail))
+
+
+class InMemoryNetwork:
+    """Delivers messages one at a time, in the scheduler's order; the same seed gives the same run."""
+
+    def __init__(self, nodes: int, seed: int, scheduler: Scheduler = shuffled) -> None:
+        self.nodes = nodes
+        self.rng = random.Random(seed)
+        self.scheduler = scheduler
+        self.faults: list[RecordedFault] = []
+        self.steps = 0
+        self._sent = 0
+        self._endpoints: dict[int, Endpoint] = {}
+        self._pending: list[tuple[float, int, int, int, Message]] = []
+
+    def outbox(self, node: int) -> NetworkOutbox:
+        """Where `node` puts what it sends."""
+        return NetworkOutbox(self, node)
+
+    def attach(self, node: int, endpoint: Endpoint) -> None:
+        """Let `node` receive; messages to nodes that are not attached vanish."""
+        self._endpoints[node] = endpoint
+
+    def detach(self, node: int) -> None:
+        """The node is gone: it receives nothing more."""
+        self._endpoints.pop(node, None)
+
+    def transmit(self, sender: int, recipient: int, message: Message) -> None:
+        """Put a message on its way."""
+        self._sent += 1
+        key = self.scheduler(self._sent, sender, recipient, message, self.rng)
+        heapq.heappush(self._pending, (key, self._sent, sender, recipient, message))
+
+    def pending(self) -> list[tuple[int, int, Message]]:
+        """(sender, recipient, message) of all that is under way, in order of sending."""
+        return [(s, r, m) for _, _, s, r, m in sorted(self._pending, key=lambda item: item[1])]
+
+    def deliver_where(self, condition: Callable[[int, int, Message], bool], limit: int = 10**9) -> int:
+        """Deliver pending messages (sender, recipient, message) that satisfy `condition`, oldest first, until none is left.
+
+        Messages sent meanwhile count as well. For scripted schedules. Returns how many were delivered.
+        """
+        count = 0
+        while count < limit:
+            found = [item for item in self._pending if condition(item[2], item[3], item[4])]
+            if not found:
+                break
+            item = min(found, key=lambda entry: entry[1])
+            self._pending.remove(item)
+            heapq.heapify(self._pending)
+            self._deliver(item[2], item[3], item[4])
+            count += 1
+        return count
+
+    def step(self) -> bool:
+        """Deliver one message; False if there is none."""
+        if not self._pending:
+            return False
+        _, _, sender, recipient, message = heapq.heappop(self._pending)
+        self._deliver(sender, recipient, message)
+        return True
+
+    def run(self, until: Callable[[], bool] | None = None, max_steps: int = 2_000_000) -> None:
+        """Deliver until `until()` holds (checked after each step), or until nothing is left if it is None.
+
+        Raises Stalled if the goal is not reached.
+        """
+        for _ in range(max_steps):
+            if until is not None and until():
+                return
+            if not self.step():
+                if until is None or until():
+                    return
+                raise Stalled(f"nothing left to deliver after {self.steps} steps")
+        raise Stalled(f"goal not reached within {max_steps} steps")
+
+    def _deliver(self, sender: int, recipient: int, message: Message) -> None:
+        self.steps += 1
+        endpoint = self._endpoints.get(recipient)
+        if endpoint is None:
+            return
+        if message.epoch > endpoint.horizon():
+            endpoint.held.append((sender, message))
+            return
+        endpoint.handle(sender, message)
+        if endpoint.held:
+            horizon = endpoint.horizon()
+            ready = [item for item in endpoint.held if item[1].epoch <= horizon]
+            if ready:
+                endpoint.held = [item for item in endpoint.held if item[1].epoch > horizon]
+                for held_sender, held_message in ready:
+                    self.transmit(held_sender, recipient, held_message)
