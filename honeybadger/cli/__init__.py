@@ -1,0 +1,1 @@
+"""The `honeybadger` command: one file per command, loaded when it is used."""

@@ -23,9 +23,7 @@ def _parse(schedule: str) -> tuple[int, int]:
     elif match := re.fullmatch(r"first:(\d{1,9}),of:(\d{1,9})", schedule):
         on, period = int(match[1]), int(match[2])
     else:
-        raise ValueError(
-            f'encryption = "{schedule}" is not one of "always", "never", "every:N", "first:M,of:N"'
-        )
+        raise ValueError(f'encryption = "{schedule}" is not one of "always", "never", "every:N", "first:M,of:N"')
     if period < 1 or on > period:
         raise ValueError(f'encryption = "{schedule}": needs N of at least 1 and M of at most N')
     return on, period

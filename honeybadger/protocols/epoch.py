@@ -235,9 +235,7 @@ class Epoch:
         for node in sorted(result.bad):
             del shares[node]
             self._suspects.add(node)
-            self._context.outbox.fault(
-                node, FaultKind.BAD_DECRYPTION_SHARE, f"epoch {self.number} proposal {proposer}"
-            )
+            self._context.outbox.fault(node, FaultKind.BAD_DECRYPTION_SHARE, f"epoch {self.number} proposal {proposer}")
         if result.done:
             shares.clear()
             if result.plaintext is None:

@@ -94,9 +94,7 @@ class ByzantineNode:
 class FilteredOutbox:
     """An outbox that lets a strategy change, drop or multiply each message per recipient."""
 
-    def __init__(
-        self, inner: NetworkOutbox, nodes: int, change: Callable[[int, Message], Sequence[Message]]
-    ) -> None:
+    def __init__(self, inner: NetworkOutbox, nodes: int, change: Callable[[int, Message], Sequence[Message]]) -> None:
         self._inner = inner
         self._nodes = nodes
         self._change = change

@@ -1,0 +1,212 @@
+"""Threshold encryption secure against chosen ciphertexts: Baek and Zheng's scheme with an AEAD.
+
+Guarantees. (1) Without `threshold` decryption shares nothing is learnt about a message, even by someone who
+has other ciphertexts decrypted. (2) A ciphertext is valid for one label only; a copy under another label is
+refused. (3) All nodes that decrypt a valid ciphertext get the same outcome, whatever shares they used.
+
+    keys        Y = x g1, Y_i = x_i g1                             (x shared by a polynomial, see `shamir`)
+    encryption  r random; U = r g1; Z = r Y; K, M = KDF(Z, U, label)
+                C = AES-256-GCM(K, message); T = r xor M; W = r H2(U, T, C, label)
+    validity    e(g1, W) = e(U, H2(U, T, C, label))                (anyone; before releasing any share)
+    share       D_i = x_i U; valid when e(D_i, H2) = e(Y_i, W)     (given that the ciphertext is valid)
+
+Source: Baek and Zheng, "Simple and efficient threshold cryptosystem from the gap Diffie-Hellman group",
+GLOBECOM 2003. Departures: type-3 pairing, hence W and H2 in G2; a label; a hybrid AEAD; and T.
+
+Why T. Combining unverified shares is cheap, verifying them is not, so we combine first and must then
+recognise a wrong Z. The AEAD tag cannot tell: a Byzantine proposer knows r and every Y_i, so it can foresee
+the wrong Z* that one node gets when a colluding share is among the first it sees. AES-GCM does not commit
+to its key: one C can be made to open under both K(Z) and K(Z*), to different messages. A hash commitment to
+Z in place of T does not help either: the proposer commits to Z* and encrypts under K(Z*), so that the
+attacked node accepts while the others, with the true Z, refuse. What we need is proof that Z = r Y, and r
+itself is that proof: T gives it to whoever has Z. With r' = T xor M(Z'), a node accepts Z' at once only if
+r' g1 = U and r' Y = Z', which only the true Z passes; two multiplications, a fifth of the pairing check
+e(Z', H2) = e(Y, W). (This is the re-encryption check of Fujisaki and Okamoto, CRYPTO 1999. T is hidden by M
+until Z is known, as C is by K.) If the true Z fails the check or the AEAD, then the ciphertext is bad for
+everyone: the outcome is "no message".
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from crypto.bls12_381 import BLS12_381
+from crypto.ciphertext import MASK_LENGTH, MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
+from crypto.combination import Combiner, Share, batch_weights, find_invalid
+from crypto.errors import CryptoError, InvalidPoint
+from crypto.group import PairingGroup, Point
+from crypto.shamir import RandomBytes, random_scalar
+from crypto.shared_key import PublicKey, SecretKey
+
+_KEY_LENGTH = 32
+_NONCE = bytes(12)  # Each key encrypts one message only.
+
+
+@dataclass(frozen=True, slots=True)
+class Decryption:
+    """Outcome of `EncryptionPublicKey.decrypt`.
+
+    `done` and a plaintext: decrypted. `done` and None: the ciphertext itself is bad, at every node alike. Not
+    `done`: more shares are needed. `bad`: senders of invalid shares, as far as they had to be looked at.
+    """
+
+    done: bool
+    plaintext: bytes | None
+    bad: frozenset[int]
+
+
+class EncryptionPublicKey(PublicKey):
+    """The public side of a shared encryption key; `commitment`: `threshold` encoded points of G1.
+
+    Raises InvalidKey as `PublicKey` does.
+    """
+
+    def __init__(
+        self, threshold: int, commitment: Sequence[bytes], nodes: int, suite: PairingGroup = BLS12_381
+    ) -> None:
+        super().__init__(threshold, commitment, nodes, suite, suite.g1)
+
+    def encrypt(self, message: bytes, label: bytes, randbytes: RandomBytes) -> bytes:
+        """The ciphertext of `message` for `label`: 192 bytes longer (layout in `crypto.ciphertext`).
+
+        `label` says where this ciphertext belongs (key set, epoch, proposer ...); whoever decrypts knows it
+        from the context. `randbytes` must be unpredictable and never repeat. CryptoError for a message over
+        2 GiB.
+        """
+        if len(message) > MAX_MESSAGE_LENGTH:
+            raise CryptoError("the message is too long")
+        g1, g2 = self.suite.g1, self.suite.g2
+        r = random_scalar(self.suite.order, randbytes)
+        u = g1.encode(g1.multiply(g1.generator, r))
+        key, mask = derive(g1.encode(g1.multiply(self.point, r)), u, label)
+        masked = _xor(r.to_bytes(MASK_LENGTH, "big"), mask)
+        body = AESGCM(key).encrypt(_NONCE, message, associated_data(u, masked, label))
+        w = g2.encode(g2.multiply(hash_ciphertext(self.suite, u, masked, body, label), r))
+        return b"".join((u, w, masked, body))
+
+    def check(self, items: Sequence[tuple[bytes, bytes]]) -> list[Ciphertext | None]:
+        """Decodes and verifies pairs (ciphertext, label); None stands for each invalid one.
+
+        The ciphertexts of an epoch belong in one call: n of them cost n + 1 Miller loops and one final
+        exponentiation. If the batch fails it is bisected. Release no share of anything that did not pass.
+        """
+        decoded: list[Ciphertext | None] = []
+        for data, label in items:
+            try:
+                decoded.append(Ciphertext(data, label, self.suite))
+            except CryptoError:
+                decoded.append(None)
+        positions = [position for position, item in enumerate(decoded) if item is not None]
+        for position in find_invalid(
+            positions, lambda some: self._all_well_formed([item for p in some if (item := decoded[p])])
+        ):
+            decoded[position] = None
+        return decoded
+
+    def _all_well_formed(self, items: Sequence[Ciphertext]) -> bool:
+        g1, g2 = self.suite.g1, self.suite.g2
+        weights = batch_weights(len(items))
+        left = [(g1.combine([v], [item.u]), item.hashed) for v, item in zip(weights, items, strict=True)]
+        right = (g1.generator, g2.combine(weights, [item.w for item in items]))
+        return self.suite.products_equal(left, [right])
+
+    def verify_share(self, index: int, ciphertext: Ciphertext, share: bytes) -> bool:
+        """Whether these 48 bytes are node `index`'s share of a *checked* ciphertext.
+
+        Raises CryptoError for an index out of range.
+        """
+        public_share = self.public_share(index)
+        try:
+            point = self.group.decode(share)
+        except InvalidPoint:
+            return False
+        return self._pairing_check(ciphertext, point, public_share)
+
+    def decrypt(
+        self, ciphertext: Ciphertext, shares: Mapping[int, bytes], suspects: Collection[int] = ()
+    ) -> Decryption:
+        """Decrypts a *checked* ciphertext with shares by sender, in order of preference.
+
+        Shares by `suspects` are verified before use, others only if the result is wrong; see
+        `crypto.combination`. Raises CryptoError for a sender out of range.
+        """
+        proven: list[bytes] = []  # encodings of Z that T has vouched for
+
+        def is_correct(z: Point) -> bool:
+            encoded = self.group.encode(z)
+            if self._proves(ciphertext, z, encoded):
+                proven.append(encoded)
+                return True
+            # Either a share is bad or the ciphertext is. The pairing knows.
+            return self._pairing_check(ciphertext, z, self.point)
+
+        combination = Combiner(
+            self.group, self.threshold, self.nodes, is_correct, lambda some: self._all_valid(ciphertext, some)
+        ).combine(shares, suspects)
+        z, bad = combination.value, combination.bad
+        if z is None:
+            return Decryption(False, None, bad)
+        encoded = self.group.encode(z)
+        if encoded not in proven and not self._proves(ciphertext, z, encoded):
+            return Decryption(True, None, bad)
+        return Decryption(True, _open(ciphertext, encoded), bad)
+
+    def _proves(self, ciphertext: Ciphertext, z: Point, encoded_z: bytes) -> bool:
+        """Whether T, unmasked by `z`, is an r with U = r g1 and z = r Y: true for no z but the right one."""
+        _, mask = derive(encoded_z, ciphertext.encoded_u, ciphertext.label)
+        r = int.from_bytes(_xor(ciphertext.mask, mask), "big")
+        if not 1 <= r < self.suite.order:
+            return False
+        g1 = self.group
+        return bool(g1.multiply(g1.generator, r) == ciphertext.u and g1.multiply(self.point, r) == z)
+
+    def _all_valid(self, ciphertext: Ciphertext, shares: Sequence[Share]) -> bool:
+        weights = batch_weights(len(shares))
+        value = self.group.combine(weights, [point for _, point in shares])
+        key = self.group.combine(weights, [self.public_share(index) for index, _ in shares])
+        return self._pairing_check(ciphertext, value, key)
+
+    def _pairing_check(self, ciphertext: Ciphertext, value: Point, key: Point) -> bool:
+        return self.suite.pairings_equal(value, ciphertext.hashed, key, ciphertext.w)
+
+
+class EncryptionSecretKey(SecretKey):
+    """Node `index`'s share of an encryption key. Raises InvalidKey if it does not match the commitment."""
+
+    def __init__(self, index: int, scalar: int, public: EncryptionPublicKey) -> None:
+        super().__init__(index, scalar, public)
+        self.public = public
+
+    def decryption_share(self, ciphertext: Ciphertext) -> bytes:
+        """This node's share for a *checked* ciphertext, 48 bytes. Reveal it only once its use is agreed."""
+        g1 = self.public.suite.g1
+        return g1.encode(g1.multiply(ciphertext.u, self._scalar))
+
+
+def derive(encoded_z: bytes, encoded_u: bytes, label: bytes) -> tuple[bytes, bytes]:
+    """(K, M): the AES-256 key and the 32-byte mask of r, by HKDF-SHA-256 (RFC 5869) from Z, U, label."""
+    info = b"HONEYBADGER-ENCRYPTION-V1-KDF" + encoded_u + label
+    material = HKDF(SHA256(), _KEY_LENGTH + MASK_LENGTH, salt=None, info=info).derive(encoded_z)
+    return material[:_KEY_LENGTH], material[_KEY_LENGTH:]
+
+
+def associated_data(encoded_u: bytes, masked: bytes, label: bytes) -> bytes:
+    """What the AEAD authenticates besides C: U and T (of fixed length), then the label."""
+    return b"".join((b"HONEYBADGER-ENCRYPTION-V1-AEAD", encoded_u, masked, label))
+
+
+def _open(ciphertext: Ciphertext, encoded_z: bytes) -> bytes | None:
+    key, _ = derive(encoded_z, ciphertext.encoded_u, ciphertext.label)
+    data = associated_data(ciphertext.encoded_u, ciphertext.mask, ciphertext.label)
+    try:
+        return AESGCM(key).decrypt(_NONCE, ciphertext.body, data)
+    except InvalidTag:
+        return None
+
+
+def _xor(a: bytes, b: bytes) -> bytes:
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).to_bytes(len(a), "big")

@@ -1,0 +1,118 @@
+"""Unique threshold signatures on BLS12-381, and the coin's bit made from one.
+
+Guarantee: from any `threshold` valid shares of a message comes the same signature, which anyone can verify
+under one public key; fewer shares reveal nothing about it. (Boldyreva, PKC 2003, eprint 2002/118, section
+3, the threshold form of Boneh, Lynn and Shacham.) As the signature is unique and unpredictable, a bit of
+its hash is a common coin (Cachin, Kursawe and Shoup, PODC 2000, built from another signature).
+
+Signatures lie in G1 (48 bytes, cheap to hash to) and keys in G2. Node i's share of message m is x_i H(m);
+it is valid when e(share, g2) = e(H(m), x_i g2). H is RFC 9380's suite for G1 under a domain separation tag
+that names the key's purpose, so that a share made for one purpose is worthless for another even if keys
+were reused.
+
+A share carries no index: whose it is must come from the authenticated sender, never from the message.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+
+from crypto.bls12_381 import BLS12_381
+from crypto.combination import Combiner, Share, batch_weights
+from crypto.errors import CryptoError, InvalidPoint
+from crypto.group import PairingGroup, Point
+from crypto.shared_key import PublicKey, SecretKey
+
+
+class SignaturePublicKey(PublicKey):
+    """The public side of a shared signature key.
+
+    `commitment`: `threshold` encoded points of G2. `purpose`: 1 to 64 bytes that name what the key signs,
+    such as b"COIN". Raises InvalidKey as `PublicKey` does, CryptoError for an unusable purpose.
+    """
+
+    def __init__(
+        self,
+        threshold: int,
+        commitment: Sequence[bytes],
+        purpose: bytes,
+        nodes: int,
+        suite: PairingGroup = BLS12_381,
+    ) -> None:
+        if not 1 <= len(purpose) <= 64:
+            raise CryptoError("a purpose has 1 to 64 bytes")
+        super().__init__(threshold, commitment, nodes, suite, suite.g2)
+        self.purpose = purpose
+        self.dst = b"HONEYBADGER-" + purpose + b"-V1-" + suite.g1.hash_suite
+        # One message is signed, then verified, by a node: hash it once.
+        self.message_point = lru_cache(maxsize=256)(self._hash)
+
+    def _hash(self, message: bytes) -> Point:
+        return self.suite.g1.hash(message, self.dst)
+
+    def verify_share(self, index: int, message: bytes, share: bytes) -> bool:
+        """Whether these 48 bytes are node `index`'s share of `message`. CryptoError for a wrong index."""
+        public_share = self.public_share(index)
+        return self._holds(message, share, public_share)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether these 48 bytes are the signature of `message`."""
+        return self._holds(message, signature, self.point)
+
+    def combine(
+        self, message: bytes, shares: Mapping[int, bytes], suspects: Collection[int] = ()
+    ) -> tuple[bytes | None, frozenset[int]]:
+        """The signature of `message` (48 bytes; None if there are not enough valid shares) and the liars.
+
+        `shares` by sender, in order of preference; at least `threshold` or nothing is done. The second
+        result names senders of invalid shares, out of those that had to be looked at: the caller drops
+        these shares and passes the senders as `suspects` from then on. Without attackers this costs two
+        pairings; otherwise see `crypto.combination`. Raises CryptoError for a sender out of range.
+        """
+        combination = Combiner(
+            self.suite.g1,
+            self.threshold,
+            self.nodes,
+            lambda value: self._pairing_check(message, value, self.point),
+            lambda decoded: self._all_valid(message, decoded),
+        ).combine(shares, suspects)
+        if combination.value is None:
+            return None, combination.bad
+        return self.suite.g1.encode(combination.value), combination.bad
+
+    def _all_valid(self, message: bytes, shares: Sequence[Share]) -> bool:
+        weights = batch_weights(len(shares))
+        value = self.suite.g1.combine(weights, [point for _, point in shares])
+        key = self.suite.g2.combine(weights, [self.public_share(index) for index, _ in shares])
+        return self._pairing_check(message, value, key)
+
+    def _holds(self, message: bytes, encoded: bytes, key: Point) -> bool:
+        try:
+            value = self.suite.g1.decode(encoded)
+        except InvalidPoint:
+            return False
+        return self._pairing_check(message, value, key)
+
+    def _pairing_check(self, message: bytes, value: Point, key: Point) -> bool:
+        return self.suite.pairings_equal(value, self.suite.g2.generator, self.message_point(message), key)
+
+
+class SignatureSecretKey(SecretKey):
+    """Node `index`'s share of a signature key. Raises InvalidKey if it does not match the commitment."""
+
+    def __init__(self, index: int, scalar: int, public: SignaturePublicKey) -> None:
+        super().__init__(index, scalar, public)
+        self.public = public
+
+    def sign_share(self, message: bytes) -> bytes:
+        """This node's share of the signature of `message`, 48 bytes."""
+        g1 = self.public.suite.g1
+        return g1.encode(g1.multiply(self.public.message_point(message), self._scalar))
+
+
+def coin_bit(signature: bytes) -> int:
+    """The coin, 0 or 1: the low bit of the SHA-256 of a signature already verified.
+
+    Not a bit of the encoding itself: those are not uniform (flags, a field element below p).
+    """
+    return hashlib.sha256(signature).digest()[-1] & 1

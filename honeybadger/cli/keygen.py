@@ -1,0 +1,49 @@
+"""`honeybadger keygen`: manifest and key files of a new cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from honeybadger.cli.options import choose_faults, make_parameters, option, parameter_options
+from honeybadger.cluster.keygen import make_cluster, write_cluster
+from honeybadger.cluster.manifest import Runtime
+
+
+@click.command("keygen")
+@option("-n", "--nodes", default=4, help="Number of nodes (N).")
+@option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
+@option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to make.")
+@option("--host", "hosts", multiple=True, default=("127.0.0.1",), help="Host of each node, or one for all.")
+@option("--base-port", default=7100, help="Node i uses base+2i for peers and base+2i+1 for clients.")
+@option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
+@option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
+@parameter_options
+def command(
+    nodes: int,
+    faults: int | None,
+    out: Path,
+    hosts: tuple[str, ...],
+    base_port: int,
+    durability: str,
+    curve: bool,
+    **options: Any,
+) -> None:
+    """Make a cluster's manifest and key files.
+
+    Writes OUT/cluster.toml (public) and OUT/node-<i>/keys.toml (secret, mode 0600). Whoever runs this command is a
+    trusted dealer: it sees every secret key.
+    """
+    faults = choose_faults(nodes, faults)
+    if len(hosts) not in (1, nodes):
+        raise click.UsageError(f"give one --host for all nodes or one for each of the {nodes}, not {len(hosts)}")
+    if not 1 <= base_port <= 65535 - 2 * nodes + 1:
+        raise click.UsageError(f"--base-port {base_port} leaves no room for {2 * nodes} ports up to 65535")
+    addresses = [(hosts[i % len(hosts)], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
+    runtime = Runtime(durability=durability, curve=curve)  # type: ignore[arg-type]
+    manifest, keys = make_cluster(nodes, faults, make_parameters(nodes, options), addresses, runtime)
+    write_cluster(out, manifest, keys)
+    click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {faults}")
+    click.echo(f"{out}/node-<i>/keys.toml: secret keys of nodes 0 … {nodes - 1}; give each node only its own")

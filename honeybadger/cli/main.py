@@ -1,0 +1,87 @@
+"""Entry point of the `honeybadger` command.
+
+Errors that a person can do something about end in one line on standard error and a non-zero status, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+#: command → (module, one line for the overview)
+COMMANDS = {
+    "keygen": ("honeybadger.cli.keygen", "Make a cluster's manifest and key files (trusted dealer)."),
+    "node": ("honeybadger.cli.node", "Run one node."),
+    "local": ("honeybadger.cli.local", "Run a whole cluster on this machine under load, measure and check it."),
+    "submit": ("honeybadger.cli.submit", "Submit transactions and wait until they are committed."),
+    "status": ("honeybadger.cli.status", "Show one row per node of a running cluster."),
+    "ledger": ("honeybadger.cli.ledger", "Show, verify, export or prove from a node's ledger."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="honeybadger")
+def cli() -> None:
+    """Honey Badger BFT: nodes that agree on transactions, measured honestly.
+
+    Start with `honeybadger local`, which runs four nodes on this machine.
+    """
+
+
+def main() -> None:
+    """Run the command; the only place where errors become exit statuses."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`): nothing more to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
+    except Exception as error:
+        if not _is_for_people(error):
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Whether an exception's text is a line for the person at the keyboard, not a bug of ours."""
+    from honeybadger.cluster.errors import ClusterError
+    from honeybadger.ledger.errors import LedgerError
+
+    return isinstance(error, ClusterError | LedgerError | OSError)
+
+
+if __name__ == "__main__":
+    main()

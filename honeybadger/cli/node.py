@@ -1,0 +1,62 @@
+"""`honeybadger node`: one node, in the foreground."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from pathlib import Path
+
+import click
+import gevent
+import msgspec
+
+from honeybadger.cli.options import cluster_option, option
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.cluster.preflight import check_machine
+from honeybadger.node.events import EventLog
+from honeybadger.node.node import Node, NodeConfig, NodeError
+
+
+@click.command("node")
+@cluster_option
+@option("--keys", type=click.Path(path_type=Path, dir_okay=False), required=True, help="This node's key file.")
+@option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory of its ledger.")
+@option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
+@option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
+@option("--events", type=click.Path(path_type=Path, dir_okay=False), help="Append events here, as JSON lines.")
+def command(
+    cluster: Path, keys: Path, data: Path, durability: str | None, curve: bool | None, events: Path | None
+) -> None:
+    """Run one node until it is interrupted."""
+    manifest = Manifest.load(cluster)
+    node_keys = NodeKeys.load(keys, manifest)
+    runtime = manifest.runtime
+    if durability is not None:
+        runtime = msgspec.structs.replace(runtime, durability=durability)
+    if curve is not None:
+        runtime = msgspec.structs.replace(runtime, curve=curve)
+    check_machine(manifest.quorums.nodes, runtime.curve)
+
+    def say(line: str) -> None:
+        click.echo(f"node {node_keys.node}: {line}", err=True)
+
+    log = EventLog(events.open("ab") if events is not None else None)
+    try:
+        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say))
+    except NodeError as error:
+        raise ClusterError(f"node {node_keys.node}: {error}") from None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, node.stop)
+    member = manifest.members[node_keys.node]
+    say(f"listening on {member.host}, ports {member.port} (peers) and {member.client_port} (clients)")
+    # What exists now lives for ever, so collections need not look at it; what comes is mostly free of cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        node.run()
+    except NodeError as error:
+        raise ClusterError(f"node {node_keys.node}: {error}") from None
+    say("stopped")

@@ -1,0 +1,66 @@
+"""Makes a cluster's files: the trusted dealer.
+
+Whoever runs this sees every secret key for a moment. That is fine for experiments and wrong for anything else; distributed
+key generation is to replace it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from crypto.dealer import deal
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.quorums import Quorums
+
+
+def make_cluster(
+    nodes: int,
+    faults: int,
+    parameters: Parameters,
+    addresses: list[tuple[str, int, int]],
+    runtime: Runtime | None = None,
+) -> tuple[Manifest, list[NodeKeys]]:
+    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients)."""
+    try:
+        Quorums(nodes, faults)
+        parameters.check(nodes)
+    except ValueError as error:
+        raise ClusterError(str(error)) from None
+    public, secret = deal(nodes, faults)
+    pairs = [zmq.curve_keypair() for _ in range(nodes)]
+    members = [
+        Member(host, port, client_port, pair[0].decode())
+        for (host, port, client_port), pair in zip(addresses, pairs, strict=True)
+    ]
+    consensus = Consensus(
+        chain=secrets.token_hex(16),
+        nodes=nodes,
+        faults=faults,
+        keys=msgspec.convert(public.to_dict(), Keys),
+        **msgspec.structs.asdict(parameters),
+    )
+    keys = [NodeKeys(i, pairs[i][1].decode(), secret[i]) for i in range(nodes)]
+    return Manifest(consensus, members, runtime), keys
+
+
+def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> None:
+    """Write `cluster.toml` and `node-<i>/keys.toml`; refuses to overwrite an existing cluster."""
+    path = directory / "cluster.toml"
+    if path.exists():
+        raise ClusterError(f"{path} exists already; choose another directory or remove it")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for node in keys:
+            home = directory / f"node-{node.node}"
+            home.mkdir(mode=0o700, exist_ok=True)
+            node.save(home / "keys.toml")
+        manifest.save(path)
+    except OSError as error:
+        raise ClusterError(f"{error.filename or directory}: {error.strerror}") from None

@@ -1,0 +1,80 @@
+"""A node's secret key file (`keys.toml`, mode 0600): CURVE key and threshold key shares."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import tomli_w
+import zmq
+
+from crypto.dealer import SecretKeys
+from crypto.errors import CryptoError
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.manifest import Manifest
+
+SCHEMA = 1
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    schema: int
+    node: int
+    curve_secret_key: str
+    shares: dict[str, str]
+
+
+class NodeKeys:
+    """Secrets of one node, checked against the manifest."""
+
+    def __init__(self, node: int, curve_secret_key: str, secret_keys: SecretKeys) -> None:
+        self.node = node
+        self.curve_secret_key = curve_secret_key
+        self.secret_keys = secret_keys
+
+    def __repr__(self) -> str:
+        return f"NodeKeys(node={self.node})"
+
+    @staticmethod
+    def load(path: Path, manifest: Manifest) -> NodeKeys:
+        """Read and check every share against the dealer's commitments; ClusterError in one line."""
+        try:
+            file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+        except FileNotFoundError:
+            raise ClusterError(f"{path}: there is no such key file") from None
+        except OSError as error:
+            raise ClusterError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+        except msgspec.ValidationError as error:
+            raise ClusterError(f"{path}: {error}") from None
+        if file.schema != SCHEMA:
+            raise ClusterError(f"{path}: schema {file.schema} is not {SCHEMA}")
+        if not 0 <= file.node < manifest.quorums.nodes:
+            raise ClusterError(
+                f"{path}: node {file.node} is not in the manifest (nodes 0 … {manifest.quorums.nodes - 1})"
+            )
+        try:
+            public = zmq.curve_public(file.curve_secret_key.encode("ascii", "replace")).decode()
+        except (ValueError, zmq.ZMQError):
+            raise ClusterError(f"{path}: curve_secret_key is not a CURVE key of 40 characters") from None
+        if public != manifest.members[file.node].public_key:
+            raise ClusterError(f"{path}: the CURVE key is not the one that the manifest lists for node {file.node}")
+        try:
+            secrets = SecretKeys.from_dict(file.node, manifest.public_keys, file.shares)
+        except CryptoError as error:
+            raise ClusterError(f"{path}: {error}") from None
+        return NodeKeys(file.node, file.curve_secret_key, secrets)
+
+    def save(self, path: Path) -> None:
+        """Write with mode 0600; refuses to replace a file."""
+        raw = {
+            "schema": SCHEMA,
+            "node": self.node,
+            "curve_secret_key": self.curve_secret_key,
+            "shares": self.secret_keys.to_dict(),
+        }
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(tomli_w.dumps(raw))

@@ -1,0 +1,166 @@
+"""The cluster manifest: who the members are, what they agree on, how a node runs by default (`cluster.toml`).
+
+The `consensus` section and the members' public keys are hashed into the chain id. Two nodes whose chain ids differ refuse each
+other and name the first difference. Addresses and the `runtime` section may differ between nodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tomli_w
+
+from crypto.dealer import PublicKeys
+from crypto.errors import CryptoError
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.registry import find_protocol
+
+SCHEMA = 1
+Durability = Literal["fsync", "os", "memory"]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node's address and public key; its index is its position in the manifest.
+
+    `port`: for peers; `client_port`: for clients; `public_key`: CURVE key as Z85 text.
+    """
+
+    host: str
+    port: Port
+    client_port: Port
+    public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a node runs; not part of the chain id.
+
+    `durability`: "fsync" (a block survives power loss), "os" (survives the process) or "memory". `curve`: authenticate and encrypt
+    connections. `mempool_transactions`, `mempool_bytes`: limits of waiting transactions; beyond them clients are answered "full".
+    `held_bytes_per_peer`: bytes kept for a peer that does not acknowledge.
+    """
+
+    durability: Durability = "fsync"
+    curve: bool = True
+    mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
+    held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+
+
+class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The dealer's Feldman commitments, hex: of coin, encryption and certificate key sets."""
+
+    coin: list[str]
+    encryption: list[str]
+    certificate: list[str]
+
+
+class Consensus(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all members agree on: `chain` is a random name that makes this chain unlike any other."""
+
+    chain: str
+    nodes: int
+    faults: int
+    keys: Keys
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    schema: int
+    consensus: Consensus
+    members: list[Member]
+    runtime: Runtime = msgspec.field(default_factory=Runtime)
+
+
+class Manifest:
+    """A validated manifest."""
+
+    def __init__(self, consensus: Consensus, members: list[Member], runtime: Runtime | None = None) -> None:
+        """ClusterError, in one line, for the first thing that is wrong."""
+        try:
+            self.quorums = Quorums(consensus.nodes, consensus.faults)
+            consensus.check(consensus.nodes)
+            self.specification = find_protocol(consensus.protocol)
+            self.public_keys = PublicKeys.from_dict(
+                consensus.nodes, self.quorums.weak, msgspec.to_builtins(consensus.keys)
+            )
+        except (ValueError, LookupError, CryptoError) as error:
+            raise ClusterError(str(error)) from None
+        if len(members) != consensus.nodes:
+            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
+        if len({member.public_key for member in members}) != len(members):
+            raise ClusterError("two members have the same public key")
+        used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
+        if len(set(used)) != len(used):
+            raise ClusterError("two members use the same host and port")
+        self.consensus = consensus
+        self.members = members
+        self.runtime = runtime or Runtime()
+        self.settings = _flatten(consensus, members)
+        self.chain_id = hashlib.sha256(
+            msgspec.msgpack.encode(["honeybadger chain", SCHEMA, sorted(self.settings.items())])
+        ).digest()
+
+    @property
+    def parameters(self) -> Parameters:
+        """The protocol's share of the consensus section."""
+        return self.consensus
+
+    @staticmethod
+    def load(path: Path) -> Manifest:
+        """Read and validate; ClusterError names the file and what is wrong with it."""
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ClusterError(f"{path}: there is no such manifest") from None
+        except OSError as error:
+            raise ClusterError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+        try:
+            file = msgspec.convert(raw, _File)
+            if file.schema != SCHEMA:
+                raise ClusterError(f"schema {file.schema} is not {SCHEMA}")
+            return Manifest(file.consensus, file.members, file.runtime)
+        except (msgspec.ValidationError, ClusterError) as error:
+            raise ClusterError(f"{path}: {error}") from None
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as TOML."""
+        raw = {
+            "schema": SCHEMA,
+            "consensus": msgspec.to_builtins(self.consensus),
+            "runtime": msgspec.to_builtins(self.runtime),
+            "members": msgspec.to_builtins(self.members),
+        }
+        path.write_text(tomli_w.dumps(raw), encoding="utf-8")
+
+    def difference(self, settings: Mapping[str, str]) -> str:
+        """The first setting in which another node's differ from this one's, for people; "" if none does."""
+        for name in sorted(self.settings.keys() | settings.keys()):
+            mine, theirs = self.settings.get(name, "absent"), settings.get(name, "absent")
+            if mine != theirs:
+                return f"{name} is {mine[:60]} here and {theirs[:60]} there"
+        return ""
+
+
+def _flatten(consensus: Consensus, members: list[Member]) -> dict[str, str]:
+    """Every agreed setting by name, as text; long ones by their hash."""
+    flat: dict[str, str] = {}
+    fields: dict[str, Any] = msgspec.to_builtins(consensus)
+    for name, value in fields.items():
+        if name == "keys":
+            for kind, commitments in value.items():
+                digest = hashlib.sha256("".join(commitments).encode()).hexdigest()
+                flat[f"keys.{kind}"] = f"sha256:{digest[:32]}"
+        else:
+            flat[name] = str(value)
+    for index, member in enumerate(members):
+        flat[f"members[{index}].public_key"] = member.public_key
+    return flat

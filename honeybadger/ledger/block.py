@@ -1,0 +1,159 @@
+"""What a block is: a small header that binds everything, and a body that is nothing but transactions.
+
+Guarantee: two nodes that agreed on the same proposals build byte-identical headers and bodies, hence the
+same hash. The body holds the transactions in canonical order (ascending proposer index, then position in
+the proposal, first occurrence kept), which is one of the two orders PROTOCOLS.md 1.1 step 6 allows; the
+other, sorting by hash, costs a hash per transaction. A header binds chain id, height, epoch, previous hash,
+proposers, transaction count, size and Merkle root, and ``hash = SHA-256(header bytes)``, so any SHA-256
+tool can check a chain.
+
+Both encodings are MessagePack and canonical: decoding refuses whatever does not re-encode to the same
+bytes, so one block has one encoding (the byte offsets kept by ``history`` rely on that for bodies).
+
+Measured for 40,000 transactions of 250 bytes (CPU): ``build_block`` 13-19 ms, of which the Merkle tree is 11
+(see ``merkle``); ``decode_body`` 8-11 ms, of which 1 is the canonical check; ``check_block`` 21-27 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Annotated
+
+import msgspec
+
+from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.merkle import tx_root
+
+VERSION = 1
+HASH_BYTES = 32
+MAX_BODY_BYTES = 900_000_000
+"""Largest body in bytes: under SQLite's limit for one value (10^9) and the 32-bit offsets of ``history``."""
+
+Digest = Annotated[bytes, msgspec.Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Height = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
+
+
+class Header(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Everything a block commits to; encoded as a MessagePack array in this order.
+
+    ``previous`` is the hash of the header one lower; at height 1, the first block, it is the chain id (the
+    empty ledger, height 0, has no block). ``tx_bytes`` is the sum of the transactions' lengths in bytes.
+    ``proposers`` are the strictly ascending node indices of the agreed subset.
+    """
+
+    version: Count
+    chain_id: Digest
+    height: Height
+    epoch: Count
+    previous: Digest
+    tx_root: Digest
+    tx_count: Count
+    tx_bytes: Count
+    proposers: tuple[Count, ...]
+
+    def encode(self) -> bytes:
+        """Return the canonical header bytes (about 130 and one or two per proposer)."""
+        return _encode(self)
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the header bytes, 32 bytes: the hash of the block."""
+        return sha256(_encode(self)).digest()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Header:
+        """Read a header; raises ``LedgerError`` unless these are the canonical bytes of a valid one."""
+        try:
+            header = _header_decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise LedgerError(f"header cannot be decoded: {error}") from None
+        if header.version != VERSION:
+            raise LedgerError(f"header version {header.version} is not supported (this is {VERSION})")
+        if any(a >= b for a, b in pairwise(header.proposers)):
+            raise LedgerError("header proposers are not in ascending order")
+        if _encode(header) != data:
+            raise LedgerError("header is not in canonical encoding")
+        return header
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A header and the body bytes it describes. The pair is not checked here: see ``check_block``."""
+
+    header: Header
+    body: bytes
+
+    def transactions(self) -> list[bytes]:
+        """Decode the body into its transactions, in canonical order; raises ``LedgerError``."""
+        return decode_body(self.body)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_header_decoder = msgspec.msgpack.Decoder(Header)
+_body_decoder = msgspec.msgpack.Decoder(list[bytes])
+
+
+def encode_body(transactions: Sequence[bytes]) -> bytes:
+    """Encode transactions as one MessagePack array of ``bin``."""
+    return _encode(transactions)
+
+
+def decode_body(body: bytes) -> list[bytes]:
+    """Return the transactions of a body; raises ``LedgerError`` unless it is canonical."""
+    try:
+        transactions = _body_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise LedgerError(f"body cannot be decoded: {error}") from None
+    if _encode(transactions) != body:
+        raise LedgerError("body is not in canonical encoding")
+    return transactions
+
+
+def build_block(
+    chain_id: bytes,
+    previous_hash: bytes,
+    height: int,
+    epoch: int,
+    proposers: Sequence[int],
+    transactions: Sequence[bytes],
+) -> Block:
+    """Build the block of ``transactions``, already in canonical order and free of duplicates.
+
+    Raises ``ValueError`` for arguments no header may carry and ``LedgerError`` for a body over
+    ``MAX_BODY_BYTES``.
+    """
+    if len(chain_id) != HASH_BYTES or len(previous_hash) != HASH_BYTES:
+        raise ValueError(f"chain id and previous hash must have {HASH_BYTES} bytes")
+    if not 1 <= height < 2**32 or epoch < 0:
+        raise ValueError(f"height {height} or epoch {epoch} is out of range")
+    if any(p < 0 for p in proposers) or any(a >= b for a, b in pairwise(proposers)):
+        raise ValueError("proposers must be in strictly ascending order")
+    body = encode_body(transactions)
+    if len(body) > MAX_BODY_BYTES:
+        raise LedgerError(f"a body of {len(body)} bytes is over the limit of {MAX_BODY_BYTES}")
+    header = Header(
+        version=VERSION,
+        chain_id=chain_id,
+        height=height,
+        epoch=epoch,
+        previous=previous_hash,
+        tx_root=tx_root(transactions),
+        tx_count=len(transactions),
+        tx_bytes=sum(map(len, transactions)),
+        proposers=tuple(proposers),
+    )
+    return Block(header, body)
+
+
+def check_block(header: Header, body: bytes) -> list[bytes]:
+    """Return the transactions of ``body`` if it is the body ``header`` commits to; raises ``LedgerError``."""
+    transactions = decode_body(body)
+    if len(transactions) != header.tx_count:
+        raise LedgerError(f"body has {len(transactions)} transactions, header says {header.tx_count}")
+    if sum(map(len, transactions)) != header.tx_bytes:
+        raise LedgerError("body size differs from the header's tx_bytes")
+    if tx_root(transactions) != header.tx_root:
+        raise LedgerError("Merkle root of the body differs from the header's tx_root")
+    return transactions

@@ -1,0 +1,175 @@
+"""The chain a running node extends: the tip, the history of committed transactions, and the blocks not yet
+on disk.
+
+Guarantee: ``extend`` is a function of the blocks before it and its arguments, so nodes that agree on every
+epoch's contributions have identical chains (PROTOCOLS.md 1.1 step 6). No transaction is in the chain twice.
+A block is in ``durable_height`` only after the store has committed it.
+
+Threads: ``extend`` and ``committed`` belong to the thread that owns the protocol; ``flush`` is slow (disk)
+and belongs in a worker thread. The hand-over is a list: ``flush`` takes what is there, writes it in one
+group commit, and only then drops it, so a transaction can be looked up at every moment and a failed flush
+loses nothing.
+
+Opening rebuilds the history from every stored body (fingerprints are keyed per process, so they cannot be
+stored): 1.1-1.5 million transactions of 250 bytes a second. It checks links, chain id and counts on the
+way, not Merkle roots: that is ``verify``.
+
+Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: ``extend`` 30-37 ms of CPU (the block about
+15, duplicates and history 20, of which 6 are the first hash of each transaction), ``flush`` 25-40 ms.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain as concatenate
+from itertools import pairwise
+from pathlib import Path
+
+from honeybadger.ledger.block import Block, build_block
+from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.history import BodyReader, History
+from honeybadger.ledger.store import BlockStore
+
+
+@dataclass(frozen=True, slots=True)
+class ChainUpdate:
+    """Outcome of an epoch: the new block, and the contributed transactions that earlier blocks hold already.
+
+    ``duplicates`` maps such a transaction to the height that committed it; it is not in ``block``. A
+    transaction that several proposers contributed in this epoch is in ``block`` once and not in
+    ``duplicates``.
+    """
+
+    block: Block
+    duplicates: dict[bytes, int]
+
+
+class Chain:
+    """A chain of blocks on top of a store; see the module for its guarantee and its threads."""
+
+    def __init__(self, store: BlockStore, chain_id: bytes, *, scratch: Path | None = None) -> None:
+        """Open the chain of ``store``, which must be empty or hold blocks of ``chain_id``.
+
+        ``scratch`` takes temporary files of the history (``None``: the system's place). Raises
+        ``LedgerError``.
+        """
+        if store.chain_id != chain_id:
+            raise LedgerError(f"store belongs to chain {store.chain_id.hex()}, not to {chain_id.hex()}")
+        self.chain_id = chain_id
+        self._store = store
+        self._height = 0
+        self._epoch = -1
+        self._tip_hash = chain_id
+        self._pending: dict[int, Block] = {}
+        self._hand_over = threading.Lock()
+        self._flushing = threading.Lock()
+        self._history = History(self._open_body, directory=scratch)
+        for block in store.iter_blocks():
+            self._reload(block)
+        if self._height != store.height():
+            raise LedgerError(f"block {self._height + 1} is missing in the store")
+        self._durable_height = self._height
+
+    @property
+    def height(self) -> int:
+        """Height of the newest block, durable or not; 0 before the first."""
+        return self._height
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the newest block; -1 before the first."""
+        return self._epoch
+
+    @property
+    def tip_hash(self) -> bytes:
+        """Hash of the newest block; the chain id before the first."""
+        return self._tip_hash
+
+    @property
+    def durable_height(self) -> int:
+        """Height up to which the store has committed every block."""
+        return self._durable_height
+
+    @property
+    def transaction_count(self) -> int:
+        """Number of transactions committed so far."""
+        return len(self._history)
+
+    def extend(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> ChainUpdate:
+        """Append the block of an agreed epoch: ``contributions`` are (proposer, transactions), ascending by
+        proposer.
+
+        Epochs must increase. Raises ``ValueError`` for our own misuse and ``LedgerError`` when a stored
+        block that is needed to recognise a duplicate cannot be read; the chain is then unchanged.
+        """
+        if epoch <= self._epoch:
+            raise ValueError(f"epoch {epoch} does not follow epoch {self._epoch}")
+        proposers = [proposer for proposer, _ in contributions]
+        if any(a >= b for a, b in pairwise(proposers)):
+            raise ValueError("contributions must ascend by proposer")
+        # A dict keeps the first occurrence and the order, all in C.
+        distinct = list(dict.fromkeys(concatenate.from_iterable(part for _, part in contributions)))
+        duplicates = self._history.find(distinct)
+        transactions = [t for t in distinct if t not in duplicates] if duplicates else distinct
+        block = build_block(self.chain_id, self._tip_hash, self._height + 1, epoch, proposers, transactions)
+        with self._hand_over:
+            self._pending[block.header.height] = block
+        self._advance(block, transactions)
+        return ChainUpdate(block, duplicates)
+
+    def flush(self) -> list[int]:
+        """Write all pending blocks in one group commit and return their heights, now durable.
+
+        Callable from any thread. Raises ``LedgerError``; the blocks then stay pending and the next call
+        tries again.
+        """
+        with self._flushing:
+            with self._hand_over:
+                blocks = list(self._pending.values())
+            if not blocks:
+                return []
+            self._store.append(blocks)
+            heights = [block.header.height for block in blocks]
+            with self._hand_over:
+                for height in heights:
+                    del self._pending[height]
+            self._durable_height = heights[-1]
+            self._history.compact()
+            return heights
+
+    def committed(self, transactions: Sequence[bytes]) -> dict[bytes, int]:
+        """Height of each of ``transactions`` that is in the chain, be it durable or not yet."""
+        return self._history.find(transactions)
+
+    def _reload(self, block: Block) -> None:
+        header = block.header
+        if (header.height, header.previous, header.chain_id) != (
+            self._height + 1,
+            self._tip_hash,
+            self.chain_id,
+        ):
+            raise LedgerError(f"block {header.height} in the store does not follow block {self._height}")
+        transactions = block.transactions()
+        if len(transactions) != header.tx_count:
+            raise LedgerError(f"block {header.height} in the store has a wrong transaction count")
+        self._advance(block, transactions)
+        self._history.compact()
+
+    def _advance(self, block: Block, transactions: Sequence[bytes]) -> None:
+        self._history.add(block.header.height, transactions)
+        self._height = block.header.height
+        self._epoch = block.header.epoch
+        self._tip_hash = block.header.hash
+
+    @contextmanager
+    def _open_body(self, height: int) -> Iterator[BodyReader]:
+        with self._hand_over:
+            block = self._pending.get(height)
+        if block is not None:
+            yield block.body
+        else:
+            with self._store.open_body(height) as body:
+                yield body

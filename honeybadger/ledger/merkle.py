@@ -1,0 +1,67 @@
+"""Merkle tree over a block's transactions, in which one leaf covers up to 16 consecutive transactions.
+
+    leaf i = SHA-256(0x00 || i as u32 || MessagePack array of transactions 16 i ... 16 i + 15)
+    node   = SHA-256(0x01 || left || right); the odd node of a level is promoted unchanged (as in RFC 6962)
+    root   = SHA-256(0x02 || transaction count as u64 || top); the top of an empty block is the empty string
+
+Integers are big-endian. Leaves, nodes and roots have separate domains, a leaf binds its index, and the root
+binds the count, so no two lists of transactions share a root without a SHA-256 collision. The departure
+from RFC 6962 is the grouping: a hash per transaction costs more in Python's calls than in SHA-256.
+
+Measured for 40,000 transactions of 250 bytes (SHA-256 of the 10 MB alone: 5.7 ms), CPU time of ``tx_root``:
+
+    transactions per leaf      1     4     8    16    32    64
+    milliseconds              55    22    15    11    10     8
+
+A proof carries the whole group instead of one transaction (4 kB at 250 bytes) and four hashes fewer.
+Proofs are in ``proof``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgspec
+
+GROUP = 16
+"""Transactions per leaf."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def leaf_hash(index: int, group: Sequence[bytes]) -> bytes:
+    """Hash of leaf ``index``, which covers the transactions ``group`` (1 to 16 of them)."""
+    return sha256(b"\x00" + index.to_bytes(4, "big") + _encode(group)).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash of an inner node."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root_hash(tx_count: int, top: bytes) -> bytes:
+    """The root: the top of the tree (empty for no transactions) bound to the transaction count."""
+    return sha256(b"\x02" + tx_count.to_bytes(8, "big") + top).digest()
+
+
+def leaves(transactions: Sequence[bytes]) -> list[bytes]:
+    """Hashes of all leaves, ceil(len / 16) of them."""
+    starts = range(0, len(transactions), GROUP)
+    return [leaf_hash(i, transactions[start : start + GROUP]) for i, start in enumerate(starts)]
+
+
+def parents(level: Sequence[bytes]) -> list[bytes]:
+    """The level above ``level``: pairs hashed, an odd last node promoted."""
+    above = list(map(node_hash, level[0::2], level[1::2]))
+    if len(level) % 2:
+        above.append(level[-1])
+    return above
+
+
+def tx_root(transactions: Sequence[bytes]) -> bytes:
+    """Merkle root of a block's transactions, 32 bytes."""
+    level = leaves(transactions)
+    while len(level) > 1:
+        level = parents(level)
+    return root_hash(len(transactions), level[0] if level else b"")

@@ -1,0 +1,138 @@
+"""What is on the wire between nodes.
+
+A ZeroMQ message is a header part followed by zero or more entry parts. An entry is a msgpack array of protocol messages,
+encoded once and sent, as the same bytes, to every node it is for. The header is made for one recipient.
+
+Everything is bounded before it is looked at: the size of a part by the socket (`longest_part`), the number of messages in an
+entry, and the shape of every message by its type. Nothing is ever unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union
+
+import msgspec
+
+from honeybadger.protocols.messages import Message
+
+WIRE_VERSION = 1
+#: messages in one entry, at the most
+MESSAGES_PER_ENTRY = 8192
+#: a message whose shard is at least this long (bytes) travels in an entry of its own
+LARGE_SHARD = 256 * 1024
+#: small messages are bundled up to about this many bytes of shards per entry
+BUNDLE_BYTES = 1024 * 1024
+
+HELLO = 1
+DATA = 2
+
+_header = struct.Struct("<BBQQQQQQ")
+HEADER_BYTES = _header.size
+
+
+class WireError(ValueError):
+    """Bytes from a peer that are not what they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """First part of every message between nodes.
+
+    `session`: random number of the sender's incarnation; `first`: sequence number of the first entry in this message;
+    `base`: lowest sequence number the sender still holds; `ack_session`, `ack`: the recipient's session, and the highest
+    of its sequence numbers up to which everything was processed; `horizon`: the highest epoch the sender accepts.
+    """
+
+    kind: int
+    session: int
+    first: int
+    base: int
+    ack_session: int
+    ack: int
+    horizon: int
+
+    def encode(self) -> bytes:
+        """`HEADER_BYTES` bytes."""
+        return _header.pack(
+            WIRE_VERSION, self.kind, self.session, self.first, self.base, self.ack_session, self.ack, self.horizon
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> Header:
+        """WireError if it is no header of this version."""
+        if len(data) != HEADER_BYTES:
+            raise WireError(f"header of {len(data)} bytes")
+        version, kind, *numbers = _header.unpack(data)
+        if version != WIRE_VERSION:
+            raise WireError(f"wire version {version} is not {WIRE_VERSION}")
+        if kind not in (HELLO, DATA):
+            raise WireError(f"unknown kind of message {kind}")
+        return Header(kind, *numbers)
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Second part of the first message on every connection: which chain the sender runs, setting by setting."""
+
+    chain_id: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    settings: dict[str, str]
+
+
+class Codec:
+    """Encodes and decodes entries of a protocol's messages.
+
+    `longest_shard`: bytes; the longest shard (or other bulk field) a correct node sends.
+    """
+
+    def __init__(self, message_types: Sequence[type[Message]], longest_shard: int) -> None:
+        self.longest_part = longest_shard + BUNDLE_BYTES + 64 * 1024
+        union: Any = Union[tuple(message_types)]  # noqa: UP007
+        entry = Annotated[list[union], msgspec.Meta(max_length=MESSAGES_PER_ENTRY)]
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[list[Message]] = msgspec.msgpack.Decoder(entry)
+        self._hello_decoder = msgspec.msgpack.Decoder(Hello)
+
+    def encode(self, messages: Sequence[Message]) -> bytes:
+        """One entry."""
+        return self._encoder.encode(messages)
+
+    def decode(self, data: bytes | memoryview) -> list[Message]:
+        """The messages of an entry; WireError if it is malformed or too long."""
+        if len(data) > self.longest_part:
+            raise WireError(f"entry of {len(data)} bytes")
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise WireError(str(error)) from None
+
+    def encode_hello(self, hello: Hello) -> bytes:
+        """The greeting's second part."""
+        return self._encoder.encode(hello)
+
+    def decode_hello(self, data: bytes | memoryview) -> Hello:
+        """WireError if it is malformed."""
+        if len(data) > BUNDLE_BYTES:
+            raise WireError(f"greeting of {len(data)} bytes")
+        try:
+            return self._hello_decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise WireError(str(error)) from None
+
+    def bundles(self, messages: Iterable[Message]) -> Iterable[list[Message]]:
+        """Split messages into the lists that become one entry each, in order, within the size limits."""
+        bundle: list[Message] = []
+        size = 0
+        for message in messages:
+            shard = len(getattr(message, "shard", b""))
+            if shard >= LARGE_SHARD:
+                yield [message]
+                continue
+            if size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY:
+                yield bundle
+                bundle, size = [], 0
+            bundle.append(message)
+            size += shard + 128
+        if bundle:
+            yield bundle

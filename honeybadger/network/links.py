@@ -1,0 +1,206 @@
+"""Reliable links: every entry reaches every connected peer once and in order, whatever ZeroMQ loses on reconnect.
+
+A state machine without sockets or clock. Per peer the sender keeps the entries that are not yet acknowledged (the bytes
+are shared between peers) and a cursor; a reconnected peer is resent from its first unacknowledged entry. The receiver takes
+entries in sequence, drops duplicates, and acknowledges cumulatively what the protocol has processed.
+
+Windows. Entries for an epoch beyond the peer's announced horizon wait at the sender, sorted by epoch, without holding back
+others: a late message of an old epoch (a BVAL relay that a slow node waits for) overtakes them. That is why sequence numbers
+are given per peer when an entry enters the peer's window, and not once in a node-wide log.
+
+Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held per peer;
+beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch up from the ledger.
+One slow or dead peer costs its own cap and never holds up the others.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+from honeybadger.network.codec import DATA, HELLO, Header
+
+#: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone)
+IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: entries in one ZeroMQ message, at the most
+ENTRIES_PER_MESSAGE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Encoded messages that belong to one epoch (or to earlier ones)."""
+
+    epoch: int
+    data: bytes
+
+
+class Outgoing:
+    """What is still owed to one peer."""
+
+    def __init__(self, held_bytes_cap: int) -> None:
+        self._cap = held_bytes_cap
+        self._queue: deque[Entry] = deque()
+        self._base = 1
+        self._sent = 0
+        self._in_flight = 0
+        self._waiting: dict[int, list[Entry]] = {}
+        self._horizon = 0
+        self.held_bytes = 0
+        #: entries dropped because the peer is too far behind
+        self.dropped = 0
+
+    @property
+    def base(self) -> int:
+        """Lowest sequence number still held."""
+        return self._base
+
+    @property
+    def backlog(self) -> int:
+        """Entries held for the peer."""
+        return len(self._queue) + sum(map(len, self._waiting.values()))
+
+    def offer(self, entry: Entry) -> None:
+        """Queue an entry; it waits if its epoch is beyond the peer's horizon."""
+        self.held_bytes += len(entry.data)
+        if entry.epoch <= self._horizon:
+            self._queue.append(entry)
+        else:
+            self._waiting.setdefault(entry.epoch, []).append(entry)
+        if self.held_bytes > self._cap:
+            self._shrink()
+
+    def acknowledge(self, ack: int) -> bool:
+        """The peer has processed everything up to `ack`; False if it never was sent that much."""
+        if ack >= self._base + self._sent:
+            return False
+        while self._base <= ack:
+            self._drop_oldest()
+        return True
+
+    def set_horizon(self, horizon: int) -> None:
+        """The peer now accepts epochs up to `horizon`."""
+        if horizon <= self._horizon:
+            return
+        self._horizon = horizon
+        for epoch in sorted(epoch for epoch in self._waiting if epoch <= horizon):
+            self._queue.extend(self._waiting.pop(epoch))
+
+    def rewind(self) -> None:
+        """A new connection: send again from the first unacknowledged entry."""
+        self._sent = 0
+        self._in_flight = 0
+
+    def next_entries(self) -> tuple[int, list[bytes]]:
+        """(sequence number of the first, entries to send now); they count as in flight."""
+        first = self._base + self._sent
+        chosen: list[bytes] = []
+        for entry in islice(self._queue, self._sent, self._sent + ENTRIES_PER_MESSAGE):
+            if self._in_flight and self._in_flight + len(entry.data) > IN_FLIGHT_BYTES:
+                break
+            self._in_flight += len(entry.data)
+            chosen.append(entry.data)
+        self._sent += len(chosen)
+        return first, chosen
+
+    def _drop_oldest(self) -> None:
+        size = len(self._queue.popleft().data)
+        self.held_bytes -= size
+        self._base += 1
+        if self._sent:
+            self._sent -= 1
+            self._in_flight -= size
+
+    def _shrink(self) -> None:
+        """Drop oldest entries down to half the cap, so that this is rare."""
+        while self._queue and self.held_bytes > self._cap // 2:
+            self._drop_oldest()
+            self.dropped += 1
+        for epoch in sorted(self._waiting):
+            if self.held_bytes <= self._cap // 2:
+                return
+            for entry in self._waiting.pop(epoch):
+                self.held_bytes -= len(entry.data)
+                self.dropped += 1
+
+
+class Incoming:
+    """What has arrived from one peer."""
+
+    def __init__(self) -> None:
+        self.session = 0
+        self.processed = 0
+        #: entries the peer had already dropped when it could have sent them
+        self.lost = 0
+
+    def accept(self, header: Header, count: int) -> slice:
+        """Which of the message's `count` entries are new and in sequence."""
+        if header.session != self.session:
+            # A new incarnation of the peer: its sequence begins anew.
+            self.session = header.session
+            self.processed = header.base - 1
+        elif header.base > self.processed + 1:
+            self.lost += header.base - 1 - self.processed
+            self.processed = header.base - 1
+        first_new = self.processed + 1 - header.first
+        if first_new < 0:
+            # Something before this message was lost on a reconnect; the sender comes back to it when it notices.
+            return slice(0, 0)
+        return slice(min(first_new, count), count)
+
+    def done(self, count: int) -> None:
+        """`count` entries were processed."""
+        self.processed += count
+
+
+class Link:
+    """Both directions between this node and one peer."""
+
+    def __init__(self, session: int, held_bytes_cap: int) -> None:
+        self._session = session
+        self.outgoing = Outgoing(held_bytes_cap)
+        self.incoming = Incoming()
+        self.connected = False
+        self._greeted = False
+        self._announced: tuple[int, int, int] = (0, 0, -1)
+
+    def connection_opened(self) -> None:
+        """The path to the peer is (again) there: greet, then resend what is unacknowledged."""
+        self.connected = True
+        self._greeted = False
+        self.outgoing.rewind()
+
+    def connection_closed(self) -> None:
+        """The path to the peer is gone; what was in flight may be lost."""
+        self.connected = False
+
+    def receive(self, header: Header, count: int) -> slice:
+        """Take the acknowledgement and horizon of a message; returns the slice of its entries to process."""
+        if header.ack_session == self._session:
+            self.outgoing.acknowledge(header.ack)
+        self.outgoing.set_horizon(header.horizon)
+        return self.incoming.accept(header, count)
+
+    def owes_announcement(self, horizon: int) -> bool:
+        """Whether the peer has not been told the latest acknowledgement or horizon."""
+        return self._announced != (self.incoming.session, self.incoming.processed, horizon)
+
+    def next_message(self, horizon: int, hello: bytes, *, announce: bool) -> list[bytes] | None:
+        """The next ZeroMQ message for the peer as parts, or None if there is nothing to say now.
+
+        `announce`: whether an acknowledgement alone is worth a message.
+        """
+        if not self._greeted:
+            self._greeted = True
+            return [self._header(HELLO, self.outgoing.base, horizon), hello]
+        first, entries = self.outgoing.next_entries()
+        if not entries and not (announce and self.owes_announcement(horizon)):
+            return None
+        return [self._header(DATA, first, horizon), *entries]
+
+    def _header(self, kind: int, first: int, horizon: int) -> bytes:
+        incoming = self.incoming
+        self._announced = (incoming.session, incoming.processed, horizon)
+        return Header(
+            kind, self._session, first, self.outgoing.base, incoming.session, incoming.processed, horizon
+        ).encode()

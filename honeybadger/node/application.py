@@ -1,0 +1,117 @@
+"""What the protocol orders, at a node: transactions come from the mempool and go into the chain.
+
+Blocks are written to disk by a worker; `blocks_durable` says when, and only then are clients told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain as concatenate
+
+from honeybadger.ledger.chain import Chain
+from honeybadger.node.mempool import Mempool, Refusal, Request, Ticket
+from honeybadger.protocols.parameters import Parameters
+
+#: blocks waiting for the disk beyond which this node proposes nothing of its own
+PENDING_BLOCKS_TO_PAUSE = 8
+
+
+@dataclass(frozen=True)
+class CommittedBlock:
+    """A block on its way to the disk, with who waits for its transactions.
+
+    `repeated`: tickets of transactions that an earlier block holds, by height.
+    """
+
+    height: int
+    epoch: int
+    tx_count: int
+    tx_bytes: int
+    proposers: tuple[int, ...]
+    tickets: list[Ticket]
+    repeated: dict[int, list[Ticket]]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What became of a request at once: positions already durable, by height, and positions refused."""
+
+    durable: dict[int, list[int]]
+    refusal: Refusal
+
+
+class NodeApplication:
+    """The `Application` of a running node. `on_block(block)` is called when an epoch is committed."""
+
+    def __init__(
+        self,
+        nodes: int,
+        parameters: Parameters,
+        mempool: Mempool,
+        chain: Chain,
+        on_block: Callable[[], None],
+    ) -> None:
+        self._limit = parameters.transactions_per_node(nodes)
+        self._parameters = parameters
+        self._mempool = mempool
+        self._chain = chain
+        self._on_block = on_block
+        #: committed, not yet durable; oldest first
+        self.pending: deque[CommittedBlock] = deque()
+
+    def has_transactions(self) -> bool:
+        """See `Application`. False while the disk lags behind, so that memory stays bounded."""
+        return self._mempool.waiting > 0 and len(self.pending) < PENDING_BLOCKS_TO_PAUSE
+
+    def select(self, epoch: int) -> Sequence[bytes]:
+        """See `Application`."""
+        if len(self.pending) >= PENDING_BLOCKS_TO_PAUSE:
+            return []
+        return self._mempool.select(
+            epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes
+        )
+
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+        """See `Application`."""
+        update = self._chain.extend(epoch, contributions)
+        header = update.block.header
+        repeated: dict[int, list[Ticket]] = {}
+        for transaction, height in update.duplicates.items():
+            # Committed before it was proposed again: whoever asked learns where it is.
+            repeated.setdefault(height, []).extend(self._mempool.commit(-1, [transaction]))
+        contributed = list(concatenate.from_iterable(part for _, part in contributions))
+        tickets = self._mempool.commit(epoch, contributed)
+        self.pending.append(
+            CommittedBlock(
+                header.height, epoch, header.tx_count, header.tx_bytes, tuple(header.proposers), tickets, repeated
+            )
+        )
+        self._on_block()
+
+    def submit(self, request: Request, transactions: Sequence[bytes]) -> Submission:
+        """Take a client's transactions; says which are durable already and which were refused."""
+        durable: dict[int, list[int]] = {}
+        skip: list[int] = []
+        committed = self._chain.committed(transactions)
+        if committed:
+            pending = {block.height: block for block in self.pending}
+            for position, transaction in enumerate(transactions):
+                height = committed.get(transaction)
+                if height is None:
+                    continue
+                skip.append(position)
+                if height in pending:
+                    # On its way to the disk: this request is told with the others.
+                    pending[height].tickets.append((request, position))
+                else:
+                    durable.setdefault(height, []).append(position)
+        return Submission(durable, self._mempool.add(request, transactions, skip))
+
+    def blocks_durable(self, height: int) -> list[CommittedBlock]:
+        """Blocks up to `height` are on disk: hand them over, oldest first."""
+        done = []
+        while self.pending and self.pending[0].height <= height:
+            done.append(self.pending.popleft())
+        return done

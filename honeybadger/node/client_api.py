@@ -1,0 +1,123 @@
+"""The socket that clients talk to: takes transactions, tells when they are durable, answers how the node is doing.
+
+Clients are not trusted: requests are bounded and typed, a client that does not read its replies loses them, and nothing it
+sends can raise out of here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import zmq
+
+from honeybadger.network.client_protocol import (
+    LONGEST_REQUEST,
+    Committed,
+    Refused,
+    Reply,
+    Status,
+    StatusRequest,
+    Submit,
+    encoder,
+    request_decoder,
+)
+from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
+from honeybadger.network.transport import Watcher, bind
+from honeybadger.node.application import CommittedBlock, Submission
+from honeybadger.node.mempool import Request, Ticket
+
+#: requests taken per turn of the main loop, so that clients cannot starve consensus
+REQUESTS_PER_TURN = 32
+
+
+class ClientApi:
+    """See the module. `submit(request, transactions)` takes transactions; `status()` answers a status request."""
+
+    def __init__(
+        self,
+        context: Any,
+        credentials: Credentials,
+        address: tuple[str, int],
+        submit: Callable[[Request, Sequence[bytes]], Submission],
+        status: Callable[[], dict[str, Any]],
+        ready: Callable[[], None],
+    ) -> None:
+        self._submit_to = submit
+        self._status = status
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.maxmsgsize = LONGEST_REQUEST
+        self._socket.rcvhwm = 64
+        self._socket.sndhwm = 10_000
+        secure_server(self._socket, credentials, CLIENTS_DOMAIN)
+        try:
+            bind(self._socket, address[0], address[1], f"node {credentials.me}, for clients")
+        except OSError:
+            self._socket.close()
+            raise
+        self._watcher = Watcher(self._socket, ready)
+        self.refused_requests = 0
+
+    def serve(self) -> bool:
+        """Handle waiting requests, a bounded number; True if there may be more."""
+        for _ in range(REQUESTS_PER_TURN):
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            if len(parts) == 2:
+                self._handle(parts[0], parts[1])
+            else:
+                self.refused_requests += 1
+        return True
+
+    def report(self, block: CommittedBlock) -> None:
+        """A block is durable: tell the clients whose transactions are in it."""
+        now = time.monotonic_ns()
+        self._report(block.height, now, block.tickets)
+        for height, tickets in block.repeated.items():
+            self._report(height, 0, tickets)
+
+    def close(self, linger_ms: int = 500) -> None:
+        """Close the socket after the last replies have left."""
+        self._watcher.close()
+        self._socket.close(linger_ms)
+
+    def _handle(self, client: bytes, data: bytes) -> None:
+        try:
+            request = request_decoder.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            self.refused_requests += 1
+            return
+        if isinstance(request, StatusRequest):
+            self._reply(client, Status(request.request, self._status()))
+        else:
+            self._submit(client, request)
+
+    def _submit(self, client: bytes, request: Submit) -> None:
+        submission = self._submit_to(Request(client, request.request), request.transactions)
+        for height, positions in submission.durable.items():
+            self._reply(client, Committed(request.request, height, 0, positions))
+        for reason, positions in submission.refusal.positions.items():
+            self._reply(client, Refused(request.request, reason, positions))
+
+    def _report(self, height: int, durable_ns: int, tickets: Sequence[Ticket]) -> None:
+        positions: dict[Request, list[int]] = {}
+        for request, position in tickets:
+            found = positions.get(request)
+            if found is None:
+                positions[request] = [position]
+            else:
+                found.append(position)
+        for request, found in positions.items():
+            self._reply(request.client, Committed(request.number, height, durable_ns, found))
+
+    def _reply(self, client: bytes, reply: Reply) -> None:
+        try:
+            self._socket.send_multipart([client, encoder.encode(reply)], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            # The client is gone or does not read: its loss.
+            self.refused_requests += 1

@@ -1,0 +1,43 @@
+"""Writes committed blocks to disk in a worker thread, several at a time if they come faster than the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gevent.threadpool import ThreadPool
+
+from honeybadger.ledger.chain import Chain
+
+
+class LedgerWriter:
+    """Group commit off the hub. `on_durable(height)` and `on_failure(error)` are called on the hub."""
+
+    def __init__(
+        self, chain: Chain, on_durable: Callable[[int], None], on_failure: Callable[[BaseException], None]
+    ) -> None:
+        self._chain = chain
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._pool = ThreadPool(1)
+        self._running = False
+
+    def request(self) -> None:
+        """There are blocks to write; does nothing if a write is under way, which looks again when it ends."""
+        if not self._running and self._chain.durable_height < self._chain.height:
+            self._running = True
+            self._pool.spawn(self._chain.flush).rawlink(self._finished)
+
+    def close(self) -> None:
+        """Write what is left and stop the thread."""
+        self._pool.join()
+        self._chain.flush()
+        self._pool.kill()
+
+    def _finished(self, result: Any) -> None:
+        self._running = False
+        if result.exception is not None:
+            self._on_failure(result.exception)
+            return
+        self._on_durable(self._chain.durable_height)
+        self.request()

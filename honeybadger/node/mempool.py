@@ -1,0 +1,156 @@
+"""Transactions that wait to be committed: first in, first considered, bounded in number, bytes and size of each.
+
+A full mempool refuses; it does not grow. A transaction leaves only when it is committed: while it is in a proposal of an epoch in
+progress it is reserved, and if that proposal is not in the epoch's subset it returns to the head of the queue.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+#: serialised size of a transaction beyond its own bytes, at the most
+FRAMING_BYTES = 5
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A client's request some of whose transactions wait here. `client`: ZeroMQ routing id; `number`: the client's."""
+
+    client: bytes
+    number: int
+
+
+#: who asked for a transaction: the request and the transaction's position in it
+Ticket = tuple[Request, int]
+
+
+@dataclass
+class Refusal:
+    """Positions of a request that were not taken, by reason."""
+
+    positions: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, reason: str, position: int) -> None:
+        """Note one."""
+        self.positions.setdefault(reason, []).append(position)
+
+
+class Mempool:
+    """See the module. `max_transactions` and `max_bytes` bound the whole, `max_tx_bytes` each transaction."""
+
+    def __init__(self, max_transactions: int, max_bytes: int, max_tx_bytes: int) -> None:
+        self._max_transactions = max_transactions
+        self._max_bytes = max_bytes
+        self._max_tx_bytes = max_tx_bytes
+        self._waiting: dict[bytes, Ticket] = {}
+        self._reserved: dict[bytes, Ticket] = {}
+        self._reserved_by_epoch: dict[int, list[bytes]] = {}
+        #: further requests for a transaction that already waits
+        self._also: dict[bytes, list[Ticket]] = {}
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        """Transactions waiting or reserved."""
+        return len(self._waiting) + len(self._reserved)
+
+    @property
+    def waiting(self) -> int:
+        """Transactions that the next proposal can choose from."""
+        return len(self._waiting)
+
+    def add(self, request: Request, transactions: Sequence[bytes], skip: Iterable[int] = ()) -> Refusal:
+        """Take a request's transactions, but for positions in `skip`; returns what was refused.
+
+        A transaction that already waits is not taken twice; this request is told of its outcome too.
+        """
+        refusal = Refusal()
+        skipped = set(skip)
+        if not skipped and self._take_all(request, transactions):
+            return refusal
+        for position, transaction in enumerate(transactions):
+            if position in skipped:
+                continue
+            size = len(transaction)
+            if not size:
+                refusal.add("empty", position)
+            elif size > self._max_tx_bytes:
+                refusal.add("too long", position)
+            elif transaction in self._waiting or transaction in self._reserved:
+                others = self._also.setdefault(transaction, [])
+                if len(others) < 16:
+                    others.append((request, position))
+                else:
+                    refusal.add("full", position)
+            elif len(self) >= self._max_transactions or self.bytes + size > self._max_bytes:
+                refusal.add("full", position)
+            else:
+                self._waiting[transaction] = (request, position)
+                self.bytes += size
+        return refusal
+
+    def select(
+        self, epoch: int, first: int, count: int, max_bytes: int, randbytes: Callable[[int], bytes] = os.urandom
+    ) -> list[bytes]:
+        """Reserve for `epoch` a uniformly random choice of `count` of the `first` oldest, within `max_bytes` serialised.
+
+        Source: Miller et al. (CCS 2016), section 4.4: randomness makes proposals disjoint and unpredictable.
+        """
+        candidates = list(islice(self._waiting, first))
+        if len(candidates) > count:
+            # A random key each, and the `count` smallest of them: a uniform choice in a few vector operations.
+            keys = np.frombuffer(randbytes(8 * len(candidates)), dtype=np.uint64)
+            indices = np.sort(np.argpartition(keys, count)[:count]).tolist()
+            candidates = [candidates[i] for i in indices]
+        room = max_bytes - FRAMING_BYTES
+        total = sum(map(len, candidates)) + FRAMING_BYTES * len(candidates)
+        while candidates and total > room:
+            total -= len(candidates.pop()) + FRAMING_BYTES
+        pop = self._waiting.pop
+        self._reserved.update([(transaction, pop(transaction)) for transaction in candidates])
+        self._reserved_by_epoch.setdefault(epoch, []).extend(candidates)
+        return candidates
+
+    def commit(self, epoch: int, transactions: Sequence[bytes]) -> list[Ticket]:
+        """Forget `transactions`, which `epoch` committed (or found committed); returns who asked for them.
+
+        Reserved for this epoch but not among them: back to the head of the queue, in order.
+        """
+        tickets: list[Ticket] = []
+        reserved, waiting = self._reserved, self._waiting
+        # Usually only few of a block's transactions are ours: find those at the speed of a set look-up.
+        for transaction in [tx for tx in transactions if tx in reserved]:
+            tickets.append(reserved.pop(transaction))
+            self.bytes -= len(transaction)
+        if waiting and not waiting.keys().isdisjoint(transactions):
+            for transaction in [tx for tx in transactions if tx in waiting]:
+                tickets.append(waiting.pop(transaction))
+                self.bytes -= len(transaction)
+        if self._also:
+            for transaction in [tx for tx in transactions if tx in self._also]:
+                tickets.extend(self._also.pop(transaction))
+        returned = {tx: reserved.pop(tx) for tx in self._reserved_by_epoch.pop(epoch, ()) if tx in reserved}
+        if returned:
+            returned.update(waiting)
+            self._waiting = returned
+        return tickets
+
+    def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:
+        """Take a request whose transactions are all new and in bounds, without a Python loop body per transaction."""
+        count = len(transactions)
+        lengths = set(map(len, transactions))
+        if not count or min(lengths) < 1 or max(lengths) > self._max_tx_bytes:
+            return False
+        size = sum(map(len, transactions))
+        if len(self) + count > self._max_transactions or self.bytes + size > self._max_bytes:
+            return False
+        new = dict(zip(transactions, zip([request] * count, range(count), strict=True), strict=True))
+        if len(new) < count or not self._waiting.keys().isdisjoint(new) or not self._reserved.keys().isdisjoint(new):
+            return False
+        self._waiting.update(new)
+        self.bytes += size
+        return True

@@ -1,0 +1,280 @@
+"""Builds a node from its configuration: the whole object graph, in one place."""
+
+from __future__ import annotations
+
+import resource
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+from gevent.event import Event
+
+from crypto.erasure import ErasureCode
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.network.codec import Codec, Hello
+from honeybadger.network.security import Credentials, ZapHandler
+from honeybadger.network.transport import Transport, Watcher
+from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
+from honeybadger.node.client_api import ClientApi
+from honeybadger.node.events import EventLog
+from honeybadger.node.ledger_writer import LedgerWriter
+from honeybadger.node.mempool import Mempool
+from honeybadger.node.peers import Peers
+from honeybadger.node.reactor import Reactor
+from honeybadger.protocols.base import Context, FaultKind
+from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
+
+
+class NodeError(Exception):
+    """The node cannot start or go on; one line for people."""
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What a node is built from. `data`: directory of its ledger; `say(line)` tells a person."""
+
+    manifest: Manifest
+    keys: NodeKeys
+    data: Path
+    runtime: Runtime
+    events: EventLog
+    say: Callable[[str], None]
+
+
+class Node:
+    """A node, ready to `run`. Raises NodeError, LedgerError or OSError, each with one line, if it cannot be built."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        manifest, runtime = config.manifest, config.runtime
+        self._config = config
+        self.me = config.keys.node
+        self._say = config.say
+        self._events = config.events
+        self._manifest = manifest
+        self._started = time.monotonic()
+        self._failure = ""
+        self._refused_by: set[int] = set()
+        self._said: set[str] = set()
+        self.faults: Counter[tuple[int, str]] = Counter()
+        self.wake = Event()
+
+        nodes = manifest.quorums.nodes
+        config.data.mkdir(parents=True, exist_ok=True)
+        self.store = SQLiteStore(
+            config.data / "ledger.sqlite", durability=runtime.durability, chain_id=manifest.chain_id
+        )
+        if self.store.height() > 0:
+            # Without a record of the votes it sent, a restarted node could contradict itself and become a faulty one.
+            raise NodeError(
+                f"{config.data} holds a ledger of {self.store.height()} blocks; restarting a node is not supported yet, "
+                "start a new cluster in an empty directory"
+            )
+        self.chain = Chain(self.store, manifest.chain_id, scratch=config.data)
+        self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
+        self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
+        self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain, self.writer.request)
+
+        credentials = Credentials(
+            self.me,
+            manifest.members[self.me].public_key,
+            config.keys.curve_secret_key,
+            [member.public_key for member in manifest.members],
+            runtime.curve,
+        )
+        code = ErasureCode(manifest.quorums.data_shards, nodes)
+        codec = Codec(
+            manifest.specification.message_types,
+            code.shard_length(manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD),
+        )
+        self._zmq: Any = zmq.Context()
+        self._zmq.max_sockets = max(1023, 8 * nodes)
+        self._zap = ZapHandler(self._zmq, credentials)
+        self._zap_watcher = Watcher(self._zap.socket, self.wake.set)
+        self.transport = Transport(
+            self._zmq,
+            credentials,
+            [(member.host, member.port) for member in manifest.members],
+            codec.longest_part,
+            self.wake.set,
+        )
+        self.peers = Peers(
+            self.me,
+            nodes,
+            secrets.randbits(63) | 1,
+            runtime.held_bytes_per_peer,
+            codec,
+            self.transport,
+            Hello(manifest.chain_id, manifest.settings),
+            self._check_hello,
+            self._peer_refused,
+            self._connection_changed,
+            self._record_fault,
+        )
+        self.protocol = manifest.specification.build(
+            Context(
+                me=self.me,
+                parameters=manifest.parameters,
+                quorums=manifest.quorums,
+                chain_id=manifest.chain_id,
+                public_keys=manifest.public_keys,
+                secret_keys=config.keys.secret_keys,
+                outbox=self.peers,
+                application=self.application,
+                randbytes=secrets.token_bytes,
+                observe=self._observe,
+                first_epoch=self.chain.epoch + 1 if self.chain.height else 1,
+            )
+        )
+        member = manifest.members[self.me]
+        self.clients = ClientApi(
+            self._zmq,
+            credentials,
+            (member.host, member.client_port),
+            self.application.submit,
+            self.status,
+            self.wake.set,
+        )
+        self.reactor = Reactor(
+            self.me,
+            self.protocol,
+            self.peers,
+            self.clients,
+            self._authenticate,
+            self._may_read,
+            self._report,
+            self.wake,
+        )
+
+    def run(self) -> None:
+        """Run until `stop`; raises NodeError if the node cannot go on."""
+        self._events.emit("started", node=self.me)
+        try:
+            self.reactor.run()
+        finally:
+            self._report()
+            if not self._failure.startswith("ledger"):
+                self.writer.close()
+                self._blocks_durable(self.chain.durable_height)
+            self.clients.close()
+            self.transport.close(linger_ms=200)
+            self._zap_watcher.close()
+            self._zap.socket.close(0)
+            self._zmq.term()
+            self.store.close()
+            self._events.emit("stopped", node=self.me, failure=self._failure)
+        if self._failure:
+            raise NodeError(self._failure)
+
+    def stop(self) -> None:
+        """End `run`; safe to call from a signal handler's greenlet."""
+        self.reactor.stop()
+
+    def status(self) -> dict[str, Any]:
+        """Plain data for `honeybadger status`."""
+        return {
+            "node": self.me,
+            "protocol": self._manifest.consensus.protocol,
+            "height": self.chain.durable_height,
+            "epoch": self.protocol.epoch,
+            "tip": self.chain.tip_hash.hex(),
+            "peers_connected": sum(link.connected for link in self.peers.links.values()),
+            "mempool": len(self.mempool),
+            "mempool_bytes": self.mempool.bytes,
+            "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
+            "uptime_s": time.monotonic() - self._started,
+            "detail": self.protocol.status(),
+        }
+
+    # -- callbacks -----------------------------------------------------------------------------------------
+
+    def _authenticate(self) -> None:
+        self._zap.serve()
+        for refused in self._zap.refused:
+            self._say_once(f"refused a connection from {refused}")
+        self._zap.refused.clear()
+
+    def _may_read(self) -> bool:
+        return len(self.application.pending) < 2 * PENDING_BLOCKS_TO_PAUSE
+
+    def _blocks_durable(self, height: int) -> None:
+        for block in self.application.blocks_durable(height):
+            self.clients.report(block)
+            self._events.emit(
+                "block",
+                height=block.height,
+                epoch=block.epoch,
+                transactions=block.tx_count,
+                bytes=block.tx_bytes,
+                proposers=block.proposers,
+            )
+        self.wake.set()
+
+    def _ledger_failed(self, error: BaseException) -> None:
+        self._fail(f"ledger: {error}")
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self.reactor.stop()
+
+    def _check_hello(self, hello: Hello) -> str:
+        if hello.chain_id == self._manifest.chain_id:
+            return ""
+        return self._manifest.difference(hello.settings) or "its chain id differs, though it claims equal settings"
+
+    def _peer_refused(self, peer: int, why: str) -> None:
+        self._events.emit("refused", peer=peer, why=why)
+        self._say_once(f"refused node {peer}, whose manifest differs: {why}")
+        self._refused_by.add(peer)
+        if len(self._refused_by) >= self._manifest.quorums.weak:
+            # More peers than can be faulty run another chain: it is this node that is wrong.
+            self._fail(f"the manifest of this node differs from that of nodes {sorted(self._refused_by)}: {why}")
+
+    def _connection_changed(self, peer: int, opened: bool, failure: str) -> None:
+        if failure:
+            self._say_once(f"no connection to node {peer}: {failure}")
+        self._events.emit("connection", peer=peer, up=opened, failure=failure)
+
+    def _record_fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        count = self.faults[node, kind.name] = self.faults[node, kind.name] + 1
+        if count <= 10:
+            self._events.emit("fault", node=node, kind=kind.name, detail=detail)
+
+    def _observe(self, epoch: int, phase: str, **details: int) -> None:
+        self._events.emit(phase, epoch=epoch, **details)
+
+    def _report(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        with Path("/proc/self/statm").open() as file:
+            resident = int(file.read().split()[1]) * resource.getpagesize()
+        self._events.emit(
+            "usage",
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            rss_bytes=resident,
+            peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            sent_bytes=self.transport.sent_bytes,
+            received_bytes=self.transport.received_bytes,
+            messages_handled=self.reactor.messages_handled,
+            messages_sent=dict(self.peers.messages_sent),
+            ticks=self.reactor.ticks,
+            longest_tick_s=self.reactor.longest_tick_s,
+            mempool=len(self.mempool),
+            held_bytes={peer: link.outgoing.held_bytes for peer, link in self.peers.links.items()},
+            height=self.chain.height,
+            durable_height=self.chain.durable_height,
+            faults=sum(self.faults.values()),
+        )
+        self.reactor.longest_tick_s = 0.0
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said and len(self._said) < 100:
+            self._said.add(line)
+            self._say(line)

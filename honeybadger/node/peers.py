@@ -1,0 +1,174 @@
+"""The network side of a node: links to all peers over the transport, and the outbox that the protocol writes to.
+
+All messages of a tick that go to everybody are encoded once, per epoch, and the same bytes are sent to every peer. This bundling
+is the largest single gain in Python.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+
+from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
+from honeybadger.network.links import Entry, Link
+from honeybadger.network.transport import Transport
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.messages import Message
+
+#: how long an acknowledgement may wait for a message to travel with, seconds
+ACK_DELAY_S = 0.02
+
+OnFault = Callable[[int, FaultKind, str], None]
+
+
+class Peers:
+    """Implements `Outbox`; delivers what peers send as decoded messages.
+
+    `check_hello(hello)` returns why a peer is refused, or "". `on_refused(peer, why)`, `on_connection(peer, up, failure)` and
+    `on_fault(node, kind, detail)` report.
+    """
+
+    def __init__(
+        self,
+        me: int,
+        nodes: int,
+        session: int,
+        held_bytes_cap: int,
+        codec: Codec,
+        transport: Transport,
+        hello: Hello,
+        check_hello: Callable[[Hello], str],
+        on_refused: Callable[[int, str], None],
+        on_connection: Callable[[int, bool, str], None],
+        on_fault: OnFault,
+    ) -> None:
+        self._me = me
+        self._codec = codec
+        self._transport = transport
+        self._hello = codec.encode_hello(hello)
+        self._check_hello = check_hello
+        self._on_refused = on_refused
+        self._on_connection = on_connection
+        self._on_fault = on_fault
+        self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
+        self._accepted_session: dict[int, int] = {}
+        self._common: dict[int, list[Message]] = {}
+        self._private: dict[int, dict[int, list[Message]]] = {peer: {} for peer in self.links}
+        #: messages to oneself, handled by the reactor in order
+        self.loopback: deque[Message] = deque()
+        self._next_ack = 0.0
+        self.messages_sent: Counter[str] = Counter()
+
+    # -- Outbox --------------------------------------------------------------------------------------------
+
+    def broadcast(self, message: Message) -> None:
+        """See `Outbox`."""
+        self.loopback.append(message)
+        bundle = self._common.get(message.epoch)
+        if bundle is None:
+            self._common[message.epoch] = [message]
+        else:
+            bundle.append(message)
+
+    def send(self, node: int, message: Message) -> None:
+        """See `Outbox`."""
+        if node == self._me:
+            self.loopback.append(message)
+        else:
+            self._private[node].setdefault(message.epoch, []).append(message)
+
+    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        """See `Outbox`."""
+        self._on_fault(node, kind, detail)
+
+    # -- in ------------------------------------------------------------------------------------------------
+
+    def receive(self) -> Iterator[tuple[int, list[Message]]] | None:
+        """The new entries of the next ZeroMQ message as (sender, messages), or None if nothing has arrived.
+
+        An entry counts as processed, and is acknowledged, when the iterator moves past it.
+        """
+        arrived = self._transport.receive()
+        if arrived is None:
+            return None
+        sender, frames = arrived
+        try:
+            header = Header.decode(frames[0].bytes)
+            if header.kind == HELLO:
+                self._greeted(sender, header, frames)
+                return iter(())
+        except WireError as error:
+            self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
+            return iter(())
+        if self._accepted_session.get(sender) != header.session:
+            # Not greeted yet, or refused: nothing is taken, nothing is acknowledged.
+            return iter(())
+        return self._entries(sender, header, frames)
+
+    def _entries(self, sender: int, header: Header, frames: list[object]) -> Iterator[tuple[int, list[Message]]]:
+        link = self.links[sender]
+        for frame in frames[1:][link.receive(header, len(frames) - 1)]:
+            try:
+                messages = self._codec.decode(frame.buffer)  # type: ignore[attr-defined]
+            except WireError as error:
+                self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
+            else:
+                yield sender, messages
+            link.incoming.done(1)
+
+    def _greeted(self, sender: int, header: Header, frames: list[object]) -> None:
+        if len(frames) != 2:
+            raise WireError("greeting without settings")
+        why = self._check_hello(self._codec.decode_hello(frames[1].buffer))  # type: ignore[attr-defined]
+        if why:
+            self._accepted_session.pop(sender, None)
+            self._on_refused(sender, why)
+            return
+        self._accepted_session[sender] = header.session
+        self.links[sender].receive(header, 0)
+
+    def connections_changed(self) -> None:
+        """Take note of connections that opened, closed or failed."""
+        for event in self._transport.events():
+            link = self.links[event.peer]
+            if event.failure:
+                self._on_connection(event.peer, False, event.failure)
+            elif event.opened:
+                link.connection_opened()
+                self._on_connection(event.peer, True, "")
+            elif link.connected:
+                link.connection_closed()
+                self._on_connection(event.peer, False, "")
+
+    # -- out -----------------------------------------------------------------------------------------------
+
+    def flush(self, horizon: int) -> None:
+        """End of a tick: encode what was written since the last one, once, and send what the windows allow."""
+        if self._common:
+            for epoch in sorted(self._common):
+                for bundle in self._codec.bundles(self._common[epoch]):
+                    entry = Entry(epoch, self._codec.encode(bundle))
+                    for link in self.links.values():
+                        link.outgoing.offer(entry)
+                    self.messages_sent.update(type(message).__name__ for message in bundle)
+            self._common.clear()
+        for peer, epochs in self._private.items():
+            if epochs:
+                for epoch in sorted(epochs):
+                    for bundle in self._codec.bundles(epochs[epoch]):
+                        self.links[peer].outgoing.offer(Entry(epoch, self._codec.encode(bundle)))
+                        self.messages_sent.update(type(message).__name__ for message in bundle)
+                epochs.clear()
+        now = time.monotonic()
+        announce = now >= self._next_ack
+        if announce:
+            self._next_ack = now + ACK_DELAY_S
+        for peer, link in self.links.items():
+            while link.connected and (message := link.next_message(horizon, self._hello, announce=announce)):
+                if not self._transport.send(peer, message):
+                    link.connection_closed()
+
+    def owes_announcements(self, horizon: int) -> bool:
+        """Whether some peer waits for an acknowledgement or our horizon, so `flush` must run again soon."""
+        return any(link.connected and link.owes_announcement(horizon) for link in self.links.values())

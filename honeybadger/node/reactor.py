@@ -1,0 +1,112 @@
+"""The main loop of a node: one greenlet that owns the protocol.
+
+A tick: take what peers and clients sent, let the protocol handle each message (its messages to itself included), then encode and
+send once. Ticks are bounded in time so that sending, clients and timers are never starved; how long the loop was busy
+between two looks at the sockets is measured (`longest_tick_s`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from honeybadger.node.client_api import ClientApi
+from honeybadger.node.peers import ACK_DELAY_S, Peers
+from honeybadger.protocols.base import ConsensusProtocol
+
+#: a tick takes no further message from peers after this long, seconds
+TICK_S = 0.02
+IDLE_S = 1.0
+
+
+class Reactor:
+    """Drives a protocol until `stop` is called. `every_second()` is called about once a second.
+
+    `may_read()` says whether messages of peers may be taken: a node whose disk lags behind lets them wait at the senders.
+    """
+
+    def __init__(
+        self,
+        me: int,
+        protocol: ConsensusProtocol,
+        peers: Peers,
+        clients: ClientApi,
+        authenticate: Callable[[], None],
+        may_read: Callable[[], bool],
+        every_second: Callable[[], None],
+        wake: Event,
+    ) -> None:
+        self._me = me
+        self._protocol = protocol
+        self._peers = peers
+        self._clients = clients
+        self._authenticate = authenticate
+        self._may_read = may_read
+        self._every_second = every_second
+        self._wake = wake
+        self._running = True
+        self.messages_handled = 0
+        self.ticks = 0
+        self.longest_tick_s = 0.0
+
+    def stop(self) -> None:
+        """End `run` after the current tick."""
+        self._running = False
+        self._wake.set()
+
+    def run(self) -> None:
+        """Loop until stopped."""
+        protocol, peers = self._protocol, self._peers
+        next_second = time.monotonic() + 1
+        while self._running:
+            self._wake.clear()
+            began = time.monotonic()
+            self._authenticate()
+            peers.connections_changed()
+            more = self._take_from_peers(began + TICK_S)
+            more |= self._clients.serve()
+            protocol.poke()
+            self._loop_back()
+            horizon = protocol.horizon
+            peers.flush(horizon)
+            self.ticks += 1
+            now = time.monotonic()
+            self.longest_tick_s = max(self.longest_tick_s, now - began)
+            if now >= next_second:
+                next_second = now + 1
+                self._every_second()
+            if more:
+                # The watchers get their turn even when there is more to do.
+                gevent.sleep(0)
+            elif not self._may_read():
+                # Unread sockets keep their watchers firing, so do not wait for those.
+                gevent.sleep(ACK_DELAY_S)
+            else:
+                owed = peers.owes_announcements(horizon)
+                self._wake.wait(ACK_DELAY_S if owed else max(0.0, min(IDLE_S, next_second - now)))
+
+    def _take_from_peers(self, until: float) -> bool:
+        """Handle messages until none is left or the time is up; True if there may be more."""
+        handle = self._protocol.handle
+        while self._may_read():
+            entries = self._peers.receive()
+            if entries is None:
+                return False
+            for sender, messages in entries:
+                for message in messages:
+                    handle(sender, message)
+                self.messages_handled += len(messages)
+                self._loop_back()
+            if time.monotonic() >= until:
+                return True
+        return False
+
+    def _loop_back(self) -> None:
+        """The protocol's messages to itself, and those that they cause."""
+        loopback = self._peers.loopback
+        while loopback:
+            self._protocol.handle(self._me, loopback.popleft())
+            self.messages_handled += 1
