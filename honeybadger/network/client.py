@@ -44,7 +44,8 @@ class NodeClient:
         """The next reply if one is there. Malformed ones are dropped."""
         while True:
             try:
-                return reply_decoder.decode(self.socket.recv(zmq.NOBLOCK))
+                reply: Reply = reply_decoder.decode(self.socket.recv(zmq.NOBLOCK))
+                return reply
             except zmq.Again:
                 return None
             except msgspec.MsgspecError:

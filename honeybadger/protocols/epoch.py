@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from crypto.erasure import ErasureCode
-from crypto.threshold_encryption import Ciphertext
+from crypto.ciphertext import Ciphertext
 from honeybadger.protocols.base import Context, FaultKind
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.common_coin import CommonCoin, coin_identity

@@ -29,7 +29,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     epoch: EpochNumber
 
 
-class Val(Message, tag=1):
+class Val(Message, frozen=True, tag=1):
     """Proposer to one node: its shard of the proposal and the branch that proves it under `root`."""
 
     proposer: NodeIndex
@@ -38,7 +38,7 @@ class Val(Message, tag=1):
     shard: bytes
 
 
-class Echo(Message, tag=2):
+class Echo(Message, frozen=True, tag=2):
     """A node's own shard, to everybody."""
 
     proposer: NodeIndex
@@ -47,14 +47,14 @@ class Echo(Message, tag=2):
     shard: bytes
 
 
-class Ready(Message, tag=3):
+class Ready(Message, frozen=True, tag=3):
     """The sender knows that the proposal under `root` can be restored."""
 
     proposer: NodeIndex
     root: Digest
 
 
-class BVal(Message, tag=4):
+class BVal(Message, frozen=True, tag=4):
     """Estimate of a round; a correct node may send both values."""
 
     proposer: NodeIndex
@@ -62,7 +62,7 @@ class BVal(Message, tag=4):
     value: bool
 
 
-class Aux(Message, tag=5):
+class Aux(Message, frozen=True, tag=5):
     """First value that entered bin_values of a round; one per node and round."""
 
     proposer: NodeIndex
@@ -70,7 +70,7 @@ class Aux(Message, tag=5):
     value: bool
 
 
-class Conf(Message, tag=6):
+class Conf(Message, frozen=True, tag=6):
     """The set of values of the accepted AUX messages; one per node and round."""
 
     proposer: NodeIndex
@@ -78,7 +78,7 @@ class Conf(Message, tag=6):
     values: BitSet
 
 
-class CoinShare(Message, tag=7):
+class CoinShare(Message, frozen=True, tag=7):
     """Share of the round's common coin: a threshold signature share."""
 
     proposer: NodeIndex
@@ -86,14 +86,14 @@ class CoinShare(Message, tag=7):
     share: GroupElement
 
 
-class Term(Message, tag=8):
+class Term(Message, frozen=True, tag=8):
     """The sender has decided `value` in this instance and starts no further round."""
 
     proposer: NodeIndex
     value: bool
 
 
-class DecryptionShares(Message, tag=9):
+class DecryptionShares(Message, frozen=True, tag=9):
     """All decryption shares of one node for one epoch: (proposer, share), ascending by proposer."""
 
     shares: Annotated[list[tuple[NodeIndex, GroupElement]], Meta(max_length=65536)]

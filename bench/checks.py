@@ -1,0 +1,71 @@
+"""Is a run valid? Ledgers agree, and every committed transaction was offered and is committed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.workload import Workload
+from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.ledger.verify import compare, verify_ledger
+
+
+@dataclass(frozen=True)
+class LedgerCheck:
+    """Outcome. `problem`: the first thing that is wrong, for people, or ""; `height`, `tip`: of the shortest ledger."""
+
+    problem: str
+    agree: bool
+    height: int
+    tip: str
+    transactions: int
+
+
+def check_ledgers(paths: dict[int, Path], workload: Workload, batches: Sequence[tuple[int, int, int]]) -> LedgerCheck:
+    """Verify and compare the ledgers of correct nodes (index → file), and match them against what was offered."""
+    with ExitStack() as stack:
+        stores: dict[int, SQLiteStore] = {}
+        for index, path in paths.items():
+            try:
+                stores[index] = SQLiteStore(path, read_only=True)
+            except LedgerError as error:
+                return LedgerCheck(f"node {index}: {error}", False, 0, "", 0)
+            stack.callback(stores[index].close)
+        if not stores:
+            return LedgerCheck("no correct node is left", False, 0, "", 0)
+        difference = compare(list(stores.values()))
+        if difference is not None:
+            return LedgerCheck(f"the ledgers of correct nodes differ at height {difference}", False, 0, "", 0)
+        for index, store in stores.items():
+            report = verify_ledger(store, find_repeats=False)
+            if not report.ok:
+                problem = f"node {index}: block {report.bad_height}: {report.reason}"
+                return LedgerCheck(problem, True, 0, "", 0)
+        # They agree, so the longest one has everything that any of them has.
+        longest = max(stores.values(), key=lambda store: store.height())
+        shortest = min(stores.values(), key=lambda store: store.height())
+        tip = shortest.tip()
+        problem, count = _match(longest, workload, batches)
+        return LedgerCheck(problem, True, shortest.height(), tip.hash.hex() if tip else "", count)
+
+
+def _match(store: SQLiteStore, workload: Workload, batches: Sequence[tuple[int, int, int]]) -> tuple[str, int]:
+    """Compare by 64-bit keyed hashes of whole transactions: (problem or "", committed transactions)."""
+    committed = np.concatenate([_hashes(block.transactions()) for block in store.iter_blocks()] or [_hashes([])])
+    offered = np.concatenate([_hashes(workload.batch(number, count)) for number, count, _ in batches] or [_hashes([])])
+    distinct = np.unique(committed)
+    if len(distinct) != len(committed):
+        return f"{len(committed) - len(distinct)} transactions were committed more than once", len(committed)
+    unknown = len(np.setdiff1d(distinct, offered, assume_unique=True))
+    if unknown:
+        return f"{unknown} committed transactions were never offered", len(committed)
+    return "", len(committed)
+
+
+def _hashes(transactions: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.fromiter(map(hash, transactions), dtype=np.int64, count=len(transactions))

@@ -1,0 +1,114 @@
+"""`honeybadger local`: a whole cluster on this machine, measured and checked."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from honeybadger.cli.options import choose_faults, make_parameters, option, parameter_options
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.manifest import Runtime
+
+
+def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Take defaults from a TOML file: option names as keys, with - or _; flags and environment win over it."""
+    if path is None:
+        return None
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ClusterError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+    known = {parameter.name for parameter in context.command.params if parameter.name != "config"}
+    values = {name.replace("-", "_"): value for name, value in raw.items()}
+    for name in values:
+        if name not in known:
+            raise ClusterError(f"{path}: unknown key {name}")
+    context.default_map = {**(context.default_map or {}), **values}
+    return path
+
+
+@click.command("local")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=read_config,
+    is_eager=True,
+    expose_value=False,
+    help="TOML file with any of these options as keys; environment and flags win over it.",
+)
+@option("-n", "--nodes", default=4, help="Number of nodes (N).")
+@option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
+@option("--tx-size", default=250, help="Bytes per transaction.")
+@option("--duration", default=10.0, type=click.FloatRange(min=0.1), help="Measured seconds.")
+@option("--warmup", default=2.0, type=click.FloatRange(min=0), help="Seconds before measuring.")
+@option("--rate", type=click.FloatRange(min=0.1), help="Offered transactions per second.  [default: saturate]")
+@option("--crash", default=0, type=click.IntRange(min=0), help="Kill this many nodes (kill -9) half-way.")
+@option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
+@option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
+@option("--encrypt/--no-encrypt", default=True, help="Encrypt proposals; short for --encryption always or never.")
+@option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
+@option("--seed", type=int, help="Seed of the offered transactions.  [default: random]")
+@option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep everything in this new directory.")
+@option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")
+@parameter_options
+@click.pass_context
+def command(context: click.Context, **options: Any) -> int:
+    """Run a whole cluster on this machine under load, measure it, cross-check the ledgers.
+
+    Exit status 0 only if the result is valid: the ledgers of all correct nodes agree, every committed transaction was
+    offered and is committed once, and something was committed.
+    """
+    # Here and not above: the benchmark package is needed for this command only.
+    from bench.local_run import LocalRun, LocalSettings
+    from honeybadger.cli.local_display import Display, print_table
+
+    nodes = options["nodes"]
+    faults = choose_faults(nodes, options["faults"])
+    if options["crash"] >= nodes:
+        raise click.UsageError(f"--crash {options['crash']} would leave none of {nodes} nodes")
+    if context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT and not options["encrypt"]:
+        options["encryption"] = "never"
+    elif not options["encrypt"] and options["encryption"] != "never":
+        raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")
+    parameters = make_parameters(nodes, options)
+    if options["tx_size"] > parameters.max_tx_bytes:
+        raise click.UsageError(
+            f"--tx-size {options['tx_size']} exceeds the longest transaction of --max-tx-bytes {parameters.max_tx_bytes}"
+        )
+    if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
+        raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")
+    settings = LocalSettings(
+        nodes=nodes,
+        faults=faults,
+        parameters=parameters,
+        runtime=Runtime(durability=options["durability"], curve=options["curve"]),
+        tx_bytes=options["tx_size"],
+        duration_s=options["duration"],
+        warmup_s=options["warmup"],
+        rate=options["rate"],
+        crash=options["crash"],
+        base_port=options["base_port"],
+        seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
+        out=options["out"],
+    )
+    try:
+        with Display(sys.stderr) as display:
+            summary = LocalRun(settings, display.show).run()
+    except ValueError as error:
+        raise ClusterError(str(error)) from None
+    if options["as_json"]:
+        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
+    else:
+        print_table(summary)
+    if not summary["valid"]:
+        click.echo(f"invalid: {summary['reason']}", err=True)
+        return 1
+    return 0

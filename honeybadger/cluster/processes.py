@@ -1,0 +1,98 @@
+"""Node processes on this machine: started as fresh interpreters, known by their process ids, ended by them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from honeybadger.cluster.errors import ClusterError
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports that nobody listens on now."""
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(count):
+            probe = stack.enter_context(socket.socket())
+            probe.bind((host, 0))
+            ports.append(probe.getsockname()[1])
+        return ports
+
+
+def require_free(ports: list[int], host: str = "127.0.0.1") -> None:
+    """ClusterError naming the first port that is in use."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ClusterError(f"port {port} on {host} cannot be used: {error.strerror}") from None
+
+
+class NodeProcess:
+    """One `honeybadger node` process; its output goes to `log`, its events to `events`."""
+
+    def __init__(self, directory: Path, index: int, extra: tuple[str, ...] = ()) -> None:
+        home = directory / f"node-{index}"
+        self.index = index
+        self.data = home / "data"
+        self.events = home / "events.jsonl"
+        self.log = home / "log.txt"
+        self.killed = False
+        command = [
+            *(sys.executable, "-m", "honeybadger.cli.main", "node"),
+            *("--cluster", str(directory / "cluster.toml"), "--keys", str(home / "keys.toml")),
+            *("--data", str(self.data), "--events", str(self.events), *extra),
+        ]
+        with self.log.open("ab") as log:
+            # A group of its own: an interrupt from the keyboard reaches the controller, which then stops the nodes.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=_environment()
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; negative for a signal."""
+        return self._process.poll()
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its output."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self.killed = True
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its end; kills it after `timeout_s`."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Without our own option variables: they are for the command that was typed, not for the nodes it starts."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HONEYBADGER_")}
