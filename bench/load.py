@@ -127,7 +127,9 @@ class Load:
             self._receive(wait)
             self._report_progress()
         self._drain()
-        latencies = np.array([np.concatenate(self._durable), np.concatenate(self._latency)]) if self._durable else []
+        latencies: Any = (
+            np.array([np.concatenate(self._durable), np.concatenate(self._latency)]) if self._durable else []
+        )
         np.save(Path(settings.output) / "latencies.npy", latencies)
         return Result(
             window_start,
@@ -183,7 +185,7 @@ class Load:
 
     def _receive(self, wait: float) -> bool:
         """Take every reply that is there, waiting up to `wait` seconds for the first; True if there was one."""
-        ready = dict(self._poller.poll(wait * 1000))
+        ready = dict(self._poller.poll(int(wait * 1000)))
         for node in self._nodes:
             if node.client.socket not in ready:
                 continue

@@ -60,7 +60,7 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
 @option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")
 @parameter_options
 @click.pass_context
-def command(context: click.Context, **options: Any) -> int:
+def command(context: click.Context, /, **options: Any) -> int:
     """Run a whole cluster on this machine under load, measure it, cross-check the ledgers.
 
     Exit status 0 only if the result is valid: the ledgers of all correct nodes agree, every committed transaction was

@@ -36,7 +36,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Height = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
 
 
-class Header(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Header(msgspec.Struct, array_like=True, frozen=True):
     """Everything a block commits to; encoded as a MessagePack array in this order.
 
     ``previous`` is the hash of the header one lower; at height 1, the first block, it is the chain id (the

@@ -31,6 +31,8 @@ DATA = 2
 
 _header = struct.Struct("<BBQQQQQQ")
 HEADER_BYTES = _header.size
+#: no number in a header is larger, so that counting on from one never leaves 64 bits
+_LARGEST_NUMBER = 2**63
 
 
 class WireError(ValueError):
@@ -70,6 +72,10 @@ class Header:
             raise WireError(f"wire version {version} is not {WIRE_VERSION}")
         if kind not in (HELLO, DATA):
             raise WireError(f"unknown kind of message {kind}")
+        if max(numbers) > _LARGEST_NUMBER:
+            raise WireError(f"{max(numbers)} in a header is too large")
+        if not (numbers[1] and numbers[2]):
+            raise WireError("sequence numbers begin at 1")
         return Header(kind, *numbers)
 
 

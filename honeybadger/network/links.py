@@ -23,6 +23,8 @@ from honeybadger.network.codec import DATA, HELLO, Header
 
 #: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone)
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: entries handed to ZeroMQ and not yet acknowledged, per peer: keeps finding the next one cheap
+ENTRIES_IN_FLIGHT = 4096
 #: entries in one ZeroMQ message, at the most
 ENTRIES_PER_MESSAGE = 64
 
@@ -95,7 +97,8 @@ class Outgoing:
         """(sequence number of the first, entries to send now); they count as in flight."""
         first = self._base + self._sent
         chosen: list[bytes] = []
-        for entry in islice(self._queue, self._sent, self._sent + ENTRIES_PER_MESSAGE):
+        last = min(self._sent + ENTRIES_PER_MESSAGE, ENTRIES_IN_FLIGHT)
+        for entry in islice(self._queue, self._sent, max(self._sent, last)):
             if self._in_flight and self._in_flight + len(entry.data) > IN_FLIGHT_BYTES:
                 break
             self._in_flight += len(entry.data)
@@ -120,7 +123,9 @@ class Outgoing:
             if self.held_bytes <= self._cap // 2:
                 return
             for entry in self._waiting.pop(epoch):
+                # The queue is empty here. These take sequence numbers too, so that the peer learns of its loss.
                 self.held_bytes -= len(entry.data)
+                self._base += 1
                 self.dropped += 1
 
 
@@ -168,6 +173,7 @@ class Link:
         """The path to the peer is (again) there: greet, then resend what is unacknowledged."""
         self.connected = True
         self._greeted = False
+        self._announced = (0, 0, -1)
         self.outgoing.rewind()
 
     def connection_closed(self) -> None:

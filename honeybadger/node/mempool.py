@@ -123,15 +123,16 @@ class Mempool:
         tickets: list[Ticket] = []
         reserved, waiting = self._reserved, self._waiting
         # Usually only few of a block's transactions are ours: find those at the speed of a set look-up.
-        for transaction in [tx for tx in transactions if tx in reserved]:
+        # (Several proposers, or a faulty one alone, may have contributed a transaction more than once.)
+        for transaction in dict.fromkeys([tx for tx in transactions if tx in reserved]):
             tickets.append(reserved.pop(transaction))
             self.bytes -= len(transaction)
         if waiting and not waiting.keys().isdisjoint(transactions):
-            for transaction in [tx for tx in transactions if tx in waiting]:
+            for transaction in dict.fromkeys([tx for tx in transactions if tx in waiting]):
                 tickets.append(waiting.pop(transaction))
                 self.bytes -= len(transaction)
         if self._also:
-            for transaction in [tx for tx in transactions if tx in self._also]:
+            for transaction in dict.fromkeys([tx for tx in transactions if tx in self._also]):
                 tickets.extend(self._also.pop(transaction))
         returned = {tx: reserved.pop(tx) for tx in self._reserved_by_epoch.pop(epoch, ()) if tx in reserved}
         if returned:

@@ -167,7 +167,10 @@ class Peers:
         for peer, link in self.links.items():
             while link.connected and (message := link.next_message(horizon, self._hello, announce=announce)):
                 if not self._transport.send(peer, message):
-                    link.connection_closed()
+                    # A connection may be announced a moment before its socket can send: begin again next time.
+                    # If it is really gone, its event closes the link.
+                    link.connection_opened()
+                    break
 
     def owes_announcements(self, horizon: int) -> bool:
         """Whether some peer waits for an acknowledgement or our horizon, so `flush` must run again soon."""

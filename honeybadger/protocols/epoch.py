@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from crypto.erasure import ErasureCode
 from crypto.ciphertext import Ciphertext
+from crypto.erasure import ErasureCode
 from honeybadger.protocols.base import Context, FaultKind
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.common_coin import CommonCoin, coin_identity

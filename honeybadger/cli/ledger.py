@@ -1,0 +1,145 @@
+"""`honeybadger ledger`: read a node's ledger. DATA is the node's data directory, or the ledger file itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.export import export_csv, export_jsonl
+from honeybadger.ledger.proof import Proof, build_proof, verify_proof
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.ledger.verify import verify_ledger
+
+data_argument = click.argument("data", type=click.Path(path_type=Path))
+
+
+@click.group("ledger")
+def command() -> None:
+    """Show, verify, export or prove from a node's ledger. DATA is a node's data directory."""
+
+
+@contextmanager
+def _open(data: Path) -> Iterator[SQLiteStore]:
+    path = data / "ledger.sqlite" if data.is_dir() else data
+    store = SQLiteStore(path, read_only=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@command.command()
+@data_argument
+@click.option("--last", default=20, type=click.IntRange(min=1), show_default=True, help="How many blocks.")
+@click.option("--height", type=click.IntRange(min=1), help="One block, with its transactions in hexadecimal.")
+def show(data: Path, last: int, height: int | None) -> None:
+    """List the last blocks, or show one."""
+    with _open(data) as store:
+        if height is not None:
+            block = store.block(height)
+            if block is None:
+                raise LedgerError(f"there is no block {height}; the ledger's height is {store.height()}")
+            header = block.header
+            click.echo(f"height {header.height}  epoch {header.epoch}  hash {header.hash.hex()}")
+            click.echo(f"previous {header.previous.hex()}  transaction root {header.tx_root.hex()}")
+            click.echo(f"{header.tx_count} transactions, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
+            for transaction in block.transactions():
+                click.echo(transaction.hex())
+            return
+        top = store.height()
+        click.echo(f"chain {store.chain_id.hex()}, height {top}")
+        table = Table()
+        for heading in ("height", "epoch", "hash", "transactions", "bytes", "proposers"):
+            table.add_column(heading, justify="right")
+        for header in store.headers(max(1, top - last + 1), top) if top else []:
+            table.add_row(
+                str(header.height),
+                str(header.epoch),
+                header.hash.hex()[:16],
+                f"{header.tx_count:,}",
+                f"{header.tx_bytes:,}",
+                " ".join(map(str, header.proposers)),
+            )
+        if top:
+            Console().print(table)
+
+
+@command.command()
+@data_argument
+def verify(data: Path) -> int:
+    """Check hash chain, Merkle roots and uniqueness; non-zero exit naming the first bad block."""
+    with _open(data) as store:
+        report = verify_ledger(store)
+    if not report.ok:
+        click.echo(f"block {report.bad_height} is bad: {report.reason}", err=True)
+        return 1
+    click.echo(
+        f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
+        f"tip {report.tip_hash.hex()}"
+    )
+    return 0
+
+
+@command.command()
+@data_argument
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option("--headers-only", is_flag=True, help="JSON lines without the transactions.")
+def export(data: Path, form: str, headers_only: bool) -> None:
+    """Write the ledger to standard output: JSON lines, one a block, or a CSV of the headers."""
+    with _open(data) as store:
+        if form == "csv":
+            export_csv(store, sys.stdout)
+        else:
+            export_jsonl(store, sys.stdout, transactions=not headers_only)
+
+
+@command.command()
+@data_argument
+@click.argument("transaction")
+def prove(data: Path, transaction: str) -> None:
+    """Print a proof, as JSON, that TRANSACTION (hexadecimal) is in the ledger."""
+    wanted = _hex(transaction)
+    with _open(data) as store:
+        for block in store.iter_blocks():
+            transactions = block.transactions()
+            if wanted in transactions:
+                proof = build_proof(block, transactions.index(wanted))
+                click.echo(msgspec.json.encode(proof.to_dict()).decode())
+                return
+    raise LedgerError("the transaction is not in this ledger")
+
+
+@command.command("check-proof")
+@click.argument("file", type=click.File("rb"))
+@click.argument("transaction")
+@click.argument("block_hash")
+def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
+    """Check a proof in FILE (or -) that TRANSACTION is in the block with BLOCK_HASH; needs no ledger."""
+    try:
+        raw = msgspec.json.decode(file.read())
+    except msgspec.DecodeError as error:
+        raise LedgerError(f"the proof is not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise LedgerError("the proof is not a JSON object")
+    proof = Proof.from_dict(raw)
+    if not verify_proof(proof, _hex(transaction), _hex(block_hash)):
+        click.echo("the proof does not hold", err=True)
+        return 1
+    click.echo(f"the transaction is in block {proof.height}")
+    return 0
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise LedgerError(f"{text[:40]} is not hexadecimal") from None

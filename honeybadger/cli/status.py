@@ -1,0 +1,78 @@
+"""`honeybadger status`: how the nodes of a cluster are doing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import zmq
+from rich.console import Console
+from rich.table import Table
+
+from honeybadger.cli.options import cluster_option, option
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.network.client import NodeClient
+from honeybadger.network.client_protocol import Status, StatusRequest
+
+
+@click.command("status")
+@cluster_option
+@option("--timeout", default=3.0, type=click.FloatRange(min=0.1), help="Seconds to wait for answers.")
+@option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
+@click.option("--json", "as_json", is_flag=True, help="Everything that the nodes tell, as JSON.")
+def command(cluster: Path, timeout: float, curve: bool | None, as_json: bool) -> int:
+    """Show one row per node: height, epoch, peers connected, mempool, faults seen.
+
+    Exit status 0 only if every node answered.
+    """
+    manifest = Manifest.load(cluster)
+    answers = _ask(manifest, timeout, manifest.runtime.curve if curve is None else curve)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2).decode())
+    else:
+        _print(manifest, answers)
+    return 0 if all(answer is not None for answer in answers) else 1
+
+
+def _ask(manifest: Manifest, timeout: float, curve: bool) -> list[dict[str, Any] | None]:
+    context: Any = zmq.Context()
+    clients = [NodeClient(context, m.host, m.client_port, m.public_key, curve) for m in manifest.members]
+    try:
+        for client in clients:
+            client.send(StatusRequest(0))
+        limit = time.monotonic() + timeout
+        answers: list[dict[str, Any] | None] = []
+        for client in clients:
+            reply = client.receive(max(0.0, limit - time.monotonic()))
+            answers.append(reply.status if isinstance(reply, Status) else None)
+        return answers
+    finally:
+        for client in clients:
+            client.close()
+        context.term()
+
+
+def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
+    table = Table()
+    for heading in ("node", "address", "height", "epoch", "peers", "mempool", "faults seen"):
+        table.add_column(heading, justify="left" if heading == "address" else "right")
+    others = len(manifest.members) - 1
+    for index, (member, status) in enumerate(zip(manifest.members, answers, strict=True)):
+        address = f"{member.host}:{member.client_port}"
+        if status is None:
+            table.add_row(str(index), address, "no answer", *["–"] * 4)
+            continue
+        faults = ", ".join(f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]) or "none"
+        table.add_row(
+            str(index),
+            address,
+            str(status["height"]),
+            str(status["epoch"]),
+            f"{status['peers_connected']} of {others}",
+            f"{status['mempool']:,}",
+            faults,
+        )
+    Console().print(table)

@@ -1,0 +1,113 @@
+"""Secret sharing: interpolation, refusals, Feldman commitments."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crypto.bls12_381 import BLS12_381
+from crypto.errors import CryptoError, InvalidKey
+from crypto.shamir import Polynomial, committed_share, lagrange_at_zero, random_scalar
+from crypto.shared_key import PublicKey, SecretKey
+
+ORDER = BLS12_381.order
+G1, G2 = BLS12_381.g1, BLS12_381.g2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(0, 10), st.integers(0, ORDER - 1))
+def test_any_degree_plus_one_shares_give_the_secret(data: st.DataObject, degree: int, shared: int) -> None:
+    others = data.draw(st.lists(st.integers(0, ORDER - 1), min_size=degree, max_size=degree))
+    polynomial = Polynomial([shared, *others], ORDER)
+    indices = data.draw(st.lists(st.integers(0, 99), min_size=degree + 1, max_size=degree + 1, unique=True))
+    coefficients = lagrange_at_zero(tuple(indices), ORDER)
+    total = sum(c * polynomial.share(i) for c, i in zip(coefficients, indices, strict=True))
+    assert total % ORDER == shared
+
+
+def test_too_few_shares_do_not_give_the_secret() -> None:
+    polynomial = Polynomial([5, 6, 7], ORDER)
+    coefficients = lagrange_at_zero((0, 1), ORDER)
+    assert sum(c * polynomial.share(i) for c, i in zip(coefficients, (0, 1), strict=True)) % ORDER != 5
+
+
+def test_no_share_is_the_secret_itself() -> None:
+    assert Polynomial([5, 1], ORDER).share(0) == 6  # node 0 is at 1, not at 0
+    with pytest.raises(CryptoError):
+        Polynomial([5, 1], ORDER).share(-1)
+
+
+@pytest.mark.parametrize("indices", [(), (1, 1), (0, 2, 0), (-1, 2)])
+def test_interpolation_refuses_bad_indices(indices: tuple[int, ...]) -> None:
+    with pytest.raises(CryptoError):
+        lagrange_at_zero(indices, ORDER)
+
+
+def test_a_polynomial_has_coefficients() -> None:
+    with pytest.raises(CryptoError):
+        Polynomial([], ORDER)
+
+
+@pytest.mark.parametrize("group", [G1, G2], ids=["G1", "G2"])
+def test_commitments_give_every_public_share(group) -> None:
+    polynomial = Polynomial.random(4, ORDER, random.Random(1).randbytes)
+    commitment = polynomial.commit(group)
+    for index in (0, 1, 2, 3, 30, 62, 63, 64, 254):
+        expected = group.multiply(group.generator, polynomial.share(index))
+        assert committed_share(group, commitment, index) == expected
+
+
+def test_scalars_are_never_zero_and_depend_on_all_the_bytes() -> None:
+    assert random_scalar(ORDER, bytes) == 1
+    assert random_scalar(ORDER, lambda n: (ORDER - 2).to_bytes(n, "big")) == ORDER - 1
+    assert random_scalar(ORDER, lambda n: (ORDER - 1).to_bytes(n, "big")) == 1
+    asked = []
+    random_scalar(ORDER, lambda n: asked.append(n) or bytes(n))
+    assert asked == [48]
+
+
+def test_a_polynomial_does_not_show_its_secret() -> None:
+    assert repr(Polynomial([31337, 2], ORDER)) == "<Polynomial of degree 1>"
+
+
+def make_public(coefficients: list[int], nodes: int = 4) -> PublicKey:
+    commitment = [G1.encode(point) for point in Polynomial(coefficients, ORDER).commit(G1)]
+    return PublicKey(len(coefficients), commitment, nodes, BLS12_381, G1)
+
+
+def test_a_share_must_match_the_commitment() -> None:
+    public = make_public([10, 20])
+    for index in range(4):
+        SecretKey(index, 10 + 20 * (index + 1), public)
+    for index, scalar in [(0, 31), (0, 50), (1, 30), (0, -30), (0, 30 - ORDER), (0, 30 + ORDER)]:
+        with pytest.raises(InvalidKey):
+            SecretKey(index, scalar, public)
+    for index in (-1, 4):
+        with pytest.raises(InvalidKey, match="no node"):
+            SecretKey(index, 10 + 20 * (index + 1), public)
+
+
+def test_a_share_of_zero_is_refused() -> None:
+    public = make_public([20, ORDER - 20])  # node 0 would hold 20 - 20
+    with pytest.raises(InvalidKey, match="between"):
+        SecretKey(0, 0, public)
+    with pytest.raises(InvalidKey, match="identity"):
+        public.public_share(0)
+    SecretKey(1, ORDER - 20, public)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_there_is_no_public_share_out_of_range(index: int) -> None:
+    with pytest.raises(CryptoError, match="no node"):
+        make_public([1, 2]).public_share(index)
+
+
+def test_a_public_key_is_validated() -> None:
+    one = G1.encode(G1.generator)
+    for threshold, commitment, nodes in [(0, [], 4), (5, [one] * 5, 4), (2, [one], 4), (2, [one] * 3, 4)]:
+        with pytest.raises(InvalidKey):
+            PublicKey(threshold, commitment, nodes, BLS12_381, G1)
+    for bad in (G1.encode(G1.identity), one[:-1], b"\x80" + bytes(47), G2.encode(G2.generator)):
+        with pytest.raises(InvalidKey):
+            PublicKey(2, [one, bad], 4, BLS12_381, G1)
