@@ -45,7 +45,7 @@ class NodeKeys:
             raise ClusterError(f"{path}: there is no such key file") from None
         except OSError as error:
             raise ClusterError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         except msgspec.ValidationError as error:
             raise ClusterError(f"{path}: {error}") from None

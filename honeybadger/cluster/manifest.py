@@ -7,6 +7,7 @@ other and name the first difference. Addresses and the `runtime` section may dif
 from __future__ import annotations
 
 import hashlib
+import struct
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import tomli_w
+from zmq.utils import z85
 
 from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
@@ -94,6 +96,9 @@ class Manifest:
             raise ClusterError(str(error)) from None
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
+        for index, member in enumerate(members):
+            if not _is_z85_key(member.public_key):
+                raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
         if len({member.public_key for member in members}) != len(members):
             raise ClusterError("two members have the same public key")
         used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
@@ -121,7 +126,7 @@ class Manifest:
             raise ClusterError(f"{path}: there is no such manifest") from None
         except OSError as error:
             raise ClusterError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         try:
             file = msgspec.convert(raw, _File)
@@ -146,8 +151,20 @@ class Manifest:
         for name in sorted(self.settings.keys() | settings.keys()):
             mine, theirs = self.settings.get(name, "absent"), settings.get(name, "absent")
             if mine != theirs:
-                return f"{name} is {mine[:60]} here and {theirs[:60]} there"
+                return f"{_plain(name)} is {_plain(mine)} here and {_plain(theirs)} there"
         return ""
+
+
+def _plain(text: str) -> str:
+    """What a peer says, fit for a line on a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:60])
+
+
+def _is_z85_key(text: str) -> bool:
+    try:
+        return len(z85.decode(text)) == 32
+    except (ValueError, KeyError, struct.error):
+        return False
 
 
 def _flatten(consensus: Consensus, members: list[Member]) -> dict[str, str]:

@@ -5,8 +5,8 @@ certificate, and ``timestamp``, the local time of storing in Unix seconds, which
 table ``bodies`` has the transactions. They are apart so that ``SELECT * FROM blocks`` stays small, and so
 that a certificate that arrives later does not rewrite a body of 10 MB.
 
-Durability: ``fsync`` is ``synchronous = FULL``, which in WAL mode syncs the log at each commit (seen with
-strace: one fdatasync of the log per ``append``; with ``NORMAL`` none, syncs only at checkpoints). ``os`` is
+Durability: ``fsync`` is ``synchronous = FULL``, which in WAL mode syncs the log at each commit (seen in a
+system-call trace: one fdatasync of the log per ``append``; with ``NORMAL`` none, syncs only at checkpoints). ``os`` is
 ``NORMAL``: a power failure may take the last blocks, never the consistency. ``memory`` keeps everything in
 memory and writes no file.
 

@@ -48,7 +48,7 @@ class NodeClient:
                 return reply
             except zmq.Again:
                 return None
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 continue
 
     def close(self) -> None:

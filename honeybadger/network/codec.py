@@ -135,10 +135,12 @@ class Codec:
             if shard >= LARGE_SHARD:
                 yield [message]
                 continue
-            if size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY:
+            # Branches grow with log N and decryption shares with N: at hundreds of nodes they outweigh the shards.
+            shard += 128 + len(getattr(message, "branch", b"")) + 64 * len(getattr(message, "shares", ()))
+            if bundle and (size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY):
                 yield bundle
                 bundle, size = [], 0
             bundle.append(message)
-            size += shard + 128
+            size += shard
         if bundle:
             yield bundle

@@ -167,4 +167,7 @@ class Transport:
             ready()
 
         self._watchers.append(Watcher(monitor, changed))
-        socket.connect(f"tcp://{host}:{port}")
+        try:
+            socket.connect(f"tcp://{host}:{port}")
+        except zmq.ZMQError as error:
+            raise OSError(f"cannot connect to node {peer} at {host}:{port}: {error.strerror}") from None

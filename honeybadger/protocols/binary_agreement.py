@@ -75,7 +75,8 @@ class _Round:
 class BinaryAgreement:
     """One instance: (epoch, proposer), seen by node `me`.
 
-    `make_coin(round, on_value)` builds the common coin of a round; `on_decide(bit)` is called once.
+    `make_coin(round, on_value)` builds the common coin of a round; `on_decide(bit)` is called once, and `on_settled()`
+    once when N-f TERMs for the decision are in.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class BinaryAgreement:
         make_coin: Callable[[int, Callable[[int], None]], CommonCoin],
         outbox: Outbox,
         on_decide: Callable[[int], None],
+        on_settled: Callable[[], None] = lambda: None,
     ) -> None:
         self._epoch = epoch
         self._proposer = proposer
@@ -95,12 +97,15 @@ class BinaryAgreement:
         self._make_coin = make_coin
         self._outbox = outbox
         self._on_decide = on_decide
+        self._on_settled = on_settled
         self._rounds: dict[int, _Round] = {}
         self._term = [0, 0]
         self._estimate: int | None = None
         self.round = 0
         self.decision: int | None = None
         self.coins_tossed = 0
+        #: N-f nodes have sent TERM for the decision: every correct node that can be waited for is done
+        self.settled = False
         #: 2f+1 TERMs are in: nobody needs this instance any more
         self.erasable = False
 
@@ -181,6 +186,9 @@ class BinaryAgreement:
         if count >= self._quorums.weak:
             # f+1 contain a correct decider.
             self._decide(value)
+        if count >= self._quorums.quorum and not self.settled:
+            self.settled = True
+            self._on_settled()
         if self.decision is None:
             for number in sorted(self._rounds):
                 if number >= self.round:

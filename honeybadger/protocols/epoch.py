@@ -134,7 +134,9 @@ class Epoch:
             deliver,
         )
 
-    def _make_agreement(self, proposer: int, on_decide: Callable[[int], None]) -> BinaryAgreement:
+    def _make_agreement(
+        self, proposer: int, on_decide: Callable[[int], None], on_settled: Callable[[], None]
+    ) -> BinaryAgreement:
         context = self._context
 
         def make_coin(round_number: int, on_value: Callable[[int], None]) -> CommonCoin:
@@ -156,6 +158,7 @@ class Epoch:
             make_coin,
             context.outbox,
             on_decide,
+            on_settled,
         )
 
     # -- after the broadcasts ------------------------------------------------------------------------------

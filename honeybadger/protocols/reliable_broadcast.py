@@ -78,6 +78,11 @@ class ReliableBroadcast:
         self.delivered = False
         self.aborted = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything valid has been heard of this broadcast."""
+        return self._val_root is not None or bool(self._echo_root) or bool(self._ready_root)
+
     def broadcast(self, value: bytes) -> None:
         """Disperse `value`; for the proposer only, once."""
         if self._me != self._proposer or self._own_root is not None:
