@@ -10,7 +10,8 @@ demo: $(VENV)/.installed
 	$(BIN)/honeybadger local
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak and not processes" -n 2
+	$(BIN)/python -m pytest -m processes
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -208,6 +208,15 @@ class SQLiteStore:
         certificate: bytes | None = row[0] if row else None
         return certificate
 
+    def save_copy(self, path: Path) -> None:
+        """Write the whole ledger to a new file: how one that lives in memory is kept after an orderly stop."""
+        with self._translated(), self._read_lock:
+            copy = sqlite3.connect(path)
+            try:
+                self._reader.backup(copy)
+            finally:
+                copy.close()
+
     def close(self) -> None:
         while self._connections:
             self._connections.pop().close()

@@ -69,8 +69,11 @@ class Node:
 
         nodes = manifest.quorums.nodes
         config.data.mkdir(parents=True, exist_ok=True)
+        self._ledger_path = config.data / "ledger.sqlite"
+        if runtime.durability == "memory" and self._ledger_path.exists():
+            raise NodeError(f"{self._ledger_path} exists already, and a ledger in memory would replace it")
         self.store = SQLiteStore(
-            config.data / "ledger.sqlite", durability=runtime.durability, chain_id=manifest.chain_id
+            self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id
         )
         if self.store.height() > 0:
             # Without a record of the votes it sent, a restarted node could contradict itself and become a faulty one.
@@ -164,6 +167,8 @@ class Node:
             if not self._failure.startswith("ledger"):
                 self.writer.close()
                 self._blocks_durable(self.chain.durable_height)
+                if self._config.runtime.durability == "memory":
+                    self.store.save_copy(self._ledger_path)
             self.clients.close()
             self.transport.close(linger_ms=200)
             self._zap_watcher.close()

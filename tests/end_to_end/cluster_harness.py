@@ -1,0 +1,232 @@
+"""Real node processes over real sockets, for tests."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from honeybadger.cluster.keygen import make_cluster, write_cluster
+from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.cluster.processes import NodeProcess, free_ports
+from honeybadger.ledger.block import Block
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.network.client import NodeClient
+from honeybadger.network.client_protocol import Committed, Status, StatusRequest, Submit
+from honeybadger.protocols.parameters import Parameters
+
+PATIENCE_S = 60.0
+
+
+def run_command(*arguments: str, stdin: bytes = b"", timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+    """Run `honeybadger …` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "honeybadger.cli.main", *arguments],
+        input=stdin,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def one_line_error(result: subprocess.CompletedProcess[bytes]) -> str:
+    """The error text; fails if the command succeeded, or said more than a line (click's usage hint aside)."""
+    text = result.stderr.decode()
+    assert result.returncode not in (0, None), f"succeeded: {result.stdout!r}"
+    assert "Traceback" not in text, text
+    errors = [line for line in text.splitlines() if line.lower().startswith("error:")]
+    assert len(errors) == 1, text
+    return errors[0]
+
+
+class Cluster:
+    """N node processes on loopback in `directory`."""
+
+    def __init__(self, directory: Path, nodes: int = 4, **parameters: int | str) -> None:
+        self.directory = directory
+        ports = free_ports(2 * nodes)
+        addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)]
+        chosen = Parameters(max_proposal_bytes=1 << 20, **{"batch_size": 200, **parameters})
+        self.manifest, keys = make_cluster(nodes, (nodes - 1) // 3, chosen, addresses, Runtime())
+        write_cluster(directory, self.manifest, keys)
+        self.processes: dict[int, NodeProcess] = {}
+        self._context = zmq.Context()
+        self._clients: dict[int, NodeClient] = {}
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.directory / "cluster.toml"
+
+    def start(self, *indices: int) -> None:
+        """Start the given nodes, or all."""
+        for index in indices or range(len(self.manifest.members)):
+            self.processes[index] = NodeProcess(self.directory, index)
+
+    def client(self, index: int) -> NodeClient:
+        if index not in self._clients:
+            member = self.manifest.members[index]
+            self._clients[index] = NodeClient(
+                self._context, member.host, member.client_port, member.public_key
+            )
+        return self._clients[index]
+
+    def status(self, index: int, timeout: float = 1.0) -> dict | None:
+        """The node's status; replies to other requests are skipped."""
+        client = self.client(index)
+        client.send(StatusRequest(0))
+        limit = time.monotonic() + timeout
+        while (left := limit - time.monotonic()) > 0:
+            reply = client.receive(left)
+            if isinstance(reply, Status):
+                return reply.status
+        return None
+
+    def wait_connected(self, *indices: int, peers: int | None = None) -> None:
+        """Until each node has connections to all the others that are given."""
+        chosen = indices or tuple(range(len(self.manifest.members)))
+        wanted = len(chosen) - 1 if peers is None else peers
+        for index in chosen:
+            wait_until(lambda i=index: (s := self.status(i)) is not None and s["peers_connected"] >= wanted)
+
+    def submit(self, index: int, transactions: Sequence[bytes], request: int = 1) -> dict[int, int]:
+        """Submit and wait until all are committed: position → height."""
+        client = self.client(index)
+        client.send(Submit(request, list(transactions)))
+        heights: dict[int, int] = {}
+        limit = time.monotonic() + PATIENCE_S
+        while len(heights) < len(transactions):
+            reply = client.receive(max(0.01, limit - time.monotonic()))
+            assert reply is not None, f"{len(transactions) - len(heights)} transactions unanswered"
+            if isinstance(reply, Committed) and reply.request == request:
+                heights.update(dict.fromkeys(reply.positions, reply.height))
+        return heights
+
+    def wait_height(self, height: int, *indices: int) -> None:
+        for index in indices or self.processes:
+            wait_until(lambda i=index: (s := self.status(i)) is not None and s["height"] >= height)
+
+    def blocks(self, index: int) -> list[Block]:
+        """The node's ledger, read from its file."""
+        store = SQLiteStore(self.processes[index].data / "ledger.sqlite", read_only=True)
+        try:
+            return list(store.iter_blocks())
+        finally:
+            store.close()
+
+    def transactions(self, index: int) -> list[bytes]:
+        return [tx for block in self.blocks(index) for tx in block.transactions()]
+
+    def stop(self) -> dict[int, int]:
+        """Stop all processes: node → exit status."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        for process in self.processes.values():
+            process.terminate()
+        return {index: process.wait(30) for index, process in self.processes.items()}
+
+
+@contextmanager
+def running(directory: Path, nodes: int = 4, start: Sequence[int] | None = None, **parameters: int | str) -> Iterator[Cluster]:
+    """A cluster whose nodes (or those in `start`) are running and connected."""
+    cluster = Cluster(directory, nodes, **parameters)
+    try:
+        cluster.start(*(start or ()))
+        cluster.wait_connected(*(start or ()))
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = PATIENCE_S) -> None:
+    """Fail if `condition` does not come true in time."""
+    limit = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < limit, "did not happen in time"
+        time.sleep(0.05)
+
+
+def random_transactions(count: int, size: int = 100) -> list[bytes]:
+    return [os.urandom(size) for _ in range(count)]
+
+
+def same_prefix(chains: Sequence[list[Block]]) -> int:
+    """Height up to which all ledgers have the same blocks; fails if two differ where both have one."""
+    shortest = min(map(len, chains))
+    for height in range(shortest):
+        assert len({chain[height].header.hash for chain in chains}) == 1, f"ledgers differ at height {height + 1}"
+    return shortest
+
+
+def edited_manifest(manifest: Manifest, path: Path, **changes: object) -> Path:
+    """A copy of a manifest with consensus settings changed."""
+    changed = Manifest(msgspec.structs.replace(manifest.consensus, **changes), manifest.members, manifest.runtime)
+    changed.save(path)
+    return path
+
+
+class CuttingProxy:
+    """A TCP proxy on loopback that can cut every connection it carries, at any byte."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = target_port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._open = True
+        self.carried = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> int:
+        """Close all connections; returns how many."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+        return len(pairs)
+
+    def close(self) -> None:
+        self._open = False
+        self._server.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while self._open:
+            try:
+                inner, _ = self._server.accept()
+            except OSError:
+                return
+            try:
+                outer = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                inner.close()
+                continue
+            self._pairs.append((inner, outer))
+            for source, sink in ((inner, outer), (outer, inner)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                self.carried += len(data)
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue

@@ -1,0 +1,118 @@
+"""`honeybadger local`: what it prints, what it returns, and what it says when things go wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cluster_harness import one_line_error, run_command
+
+pytestmark = pytest.mark.processes
+
+QUICK = ("--duration", "2", "--warmup", "0.5", "--batch-size", "400")
+
+#: the contract with scripts outside the project
+KEYS = {
+    *("schema", "protocol", "nodes", "faults_tolerated", "batch_size", "tx_bytes", "duration_s", "offered_tx_per_s"),
+    *("committed_tx", "throughput_tx_per_s", "throughput_bytes_per_s", "latency_s", "epochs", "epoch_s", "ledger"),
+    *("durability", "curve", "encrypt", "seed", "per_node", "machine", "versions", "valid"),
+}
+
+
+def test_summary_has_the_promised_keys_and_adds_up():
+    result = run_command("local", *QUICK, "--json", "--seed", "7")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert KEYS <= summary.keys()
+    assert summary["valid"] and summary["seed"] == 7 and summary["curve"] and summary["encrypt"]
+    assert summary["durability"] == "fsync"
+    assert summary["committed_tx"] > 0
+    assert summary["throughput_tx_per_s"] == pytest.approx(summary["committed_tx"] / 2)
+    assert summary["throughput_bytes_per_s"] == pytest.approx(250 * summary["throughput_tx_per_s"])
+    assert {"mean", "p50", "p90", "p99", "p999", "max"} <= summary["latency_s"].keys()
+    assert {"mean", "p50", "p99"} <= summary["epoch_s"].keys()
+    assert summary["ledger"]["agree"] and len(summary["ledger"]["tip"]) == 64
+    assert [row["exit"] for row in summary["per_node"]] == [0] * 4
+    wanted = {"id", "cpu_s", "peak_rss_bytes", "sent_bytes", "received_bytes", "messages_handled", "faults", "exit"}
+    assert all(wanted <= row.keys() for row in summary["per_node"])
+
+
+def test_open_loop_offers_the_asked_rate():
+    result = run_command("local", *QUICK, "--json", "--rate", "500")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["offered_tx_per_s"] == pytest.approx(500, rel=0.02)
+    assert summary["unanswered_tx"] == 0 and not summary["refused_tx"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--no-curve", "--no-encrypt", "--durability", "os"),
+        ("--durability", "memory", "--coin-schedule", "every-round"),
+        ("-n", "1"),
+        ("-n", "5", "--encryption", "every:2", "--pipeline-depth", "1"),
+        ("-n", "7", "-f", "1", "--tx-size", "16"),
+    ],
+)
+def test_settings(options):
+    result = run_command("local", *QUICK, "--json", *options)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_crash_within_f_is_survived_and_said():
+    result = run_command("local", "--duration", "4", "--warmup", "0.5", "--batch-size", "400", "--crash", "1")
+    text = result.stdout.decode()
+    assert result.returncode == 0, result.stderr
+    assert "after the crash" in text and "killed" in text and "valid" in text
+
+
+def test_a_crash_beyond_f_stops_the_cluster_and_is_an_error():
+    result = run_command("local", "--duration", "4", "--warmup", "0.5", "--batch-size", "400", "--crash", "2", "--json")
+    summary = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert summary["valid"] is False and summary["ledger"]["agree"] and summary["committed_tx_after_crash"] == 0
+    assert "2 of 4 nodes are left, but an epoch needs N-f = 3" in result.stderr.decode()
+
+
+def test_precedence_of_file_environment_and_flag(tmp_path, monkeypatch):
+    config = tmp_path / "run.toml"
+    config.write_text('duration = 1.0\nwarmup = 0.2\nbatch-size = 40\ntx_size = 20\nnodes = 1\n')
+    monkeypatch.setenv("HONEYBADGER_BATCH_SIZE", "50")
+    monkeypatch.setenv("HONEYBADGER_TX_SIZE", "30")
+    result = run_command("local", "--config", str(config), "--tx-size", "40", "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert (summary["nodes"], summary["batch_size"], summary["tx_bytes"]) == (1, 50, 40)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--protocol", "nonsense"), "unknown protocol"),
+        (("-n", "4", "-f", "2"), "at most f = 1"),
+        (("-n", "0"), "at least one node"),
+        (("--tx-size", "100000"), "longest transaction"),
+        (("--tx-size", "3"), "at least 16 bytes"),
+        (("--batch-size", "0"), "batch_size"),
+        (("--crash", "4"), "would leave none"),
+        (("--encryption", "sometimes"), "sometimes"),
+        (("--base-port", "65535"), "no room"),
+        (("--pipeline-depth", "99"), "pipeline_depth"),
+        (("--config", "nowhere.toml"), "nowhere.toml"),
+        (("--duration", "soon"), "soon"),
+        (("--no-such-option",), "no such option"),
+    ],
+)
+def test_nonsense_gets_one_clear_line(options, words):
+    result = run_command("local", *options)
+    assert words.lower() in one_line_error(result).lower()
+
+
+def test_out_keeps_everything_and_is_not_overwritten(tmp_path):
+    out = tmp_path / "run"
+    assert run_command("local", *QUICK, "--out", str(out)).returncode == 0
+    assert json.loads((out / "summary.json").read_text())["valid"]
+    assert (out / "node-0" / "events.jsonl").exists()
+    assert run_command("ledger", "verify", str(out / "node-0" / "data")).returncode == 0
+    assert "exists already" in one_line_error(run_command("local", *QUICK, "--out", str(out)))

@@ -1,0 +1,298 @@
+"""What is on the wire: everything a correct node sends survives, everything else is a WireError and nothing else."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeybadger.network import codec as codec_module
+from honeybadger.network.codec import (
+    DATA,
+    HEADER_BYTES,
+    HELLO,
+    LARGE_SHARD,
+    MESSAGES_PER_ENTRY,
+    Codec,
+    Header,
+    Hello,
+    WireError,
+)
+from honeybadger.protocols.messages import (
+    MESSAGE_TYPES,
+    Aux,
+    BVal,
+    CoinShare,
+    Conf,
+    DecryptionShares,
+    Echo,
+    Message,
+    Ready,
+    Term,
+    Val,
+)
+
+CODEC = Codec(MESSAGE_TYPES, longest_shard=4096)
+EPOCH, NODE, ROUND = st.integers(0, 2**53), st.integers(0, 65535), st.integers(0, 2**31)
+ROOT, POINT = st.binary(min_size=32, max_size=32), st.binary(min_size=48, max_size=48)
+BRANCH, SHARD = st.binary(max_size=512), st.binary(max_size=300)
+MESSAGES = st.one_of(
+    st.builds(Val, EPOCH, NODE, ROOT, BRANCH, SHARD),
+    st.builds(Echo, EPOCH, NODE, ROOT, BRANCH, SHARD),
+    st.builds(Ready, EPOCH, NODE, ROOT),
+    st.builds(BVal, EPOCH, NODE, ROUND, st.booleans()),
+    st.builds(Aux, EPOCH, NODE, ROUND, st.booleans()),
+    st.builds(Conf, EPOCH, NODE, ROUND, st.integers(1, 3)),
+    st.builds(CoinShare, EPOCH, NODE, ROUND, POINT),
+    st.builds(Term, EPOCH, NODE, st.booleans()),
+    st.builds(DecryptionShares, EPOCH, st.lists(st.tuples(NODE, POINT), max_size=5)),
+)
+EXAMPLES: list[Message] = [
+    Val(1, 0, bytes(32), bytes(64), b"shard"),
+    Echo(1, 0, bytes(32), b"", b""),
+    Ready(1, 0, bytes(32)),
+    BVal(1, 0, 0, True),
+    Aux(1, 0, 2**31, False),
+    Conf(1, 0, 0, 3),
+    CoinShare(1, 0, 0, bytes(48)),
+    Term(2**53, 65535, True),
+    DecryptionShares(1, [(0, bytes(48)), (3, bytes(48))]),
+]
+pack = msgspec.msgpack.encode
+
+
+def test_the_examples_cover_every_type() -> None:
+    assert tuple(map(type, EXAMPLES)) == MESSAGE_TYPES
+
+
+@given(st.lists(MESSAGES, max_size=12))
+def test_entries_round_trip(messages: list[Message]) -> None:
+    data = CODEC.encode(messages)
+    assert CODEC.decode(data) == messages
+    assert CODEC.decode(memoryview(data)) == messages
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=400))
+def test_arbitrary_bytes_are_messages_or_a_wire_error(data: bytes) -> None:
+    for decode in (CODEC.decode, CODEC.decode_hello, Header.decode):
+        try:
+            decode(data)
+        except WireError:
+            continue
+
+
+@settings(max_examples=300)
+@given(st.lists(MESSAGES, min_size=1, max_size=4), st.data())
+def test_damaged_entries_are_messages_or_a_wire_error(messages: list[Message], data: st.DataObject) -> None:
+    damaged = bytearray(CODEC.encode(messages))
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[position] = data.draw(st.integers(0, 255))
+    try:
+        decoded = CODEC.decode(bytes(damaged))
+    except WireError:
+        return
+    assert CODEC.decode(CODEC.encode(decoded)) == decoded
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_every_truncation_and_every_tail_is_refused(message: Message) -> None:
+    data = CODEC.encode([message])
+    for length in range(len(data)):
+        with pytest.raises(WireError):
+            CODEC.decode(data[:length])
+    for tail in (b"\x00", b"\xc0", data):
+        with pytest.raises(WireError):
+            CODEC.decode(data + tail)
+
+
+REFUSED: dict[str, bytes] = {
+    "empty": b"",
+    "not a list": pack(7),
+    "one message, not a list of them": CODEC.encode([BVal(1, 0, 0, True)])[1:],
+    "unknown tag": pack([[77, 1, 0, 0, True]]),
+    "tag of another type": pack([["4", 1, 0, 0, True]]),
+    "no tag": pack([[]]),
+    "map instead of array": pack([{"type": 4, "epoch": 1}]),
+    "too few fields": pack([[4, 1, 0, 0]]),
+    "negative epoch": pack([[4, -1, 0, 0, True]]),
+    "huge epoch": pack([[4, 2**53 + 1, 0, 0, True]]),
+    "node beyond 16 bits": pack([[4, 1, 65536, 0, True]]),
+    "negative node": pack([[4, 1, -1, 0, True]]),
+    "round beyond 31 bits": pack([[4, 1, 0, 2**31 + 1, True]]),
+    "float": pack([[4, 1.0, 0, 0, True]]),
+    "number for a truth value": pack([[4, 1, 0, 0, 1]]),
+    "nothing for a truth value": pack([[4, 1, 0, 0, None]]),
+    "empty set of bits": pack([[6, 1, 0, 0, 0]]),
+    "impossible set of bits": pack([[6, 1, 0, 0, 4]]),
+    "short root": pack([[3, 1, 0, bytes(31)]]),
+    "long root": pack([[3, 1, 0, bytes(33)]]),
+    "text for bytes": pack([[3, 1, 0, "r" * 32]]),
+    "long branch": pack([[1, 1, 0, bytes(32), bytes(513), b""]]),
+    "short point": pack([[7, 1, 0, 0, bytes(47)]]),
+    "share with three parts": pack([[9, 1, [[0, bytes(48), 1]]]]),
+    "share with one part": pack([[9, 1, [[0]]]]),
+    "share that is no pair": pack([[9, 1, [0]]]),
+    "too many messages": pack([[4, 1, 0, 0, True]] * (MESSAGES_PER_ENTRY + 1)),
+    "array of four thousand million": b"\xdd\xff\xff\xff\xff",
+    "shares of four thousand million": b"\x91\x93\x09\x01\xdd\xff\xff\xff\xff",
+    "bytes of four thousand million": b"\x91\x94\x03\x01\x00\xc6\xff\xff\xff\xff",
+    "nested bomb": b"\x91" * 100_000,
+    "nested bomb after a message": b"\x91\x96\x04\x01\x00\x00\xc3" + b"\x91" * 100_000,
+    "longer than a part may be": bytes(CODEC.longest_part + 1),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    with pytest.raises(WireError):
+        CODEC.decode(REFUSED[name])
+
+
+def test_the_most_messages_an_entry_may_have() -> None:
+    messages = [BVal(1, 0, 0, True)] * MESSAGES_PER_ENTRY
+    assert CODEC.decode(CODEC.encode(messages)) == messages
+
+
+def test_a_length_at_the_limit_is_looked_at() -> None:
+    overhead = len(CODEC.encode([Val(1, 0, bytes(32), b"", bytes(70_000))])) - 70_000
+    longest = Val(1, 0, bytes(32), b"", bytes(CODEC.longest_part - overhead))
+    assert CODEC.decode(CODEC.encode([longest])) == [longest]
+    with pytest.raises(WireError, match="entry of"):
+        CODEC.decode(CODEC.encode([Val(1, 0, bytes(32), b"", bytes(CODEC.longest_part - overhead + 1))]))
+
+
+# -- headers and greetings -----------------------------------------------------------------------------------
+
+NUMBER = st.integers(0, 2**63)
+POSITION = st.integers(1, 2**63)
+
+
+HEADERS = st.builds(Header, st.sampled_from([HELLO, DATA]), NUMBER, POSITION, POSITION, NUMBER, NUMBER, NUMBER)
+
+
+@given(HEADERS)
+def test_headers_round_trip(header: Header) -> None:
+    assert Header.decode(header.encode()) == header
+    assert len(header.encode()) == HEADER_BYTES
+
+
+def damaged_header(**changes: int) -> bytes:
+    return Header(**{**dict(kind=DATA, session=9, first=1, base=1, ack_session=0, ack=0, horizon=4), **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        damaged_header()[:-1],
+        damaged_header() + b"\0",
+        b"\x02" + damaged_header()[1:],
+        b"\x00" + damaged_header()[1:],
+        damaged_header(kind=0),
+        damaged_header(kind=3),
+        damaged_header(base=0),
+        damaged_header(first=0),
+        *(damaged_header(**{name: 2**64 - 1}) for name in ("session", "first", "base", "ack_session", "ack", "horizon")),
+    ],
+)
+def test_refused_headers(data: bytes) -> None:
+    with pytest.raises(WireError):
+        Header.decode(data)
+
+
+@given(st.binary(min_size=32, max_size=32), st.dictionaries(st.text(max_size=20), st.text(max_size=80), max_size=6))
+def test_greetings_round_trip(chain_id: bytes, names: dict[str, str]) -> None:
+    hello = Hello(chain_id, names)
+    assert CODEC.decode_hello(CODEC.encode_hello(hello)) == hello
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pack({"chain_id": bytes(31), "settings": {}}),
+        pack({"chain_id": bytes(32), "settings": {"n": 4}}),
+        pack({"chain_id": bytes(32), "settings": {4: "n"}}),
+        pack({"chain_id": bytes(32)}),
+        pack({"chain_id": bytes(32), "settings": []}),
+        pack({"chain_id": bytes(32), "settings": {}}) + b"\0",
+        pack({"chain_id": bytes(32), "settings": {}})[:-1] + b"\x81\xa1\xff\xa1\xff",
+        b"\xdf\xff\xff\xff\xff",
+        pack({"chain_id": bytes(32), "settings": {"a": "b" * (1024 * 1024)}}),
+    ],
+)
+def test_refused_greetings(value: bytes) -> None:
+    with pytest.raises(WireError):
+        CODEC.decode_hello(value)
+
+
+# -- bundles -------------------------------------------------------------------------------------------------
+
+
+def is_large(message: Message) -> bool:
+    return len(getattr(message, "shard", b"")) >= codec_module.LARGE_SHARD
+
+
+def check_bundles(codec: Codec, messages: list[Message]) -> list[list[Message]]:
+    """Nothing lost, nothing doubled, in order, and each entry may be sent."""
+    bundles = [list(bundle) for bundle in codec.bundles(messages)]
+    flat = list(chain.from_iterable(bundles))
+    for keep in (is_large, lambda m: not is_large(m)):
+        assert list(map(id, filter(keep, flat))) == list(map(id, filter(keep, messages)))
+    for bundle in bundles:
+        assert 1 <= len(bundle) <= MESSAGES_PER_ENTRY
+        assert len(bundle) == 1 or not any(map(is_large, bundle))
+        assert len(codec.encode(bundle)) <= codec.longest_part
+    return bundles
+
+
+def echoes(count: int, shard: int, branch: int) -> list[Message]:
+    return [Echo(1, i % 65536, bytes(32), bytes(branch), bytes(shard)) for i in range(count)]
+
+
+RUN = st.builds(echoes, st.integers(0, 60), st.sampled_from([0, 1, 100, 900, 3000, 4096]), st.sampled_from([0, 64, 512]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(runs=st.lists(RUN, max_size=5))
+def test_bundles_of_any_mixture(runs: list[list[Message]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec_module, "LARGE_SHARD", 4096)
+        patch.setattr(codec_module, "BUNDLE_BYTES", 20_000)
+        codec = Codec(MESSAGE_TYPES, longest_shard=4096)
+        patch.setattr(codec, "longest_part", 20_000 + 1024)
+        check_bundles(codec, list(chain.from_iterable(runs)))
+
+
+@pytest.mark.parametrize(
+    ("make", "entries"),
+    [
+        (lambda: [], 0),
+        (lambda: echoes(1, 0, 0), 1),
+        (lambda: [BVal(1, 0, r, True) for r in range(2 * MESSAGES_PER_ENTRY)], 2),
+        (lambda: [Echo(1, 0, bytes(32), b"", bytes(LARGE_SHARD))] * 3, 3),
+        (lambda: echoes(5, LARGE_SHARD - 1, 0), 2),
+    ],
+)
+def test_bundle_limits(make: Callable[[], list[Message]], entries: int) -> None:
+    assert len(check_bundles(Codec(MESSAGE_TYPES, longest_shard=LARGE_SHARD), make())) == entries
+
+
+def test_bundles_of_a_thousand_nodes_fit_a_part() -> None:
+    """Branches outweigh small shards there: counting shards alone made entries that every receiver refuses."""
+    check_bundles(Codec(MESSAGE_TYPES, longest_shard=3000), echoes(1024, 890, 320))
+    shares: Any = [(i, bytes(48)) for i in range(1024)]
+    check_bundles(Codec(MESSAGE_TYPES, longest_shard=3000), [DecryptionShares(1, shares)] * 40)
+
+
+def test_header_layout_is_fixed() -> None:
+    """Changing it means another WIRE_VERSION."""
+    expected = struct.pack("<BBQQQQQQ", 1, DATA, 2, 3, 4, 5, 6, 7)
+    assert Header(DATA, 2, 3, 4, 5, 6, 7).encode() == expected
