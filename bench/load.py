@@ -1,10 +1,11 @@
 """The load generator: a process of its own that offers transactions to all nodes and measures how long they take.
 
-Closed loop: each node is kept supplied with a window of unanswered transactions, which finds saturation. Open loop: transactions
-are sent at a fixed rate, whatever the nodes do; latency counts from the SCHEDULED time, so a late sender cannot hide waiting.
+Closed loop: each node is kept supplied with a window of unanswered transactions, which finds saturation. Open loop:
+transactions are sent at a fixed rate, whatever the nodes do; latency counts from the SCHEDULED time, so a late
+sender cannot hide waiting.
 
-Run as `python -m bench.load SETTINGS` (JSON); progress goes to standard output as JSON lines; the result to files. Lines on standard
-input: {"down": [node, …]} stops offering to those nodes; "stop" ends sending early.
+Run as `python -m bench.load SETTINGS` (JSON); progress goes to standard output as JSON lines; the result to files.
+Lines on standard input: {"down": [node, …]} stops offering to those nodes; "stop" ends sending early.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ DRAIN_S = 5.0
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """What to offer. `rate`: transactions per second over all nodes, or None for the closed loop with `window` per node."""
+    """What to offer.
+
+    `rate`: transactions per second over all nodes, or None for the closed loop with `window` per node.
+    """
 
     manifest: str
     output: str

@@ -1,6 +1,8 @@
-"""A whole cluster on this machine: keys, real node processes on loopback, load, faults, measurement, cross-check, summary.
+"""A whole cluster on this machine: keys, real node processes on loopback, load, faults, measurement, cross-check,
+summary.
 
-The controller is not a node: it draws no random bits of the protocol and takes no part in it. Processes are ended by their ids.
+The controller is not a node: it draws no random bits of the protocol and takes no part in it. Processes are ended
+by their ids.
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ START_TIMEOUT_PER_NODE_S = 4.0
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """What to run. `rate`: offered transactions per second in all, None for the closed loop; `crash`: nodes to kill half-way."""
+    """What to run.
+
+    `rate`: offered transactions per second in all, None for the closed loop; `crash`: nodes to kill half-way.
+    """
 
     nodes: int
     faults: int

@@ -1,7 +1,8 @@
 """The figures of a run, as written to `summary.json`: units are in the names, and nothing is counted twice.
 
-A transaction counts once, when it is in the ledger of every correct node. Throughput is over the measured window only; warm-up
-and what comes after are left out. Latency is from the scheduled sending time to "durable on the node it was sent to".
+A transaction counts once, when it is in the ledger of every correct node. Throughput is over the measured window
+only; warm-up and what comes after are left out. Latency is from the scheduled sending time to "durable on the node
+it was sent to".
 """
 
 from __future__ import annotations

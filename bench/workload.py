@@ -1,4 +1,7 @@
-"""Transactions: unique, incompressible, and reproducible from a seed, so that a ledger can be checked against what was offered."""
+"""Transactions.
+
+Unique, incompressible, and reproducible from a seed, so that a ledger can be checked against what was offered.
+"""
 
 from __future__ import annotations
 

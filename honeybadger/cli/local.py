@@ -81,7 +81,7 @@ def command(context: click.Context, /, **options: Any) -> int:
     parameters = make_parameters(nodes, options)
     if options["tx_size"] > parameters.max_tx_bytes:
         raise click.UsageError(
-            f"--tx-size {options['tx_size']} exceeds the longest transaction of --max-tx-bytes {parameters.max_tx_bytes}"
+            f"--tx-size {options['tx_size']} exceeds the longest transaction, --max-tx-bytes {parameters.max_tx_bytes}"
         )
     if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
         raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")

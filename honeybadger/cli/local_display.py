@@ -1,4 +1,7 @@
-"""What `honeybadger local` shows: live progress on a terminal, plain lines elsewhere, and a labelled table at the end."""
+"""What `honeybadger local` shows.
+
+Live progress on a terminal, plain lines elsewhere, and a labelled table at the end.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Entry point of the `honeybadger` command.
 
-Errors that a person can do something about end in one line on standard error and a non-zero status, never in a traceback.
+Errors that a person can do something about end in one line on standard error and a non-zero status, never in a
+traceback.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ WINDOW = 16
 def command(cluster: Path, node: int, as_hex: bool, timeout: float, curve: bool | None, file: BinaryIO) -> int:
     """Submit the transactions in FILE (or - for standard input), one a line, and wait until they are committed.
 
-    Prints one line per transaction, in order: the height of its block, or why it was refused. Exit status 0 only if all were
-    committed.
+    Prints one line per transaction, in order: the height of its block, or why it was refused. Exit status 0 only if
+    all were committed.
     """
     manifest = Manifest.load(cluster)
     if node >= len(manifest.members):

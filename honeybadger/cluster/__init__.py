@@ -1,1 +1,3 @@
-"""A cluster's public manifest (`manifest.py`), its nodes' secret key files (`keys.py`), and how both are made (`keygen.py`)."""
+"""A cluster's public manifest (`manifest.py`), its nodes' secret key files (`keys.py`), and how both are made
+(`keygen.py`).
+"""

@@ -1,7 +1,7 @@
 """Makes a cluster's files: the trusted dealer.
 
-Whoever runs this sees every secret key for a moment. That is fine for experiments and wrong for anything else; distributed
-key generation is to replace it.
+Whoever runs this sees every secret key for a moment. That is fine for experiments and wrong for anything else;
+distributed key generation is to replace it.
 """
 
 from __future__ import annotations

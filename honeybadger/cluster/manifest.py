@@ -1,7 +1,7 @@
 """The cluster manifest: who the members are, what they agree on, how a node runs by default (`cluster.toml`).
 
-The `consensus` section and the members' public keys are hashed into the chain id. Two nodes whose chain ids differ refuse each
-other and name the first difference. Addresses and the `runtime` section may differ between nodes.
+The `consensus` section and the members' public keys are hashed into the chain id. Two nodes whose chain ids differ
+refuse each other and name the first difference. Addresses and the `runtime` section may differ between nodes.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a node runs; not part of the chain id.
 
-    `durability`: "fsync" (a block survives power loss), "os" (survives the process) or "memory". `curve`: authenticate and encrypt
-    connections. `mempool_transactions`, `mempool_bytes`: limits of waiting transactions; beyond them clients are answered "full".
-    `held_bytes_per_peer`: bytes kept for a peer that does not acknowledge.
+    `durability`: "fsync" (a block survives power loss), "os" (survives the process) or "memory". `curve`:
+    authenticate and encrypt connections. `mempool_transactions`, `mempool_bytes`: limits of waiting transactions;
+    beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a peer that does not acknowledge.
     """
 
     durability: Durability = "fsync"

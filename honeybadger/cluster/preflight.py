@@ -15,7 +15,10 @@ DESCRIPTORS_PER_PEER = 8
 
 
 def check_machine(nodes: int, curve: bool) -> None:
-    """ClusterError if ZeroMQ lacks CURVE or the descriptor limit is too low for `nodes` members; raises a soft limit itself."""
+    """ClusterError if ZeroMQ lacks CURVE or the descriptor limit is too low for `nodes` members.
+
+    Raises a soft limit itself.
+    """
     if curve and not zmq.has("curve"):
         raise ClusterError("this ZeroMQ library was built without CURVE; install a pyzmq wheel, or use --no-curve")
     needed = BASE_DESCRIPTORS + DESCRIPTORS_PER_PEER * nodes

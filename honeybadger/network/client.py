@@ -14,7 +14,8 @@ from honeybadger.network.security import secure_client
 class NodeClient:
     """Sends requests to, and receives replies from, the node at `host`:`port`.
 
-    `server_key`: the node's public key (Z85). Sends never block: a node that is away loses requests beyond ZeroMQ's queue.
+    `server_key`: the node's public key (Z85). Sends never block: a node that is away loses requests beyond ZeroMQ's
+    queue.
     """
 
     def __init__(self, context: Any, host: str, port: int, server_key: str, curve: bool = True) -> None:

@@ -1,8 +1,8 @@
 """What clients and nodes say to each other, over ZeroMQ: DEALER at the client, ROUTER at the node.
 
-A client submits many transactions in one message and hears, in as many messages as it takes, what became of each: committed
-(and durable on the answering node) at a height, or refused with a reason. Transactions are named by their position in
-the request. Any client may connect; with CURVE the client knows that it talks to the node it means.
+A client submits many transactions in one message and hears, in as many messages as it takes, what became of each:
+committed (and durable on the answering node) at a height, or refused with a reason. Transactions are named by their
+position in the request. Any client may connect; with CURVE the client knows that it talks to the node it means.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class StatusRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
 class Committed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """Node → client: the transactions at `positions` are durable here, in the block at `height`.
 
-    `durable_ns`: when they became durable, on the node's monotonic clock; 0 for a transaction that already was in the ledger.
+    `durable_ns`: when they became durable, on the node's monotonic clock; 0 for a transaction that already was in
+    the ledger.
     """
 
     request: int

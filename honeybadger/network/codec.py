@@ -1,10 +1,10 @@
 """What is on the wire between nodes.
 
-A ZeroMQ message is a header part followed by zero or more entry parts. An entry is a msgpack array of protocol messages,
-encoded once and sent, as the same bytes, to every node it is for. The header is made for one recipient.
+A ZeroMQ message is a header part followed by zero or more entry parts. An entry is a msgpack array of protocol
+messages, encoded once and sent, as the same bytes, to every node it is for. The header is made for one recipient.
 
-Everything is bounded before it is looked at: the size of a part by the socket (`longest_part`), the number of messages in an
-entry, and the shape of every message by its type. Nothing is ever unpickled or evaluated.
+Everything is bounded before it is looked at: the size of a part by the socket (`longest_part`), the number of
+messages in an entry, and the shape of every message by its type. Nothing is ever unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class WireError(ValueError):
 class Header:
     """First part of every message between nodes.
 
-    `session`: random number of the sender's incarnation; `first`: sequence number of the first entry in this message;
-    `base`: lowest sequence number the sender still holds; `ack_session`, `ack`: the recipient's session, and the highest
-    of its sequence numbers up to which everything was processed; `horizon`: the highest epoch the sender accepts.
+    `session`: random number of the sender's incarnation; `first`: sequence number of the first entry in this
+    message; `base`: lowest sequence number the sender still holds; `ack_session`, `ack`: the recipient's session,
+    and the highest of its sequence numbers up to which everything was processed; `horizon`: the highest epoch the
+    sender accepts.
     """
 
     kind: int

@@ -1,16 +1,16 @@
 """Reliable links: every entry reaches every connected peer once and in order, whatever ZeroMQ loses on reconnect.
 
-A state machine without sockets or clock. Per peer the sender keeps the entries that are not yet acknowledged (the bytes
-are shared between peers) and a cursor; a reconnected peer is resent from its first unacknowledged entry. The receiver takes
-entries in sequence, drops duplicates, and acknowledges cumulatively what the protocol has processed.
+A state machine without sockets or clock. Per peer the sender keeps the entries that are not yet acknowledged (the
+bytes are shared between peers) and a cursor; a reconnected peer is resent from its first unacknowledged entry. The
+receiver takes entries in sequence, drops duplicates, and acknowledges cumulatively what the protocol has processed.
 
-Windows. Entries for an epoch beyond the peer's announced horizon wait at the sender, sorted by epoch, without holding back
-others: a late message of an old epoch (a BVAL relay that a slow node waits for) overtakes them. That is why sequence numbers
-are given per peer when an entry enters the peer's window, and not once in a node-wide log.
+Windows. Entries for an epoch beyond the peer's announced horizon wait at the sender, sorted by epoch, without
+holding back others: a late message of an old epoch (a BVAL relay that a slow node waits for) overtakes them. That
+is why sequence numbers are given per peer when an entry enters the peer's window, and not once in a node-wide log.
 
-Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held per peer;
-beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch up from the ledger.
-One slow or dead peer costs its own cap and never holds up the others.
+Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held
+per peer; beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch
+up from the ledger. One slow or dead peer costs its own cap and never holds up the others.
 """
 
 from __future__ import annotations

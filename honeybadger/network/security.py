@@ -1,7 +1,7 @@
 """Who may connect, and who is speaking: ZAP over ZeroMQ's CURVE (RFC 27 and 26), or names only without CURVE.
 
-With CURVE a node's index is the one whose public key the peer has proven to own. Without CURVE (`--no-curve`, for measurements)
-peers state their index in PLAIN and nothing is proven: results record it.
+With CURVE a node's index is the one whose public key the peer has proven to own. Without CURVE (`--no-curve`, for
+measurements) peers state their index in PLAIN and nothing is proven: results record it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Nothing here blocks or waits. The reactor is told through `ready` callbacks, driven by gevent's watchers on the sockets'
 descriptors. A ZeroMQ descriptor is edge-triggered, so after a callback the socket must be read until it is empty.
 
-PUSH with IMMEDIATE queues only to live connections, and its high-water mark is off because the links bound what is in flight;
-what a broken connection loses, the links send again. The sender of a message is the User-Id that ZAP attached to it.
+PUSH with IMMEDIATE queues only to live connections, and its high-water mark is off because the links bound what is
+in flight; what a broken connection loses, the links send again. The sender of a message is the User-Id that ZAP
+attached to it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The socket that clients talk to: takes transactions, tells when they are durable, answers how the node is doing.
 
-Clients are not trusted: requests are bounded and typed, a client that does not read its replies loses them, and nothing it
-sends can raise out of here.
+Clients are not trusted: requests are bounded and typed, a client that does not read its replies loses them, and
+nothing it sends can raise out of here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What a node reports: structured events, one JSON object a line, with the node's monotonic clock. Nothing parses log text."""
+"""What a node reports: structured events, one JSON object a line, with the node's monotonic clock.
+
+Nothing parses log text.
+"""
 
 from __future__ import annotations
 

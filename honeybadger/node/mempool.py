@@ -1,7 +1,8 @@
 """Transactions that wait to be committed: first in, first considered, bounded in number, bytes and size of each.
 
-A full mempool refuses; it does not grow. A transaction leaves only when it is committed: while it is in a proposal of an epoch in
-progress it is reserved, and if that proposal is not in the epoch's subset it returns to the head of the queue.
+A full mempool refuses; it does not grow. A transaction leaves only when it is committed: while it is in a proposal
+of an epoch in progress it is reserved, and if that proposal is not in the epoch's subset it returns to the head of
+the queue.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ class Mempool:
     def select(
         self, epoch: int, first: int, count: int, max_bytes: int, randbytes: Callable[[int], bytes] = os.urandom
     ) -> list[bytes]:
-        """Reserve for `epoch` a uniformly random choice of `count` of the `first` oldest, within `max_bytes` serialised.
+        """Reserve for `epoch` a uniformly random choice of `count` of the `first` oldest, within `max_bytes`
+        serialised.
 
         Source: Miller et al. (CCS 2016), section 4.4: randomness makes proposals disjoint and unpredictable.
         """

@@ -72,14 +72,12 @@ class Node:
         self._ledger_path = config.data / "ledger.sqlite"
         if runtime.durability == "memory" and self._ledger_path.exists():
             raise NodeError(f"{self._ledger_path} exists already, and a ledger in memory would replace it")
-        self.store = SQLiteStore(
-            self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id
-        )
+        self.store = SQLiteStore(self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id)
         if self.store.height() > 0:
-            # Without a record of the votes it sent, a restarted node could contradict itself and become a faulty one.
+            # Without a record of the votes it sent, a restarted node could contradict itself: a faulty node.
             raise NodeError(
-                f"{config.data} holds a ledger of {self.store.height()} blocks; restarting a node is not supported yet, "
-                "start a new cluster in an empty directory"
+                f"{config.data} holds a ledger of {self.store.height()} blocks; restarting a node is not supported "
+                "yet, start a new cluster in an empty directory"
             )
         self.chain = Chain(self.store, manifest.chain_id, scratch=config.data)
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)

@@ -1,7 +1,7 @@
 """The network side of a node: links to all peers over the transport, and the outbox that the protocol writes to.
 
-All messages of a tick that go to everybody are encoded once, per epoch, and the same bytes are sent to every peer. This bundling
-is the largest single gain in Python.
+All messages of a tick that go to everybody are encoded once, per epoch, and the same bytes are sent to every peer.
+This bundling is the largest single gain in Python.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OnFault = Callable[[int, FaultKind, str], None]
 class Peers:
     """Implements `Outbox`; delivers what peers send as decoded messages.
 
-    `check_hello(hello)` returns why a peer is refused, or "". `on_refused(peer, why)`, `on_connection(peer, up, failure)` and
-    `on_fault(node, kind, detail)` report.
+    `check_hello(hello)` returns why a peer is refused, or "". `on_refused(peer, why)`, `on_connection(peer, up,
+    failure)` and `on_fault(node, kind, detail)` report.
     """
 
     def __init__(

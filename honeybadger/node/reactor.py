@@ -1,8 +1,8 @@
 """The main loop of a node: one greenlet that owns the protocol.
 
-A tick: take what peers and clients sent, let the protocol handle each message (its messages to itself included), then encode and
-send once. Ticks are bounded in time so that sending, clients and timers are never starved; how long the loop was busy
-between two looks at the sockets is measured (`longest_tick_s`).
+A tick: take what peers and clients sent, let the protocol handle each message (its messages to itself included),
+then encode and send once. Ticks are bounded in time so that sending, clients and timers are never starved; how long
+the loop was busy between two looks at the sockets is measured (`longest_tick_s`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ IDLE_S = 1.0
 class Reactor:
     """Drives a protocol until `stop` is called. `every_second()` is called about once a second.
 
-    `may_read()` says whether messages of peers may be taken: a node whose disk lags behind lets them wait at the senders.
+    `may_read()` says whether messages of peers may be taken: a node whose disk lags behind lets them wait at the
+    senders.
     """
 
     def __init__(

@@ -18,18 +18,20 @@ against all three rules.
 One AUX and one CONF slot per sender and round, the first message wins; both BVALs are legal.
 
 Termination gadget. Who decides b sends TERM(b) once and starts no further round. TERM(b) of a node counts as its
-BVAL(b), AUX(b) and CONF({b}) in the current and every later round, replacing its AUX and CONF there. f+1 TERM(b) decide b.
-The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's bin_values
-may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
+BVAL(b), AUX(b) and CONF({b}) in the current and every later round, replacing its AUX and CONF there. f+1 TERM(b)
+decide b. The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's
+bin_values may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
 
-Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the common coin. A common value is safe whatever it is;
-a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the paper's.
+Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the common coin. A common value is safe
+whatever it is; a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the
+paper's.
 
 Bounds. Votes up to ROUND_WINDOW rounds ahead are kept: two bits and two slots per sender and round, and one coin
 share. Every third round at least succeeds with probability 1/2, so a correct node is that far ahead with
 probability below 2^-(ROUND_WINDOW/3).
 
-Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016), section 4.3.
+Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016),
+section 4.3.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 The coin is the low bit of a hash of the unique threshold signature on the coin's identity. f+1 valid shares make
 it, so f faulty nodes cannot predict it before one correct node has released its share.
 
-The identity binds the protocol version, the chain (hence keys and parameters), the epoch, the proposer and the round: no
-two coins of a chain's life are related. A public implementation signs only the round number, so its coins repeat.
+The identity binds the protocol version, the chain (hence keys and parameters), the epoch, the proposer and the
+round: no two coins of a chain's life are related. A public implementation signs only the round number, so its coins
+repeat.
 
 Source: Cachin, Kursawe and Shoup (2000) for the construction; Boldyreva (2002) for the signature; Miller et al.
 (CCS 2016), section 4.3. Departure: shares are combined optimistically and the result is verified once; only if

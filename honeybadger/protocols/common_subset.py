@@ -9,9 +9,10 @@ N reliable broadcasts and N binary agreements, one pair per proposer:
 
 Agreement j = 1 implies that a correct node gave input 1, hence delivered broadcast j, hence everyone will.
 
-Departure: the paper inputs 0 to all as soon as N-f agreements have decided 1. Waiting for TERMs of N-f nodes, for broadcasts that are
-under way, gives proposals that are only a moment behind their chance; it needs no clock, and is live because all N-f correct
-nodes decide those agreements and send TERM. Measured at N = 4 on 2 cores: 3.2 of 4 proposals accepted without it.
+Departure: the paper inputs 0 to all as soon as N-f agreements have decided 1. Waiting for TERMs of N-f nodes, for
+broadcasts that are under way, gives proposals that are only a moment behind their chance; it needs no clock, and is
+live because all N-f correct nodes decide those agreements and send TERM. Measured at N = 4 on 2 cores: 3.2 of 4
+proposals accepted without it.
 
 Source: Ben-Or, Kelmer, Rabin (PODC 1994); Miller et al. (CCS 2016), section 4.4.
 """

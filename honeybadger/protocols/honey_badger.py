@@ -9,9 +9,9 @@ A node proposes in an open epoch once it has transactions or has heard of that e
 propose an empty batch, or a single node with transactions would wait for ever. The price: one faulty node can
 keep all nodes busy with empty epochs.
 
-Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted one are accepted; links hold back later ones
-(`horizon`), so anything beyond is a fault. Of committed epochs only the binary agreements remain, until 2f+1 TERMs
-say that nobody needs them: a slow node may depend on this node's BVAL relay.
+Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted one are accepted; links hold back
+later ones (`horizon`), so anything beyond is a fault. Of committed epochs only the binary agreements remain, until
+2f+1 TERMs say that nobody needs them: a slow node may depend on this node's BVAL relay.
 
 Source: Miller, Xia, Croman, Shi, Song: "The Honey Badger of BFT Protocols" (CCS 2016).
 """

@@ -16,9 +16,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `batch_size`: transactions per epoch over all nodes (B of the paper). `max_tx_bytes`: longest transaction.
     `max_proposal_bytes`: longest serialised proposal of one node. `encryption`: "always", "never", "every:N"
-    (epochs divisible by N) or "first:M,of:N" (the first M of every N epochs). `coin_schedule`: "fixed-fixed-coin" (true, false, then a
-    common coin) or "every-round" (the paper's). `epoch_window`: how many epochs beyond its own a node accepts
-    messages for. `pipeline_depth`: how many epochs a node works on at a time.
+    (epochs divisible by N) or "first:M,of:N" (the first M of every N epochs). `coin_schedule`: "fixed-fixed-coin"
+    (true, false, then a common coin) or "every-round" (the paper's). `epoch_window`: how many epochs beyond its own
+    a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time.
     """
 
     protocol: str = "honeybadger"

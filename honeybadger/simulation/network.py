@@ -96,7 +96,8 @@ class InMemoryNetwork:
         return [(s, r, m) for _, _, s, r, m in sorted(self._pending, key=lambda item: item[1])]
 
     def deliver_where(self, condition: Callable[[int, int, Message], bool], limit: int = 10**9) -> int:
-        """Deliver pending messages (sender, recipient, message) that satisfy `condition`, oldest first, until none is left.
+        """Deliver pending messages (sender, recipient, message) that satisfy `condition`, oldest first, until none
+        is left.
 
         Messages sent meanwhile count as well. For scripted schedules. Returns how many were delivered.
         """

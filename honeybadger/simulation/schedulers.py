@@ -1,8 +1,9 @@
 """Orders in which an asynchronous network may deliver messages.
 
 A scheduler gives each message a key when it is sent; the pending message with the smallest key is delivered next.
-Keys are in steps (messages sent so far), so a message that is late by k is overtaken by at most the next k messages: every
-scheduler is unfair for a while and delivers everything in the end, as the protocols' liveness demands.
+Keys are in steps (messages sent so far), so a message that is late by k is overtaken by at most the next k
+messages: every scheduler is unfair for a while and delivers everything in the end, as the protocols' liveness
+demands.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ takes not-s, A takes s, and the next round begins as this one did.
 """
 
 import pytest
-
 from byzantine.scripted import EPOCH, PROPOSER, AgreementNet
 from byzantine.weakened import OwnSetAfterConf, WithoutConf
+
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
 

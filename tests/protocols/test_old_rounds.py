@@ -6,9 +6,9 @@ fixed coin of round 0 is 1: with x = 1 nodes 0 and 1 decide, with x = 0 they mov
 """
 
 import pytest
-
 from byzantine.scripted import EPOCH, PROPOSER, AgreementNet
 from byzantine.weakened import DeafAfterTerm, ForgetsOldRounds
+
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.messages import Aux, BVal
 

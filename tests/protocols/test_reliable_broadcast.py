@@ -135,8 +135,8 @@ def test_no_codeword_is_delivered(nodes, seed):
     """Scenario 1: f faulty nodes help with ECHO and READY; each correct node restores from other shards."""
     faulty = faulty_nodes(nodes)
     net = BroadcastNet(nodes, seed, silent=faulty, proposer=nodes - 1)
-    shards = net.code.encode(VALUE)
-    shards[seed] = bytes(64)
+    shards = net.code.encode(b"\xaa" * 64 * nodes)
+    shards[seed] = bytes(len(shards[0]))
     vals = dispersal(shards, EPOCH, nodes - 1)
     for k in net.nodes:
         net.send(nodes - 1, [k], vals[k])

@@ -97,20 +97,14 @@ def bad_share(kind: str, strategy: Puppet, message: CoinShare, seen: list[bytes]
         case "random point":
             return group.encode(group.multiply(group.generator, 2 + message.round))
         case "other round":
-            return secret.sign_share(
-                coin_identity(chain_id, message.epoch, message.proposer, message.round + 1)
-            )
+            return secret.sign_share(coin_identity(chain_id, message.epoch, message.proposer, message.round + 1))
         case "other instance":
             other = (message.proposer + 1) % strategy.quorums.nodes
             return secret.sign_share(coin_identity(chain_id, message.epoch, other, message.round))
         case "other epoch":
-            return secret.sign_share(
-                coin_identity(chain_id, message.epoch + 1, message.proposer, message.round)
-            )
+            return secret.sign_share(coin_identity(chain_id, message.epoch + 1, message.proposer, message.round))
         case "other chain":
-            return secret.sign_share(
-                coin_identity(bytes(32), message.epoch, message.proposer, message.round)
-            )
+            return secret.sign_share(coin_identity(bytes(32), message.epoch, message.proposer, message.round))
         case "other node":
             return seen[-1] if seen else IDENTITY
         case "identity":

@@ -165,8 +165,13 @@ class WrongIndex(Puppet):
 class EchoReplay(Puppet):
     """Scenario 4: echoes other nodes' shards, with their valid branches, as its own."""
 
+    def start(self, node) -> None:
+        self._replayed: set[Message] = set()
+        super().start(node)
+
     def witness(self, sender: int, message: Message) -> None:
-        if isinstance(message, Echo) and sender != self.me:
+        if isinstance(message, Echo) and sender != self.me and message not in self._replayed:
+            self._replayed.add(message)
             self.send_all(message)
 
     def change(self, recipient: int, message: Message) -> Sequence[Message]:

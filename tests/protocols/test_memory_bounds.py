@@ -1,0 +1,194 @@
+"""Scenario 16: what one faulty node can make another one keep. Objects are counted, not resident memory."""
+
+import gc
+import sys
+
+import pytest
+from byzantine.broadcast import dispersal, echo_of
+from byzantine.harness import parameters
+from byzantine.puppet import Silent
+
+from honeybadger.protocols import honey_badger
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.binary_agreement import ROUND_WINDOW, _Round
+from honeybadger.protocols.common_coin import CommonCoin
+from honeybadger.protocols.epoch import Epoch
+from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, DecryptionShares, Ready, Term
+from honeybadger.simulation.cluster import SimulatedCluster
+
+
+def reachable(root, *kinds):
+    """How many objects of each kind hang from `root`."""
+    seen, queue, found = set(), [root], dict.fromkeys(kinds, 0)
+    while queue:
+        item = queue.pop()
+        if id(item) in seen or isinstance(item, type(sys)):
+            continue
+        seen.add(id(item))
+        if type(item) in found:
+            found[type(item)] += 1
+        queue.extend(gc.get_referents(item))
+    return found
+
+
+def target(nodes=4, **changes):
+    """A cluster of which node 0 alone is looked at."""
+    cluster = SimulatedCluster(nodes, 1, parameters=parameters(nodes, **changes))
+    return cluster, cluster.nodes[0]
+
+
+def size(node):
+    """Everything that a flood could make grow, in objects."""
+    epochs = list(node._epochs.values())
+    broadcasts = [b for epoch in epochs for b in epoch.subset.broadcasts]
+    agreements = [a for epoch in epochs for a in epoch.subset.agreements]
+    return {
+        "epochs": len(epochs),
+        "echoes": sum(len(b._echo_root) for b in broadcasts),
+        "shards": sum(len(r.shards) for b in broadcasts for r in b._roots.values()),
+        "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
+        "rounds": sum(len(a._rounds) for a in agreements),
+        "coins": sum(r.coin is not None for a in agreements for r in a._rounds.values()),
+        "early": sum(len(epoch._early_shares) for epoch in epochs),
+    }
+
+
+def test_far_epochs():
+    """Epochs up to the horizon are opened, later ones are faults."""
+    cluster, node = target(epoch_window=8)
+    for number in [*range(1, 50), *(10**k for k in range(2, 16))]:
+        node.handle(3, Ready(number, 0, bytes(32)))
+        node.handle(3, DecryptionShares(number, []))
+    assert sorted(node._epochs) == list(range(1, 10))
+    assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_EPOCH)}
+    assert len(cluster.network.faults) == 2 * (40 + 14)
+
+
+def test_far_rounds():
+    """Rounds r+1 … r+10^6: the window's worth is stored, once, however often it is sent."""
+    cluster, node = target(coin_schedule="every-round")
+    for number in [*range(ROUND_WINDOW + 40), *range(200, 10**6, 9973)] * 2:
+        for message in (
+            BVal(1, 2, number, True),
+            BVal(1, 2, number, False),
+            Aux(1, 2, number, True),
+            Conf(1, 2, number, 3),
+            CoinShare(1, 2, number, bytes(48)),
+        ):
+            node.handle(3, message)
+    assert size(node)["rounds"] == size(node)["coins"] == ROUND_WINDOW + 1
+    assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_ROUND)}
+
+
+def test_replayed_and_varied_messages():
+    """READYs of 1,000 roots, ECHOs of 50, shares, TERMs, again and again: one slot per sender each."""
+    cluster, node = target()
+    for k in range(50):
+        vals = dispersal([bytes([k]) * 64] * 4, 1, 2)
+        node.handle(3, echo_of(vals[3]))
+    for k in range(1000):
+        node.handle(3, Ready(1, 2, k.to_bytes(32, "big")))
+        node.handle(3, DecryptionShares(1, [(j, bytes(48)) for j in range(k % 5)]))
+        node.handle(3, Term(1, 2, bool(k & 1)))
+    counts = size(node)
+    assert counts["echoes"] == counts["shards"] == 1
+    assert counts["roots"] == 2
+    assert counts["early"] == 1
+    assert {f.kind for f in cluster.network.faults} == {FaultKind.EQUIVOCATION}
+
+
+def test_a_share_list_is_kept_once_and_dropped_with_the_epoch():
+    cluster, node = target()
+    cluster.submit(0, [b"tx"])
+    cluster.start()
+    node.handle(3, DecryptionShares(1, [(0, bytes(48))] * 100))
+    cluster.run_until_committed([b"tx"])
+    assert not node._epochs.get(1)
+
+
+@pytest.mark.xfail(strict=True, reason="a list longer than N is kept unread until the subset is decided")
+def test_endless_share_lists_are_refused_at_once():
+    """65,536 entries are about 10 MB of objects; no correct node sends more than N."""
+    _, node = target()
+    node.handle(3, DecryptionShares(1, [(0, bytes(48))] * 65_536))
+    assert not size(node)["early"]
+
+
+def test_erased_once_all_terms_are_in():
+    """After a quiet end nothing of a committed epoch is left."""
+    cluster, node = target()
+    cluster.submit(0, [b"tx"])
+    cluster.start()
+    cluster.run_until_committed([b"tx"])
+    cluster.network.run()
+    assert all(not n._lingering for n in cluster.nodes.values())
+    gc.collect()
+    assert reachable(node, Epoch, _Round, CommonCoin)[Epoch] == len(node._epochs)
+
+
+def without_terms(cluster, silent):
+    """Hold back TERMs of `silent` for ever: a node that is slow, as far as the others can tell."""
+    transmit = cluster.network.transmit
+
+    def send(sender, recipient, message):
+        if not (isinstance(message, Term) and sender in silent):
+            transmit(sender, recipient, message)
+
+    cluster.network.transmit = send
+
+
+def run_with_lingering(epochs):
+    """That many epochs whose agreements are never erased, as 2f+1 TERMs never come together."""
+    cluster = SimulatedCluster(4, 1, parameters=parameters(4), byzantine={3: Silent()})
+    without_terms(cluster, {2})
+    for k in range(epochs):
+        cluster.submit(0, [b"tx %d" % k])
+        cluster.nodes[0].poke()
+        cluster.run_until_committed([b"tx %d" % k])
+    cluster.network.run()
+    assert cluster.nodes[0]._lingering
+    return cluster
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a lingering agreement's callbacks keep the Epoch, with its transactions and ciphertext"
+)
+def test_lingering_agreements_keep_nothing_but_votes():
+    """Committed epochs live on as votes; their batches must not (1,000 epochs of megabytes)."""
+    node = run_with_lingering(5).nodes[0]
+    assert not reachable(node._lingering, Epoch)[Epoch]
+
+
+@pytest.mark.parametrize("limit", [3])
+def test_lingering_epochs_are_limited(limit, monkeypatch):
+    monkeypatch.setattr(honey_badger, "LINGERING_EPOCHS", limit)
+    node = run_with_lingering(6).nodes[0]
+    assert len(node._lingering) == limit
+
+
+@pytest.mark.xfail(strict=True, reason="an epoch that leaves nothing behind does not push out the oldest one")
+def test_lingering_epochs_are_limited_even_with_gaps(monkeypatch):
+    """Every other epoch lingers: the limit on their age must hold all the same."""
+    monkeypatch.setattr(honey_badger, "LINGERING_EPOCHS", 3)
+    _, node = target()
+    for number in range(1, 12):
+        epoch = Epoch(number, node._context, node._code, set(), lambda: None, lambda: None)
+        # Age 3 of an even epoch is an odd one, which leaves nothing.
+        for agreement in epoch.subset.agreements:
+            agreement.erasable = number % 2 == 1
+        node._linger(epoch)
+    assert min(node._lingering) > 11 - 4
+
+
+def test_flood_on_lingering_agreements():
+    """BVALs of old epochs: at most the window's rounds per agreement."""
+    cluster = run_with_lingering(3)
+    node = cluster.nodes[0]
+    for number in [*range(300), 10**6]:
+        for proposer in range(5):
+            node.handle(3, BVal(1, proposer, number, True))
+            node.handle(3, BVal(0, proposer, number, True))
+    agreements = node._lingering[1]
+    assert len(agreements) == 4
+    assert all(len(a._rounds) <= a.round + ROUND_WINDOW + 1 for a in agreements.values())
+    assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_ROUND)}
