@@ -54,7 +54,7 @@ def command(
     # What exists now lives for ever, so collections need not look at it; what comes is mostly free of cycles.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 20, 20)
     try:
         node.run()
     except NodeError as error:

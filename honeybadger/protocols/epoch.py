@@ -107,6 +107,16 @@ class Epoch:
         if self._ciphertexts is not None:
             self._absorb(sender, message)
 
+    def release(self) -> None:
+        """The epoch is committed: forget everything but the agreements, which others may still need.
+
+        Explicitly, because the instances and their callbacks refer to each other in circles, and megabytes should
+        not wait for the garbage collector.
+        """
+        self._contributions = {}
+        self._own_ciphertext = None
+        self.subset.release()
+
     def status(self) -> dict[str, Any]:
         """What the epoch is waiting for."""
         waiting = sorted(set(self._subset) - set(self._contributions))

@@ -160,19 +160,16 @@ class HoneyBadger:
 
     def _commit_completed(self) -> None:
         while (epoch := self._epochs.get(self._current)) is not None and epoch.complete:
-            if not epoch.proposed:
-                # The others finished without us (N-f of them suffice): nothing of ours is reserved.
-                epoch.proposed = True
             del self._epochs[self._current]
-            self._linger(epoch)
             self._current += 1
             self._context.application.commit(epoch.number, epoch.contributions)
+            self._linger(epoch)
             self._context.observe(epoch.number, "committed")
         self._propose_where_due()
 
     def _linger(self, epoch: Epoch) -> None:
         needed = {j: a for j, a in enumerate(epoch.subset.agreements) if not a.erasable}
-        epoch.subset.release()
+        epoch.release()
         if needed:
             self._lingering[epoch.number] = needed
             self._lingering.pop(epoch.number - LINGERING_EPOCHS, None)

@@ -1,4 +1,4 @@
-"""What the socket-level tests share: ports, keys, nodes' sockets in one process, a TCP proxy that can cut connections."""
+"""What the socket-level tests share: ports, keys, nodes in one process, a TCP proxy that can cut connections."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ class Endpoint:
         self.zap = ZapHandler(self.context, mine)
         self.events: list[PeerEvent] = []
         self.received: list[tuple[int, list[bytes]]] = []
-        self.transport = Transport(self.context, mine, addresses, longest_part, ready or (lambda: None))
+        try:
+            self.transport = Transport(self.context, mine, addresses, longest_part, ready or (lambda: None))
+        except BaseException:
+            self.context.destroy(0)
+            raise
 
     def serve(self) -> None:
         """Authenticate, note events and messages."""

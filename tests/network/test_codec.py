@@ -185,7 +185,9 @@ def test_headers_round_trip(header: Header) -> None:
 
 
 def damaged_header(**changes: int) -> bytes:
-    return Header(**{**dict(kind=DATA, session=9, first=1, base=1, ack_session=0, ack=0, horizon=4), **changes}).encode()
+    return Header(
+        **{"kind": DATA, "session": 9, "first": 1, "base": 1, "ack_session": 0, "ack": 0, "horizon": 4, **changes}
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,10 @@ def damaged_header(**changes: int) -> bytes:
         damaged_header(kind=3),
         damaged_header(base=0),
         damaged_header(first=0),
-        *(damaged_header(**{name: 2**64 - 1}) for name in ("session", "first", "base", "ack_session", "ack", "horizon")),
+        *(
+            damaged_header(**{name: 2**64 - 1})
+            for name in ("session", "first", "base", "ack_session", "ack", "horizon")
+        ),
     ],
 )
 def test_refused_headers(data: bytes) -> None:
@@ -257,7 +262,9 @@ def echoes(count: int, shard: int, branch: int) -> list[Message]:
     return [Echo(1, i % 65536, bytes(32), bytes(branch), bytes(shard)) for i in range(count)]
 
 
-RUN = st.builds(echoes, st.integers(0, 60), st.sampled_from([0, 1, 100, 900, 3000, 4096]), st.sampled_from([0, 64, 512]))
+RUN = st.builds(
+    echoes, st.integers(0, 60), st.sampled_from([0, 1, 100, 900, 3000, 4096]), st.sampled_from([0, 64, 512])
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -274,7 +281,7 @@ def test_bundles_of_any_mixture(runs: list[list[Message]]) -> None:
 @pytest.mark.parametrize(
     ("make", "entries"),
     [
-        (lambda: [], 0),
+        (list, 0),
         (lambda: echoes(1, 0, 0), 1),
         (lambda: [BVal(1, 0, r, True) for r in range(2 * MESSAGES_PER_ENTRY)], 2),
         (lambda: [Echo(1, 0, bytes(32), b"", bytes(LARGE_SHARD))] * 3, 3),

@@ -39,7 +39,9 @@ def greeted(session: int = 7, cap: int = CAP) -> Link:
     return link
 
 
-def header(first: int = 1, base: int = 1, ack: int = 0, ack_session: int = 7, horizon: int = 9, session: int = 5) -> Header:
+def header(
+    first: int = 1, base: int = 1, ack: int = 0, ack_session: int = 7, horizon: int = 9, session: int = 5
+) -> Header:
     """Through bytes, as a peer's would come."""
     return Header.decode(Header(DATA, session, first, base, ack_session, ack, horizon).encode())
 

@@ -1,4 +1,4 @@
-"""Two links over pipes that lose what is in flight, against a simple model: exactly once, in order, nothing held back."""
+"""Two links over pipes that lose what is in flight, against a model: exactly once, in order, nothing held back."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class Node:
 
 
 class LossyLinks(RuleBasedStateMachine):
-    """Each direction is a sequence of connections; within one nothing is reordered. The end of a broken one is lost, the rest
-    of it may arrive late, among messages of its successor. A sender may notice a break only after having sent more.
+    """Each direction is a sequence of connections; within one nothing is reordered.
+
+    The end of a broken one is lost, the rest of it may arrive late, among messages of its successor. A sender may
+    notice a break only after having sent more.
     """
 
     @initialize(entries=st.integers(1, 4), bytes_in_flight=st.sampled_from([1, 30, 10_000]), most=st.integers(1, 9))

@@ -1,15 +1,14 @@
-"""No message, whatever its fields, from whomever, at whatever moment, makes `handle` raise or unbounded."""
+"""No message, whatever its fields, from whomever, at whatever moment, makes `handle` raise."""
 
 import random
 
 import msgspec
 import pytest
 from byzantine.harness import parameters
-from byzantine.proposals import BLS12_381
-from byzantine.puppet import Strategy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crypto.bls12_381 import BLS12_381
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import (
     MESSAGE_TYPES,
@@ -25,7 +24,7 @@ from honeybadger.protocols.messages import (
     Term,
     Val,
 )
-from honeybadger.simulation.cluster import SimulatedCluster
+from honeybadger.simulation.cluster import SimulatedCluster, Strategy
 
 epochs = st.sampled_from([0, 1, 2, 3, 5, 9, 10, 11, 2**31, 2**53])
 proposers = st.sampled_from([0, 1, 2, 3, 4, 5, 65535])
@@ -51,7 +50,7 @@ messages = st.one_of(
 decoder = msgspec.msgpack.Decoder(HoneyBadgerMessage)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.integers(0, 400), messages), min_size=5, max_size=60),
     st.integers(0, 10**6),

@@ -1,8 +1,9 @@
 """Scenarios 11 and 12: the scheduler that learns the coin early (amiller/HoneyBadgerBFT #59), in both directions.
 
 N = 3f+1. A0 and A1, together f+1 nodes, have estimate v; B, f nodes, has the opposite; F, f nodes, is faulty and sends
-CONF({0, 1}). (Any two of A0, A1, B have at least f+1 nodes: with F a quorum.) The script lets A see both values and so reveal the coin s before B has an AUX set; then it makes B's set the opposite of s. B
-takes not-s, A takes s, and the next round begins as this one did.
+CONF({0, 1}). (Any two of A0, A1, B have at least f+1 nodes: with F a quorum.) The script lets A see both values and so
+reveal the coin s before B has an AUX set; then it makes B's set the opposite of s. B takes not-s, A takes s, and the
+next round begins as this one did.
 """
 
 import pytest

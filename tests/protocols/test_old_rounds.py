@@ -1,8 +1,8 @@
 """Scenario 40: a slow node's bin_values depends on the BVAL relay of nodes that have decided or moved on.
 
-N = 7, f = 2; nodes 5 and 6 are faulty. With x the value of the first part: 0 and 1 finish round 0 with {x} only and never
-hear of not-x. Node 3 sends AUX(not-x); 2 and 4 need not-x in bin_values to accept it, and for that BVALs of 0 and 1. The
-fixed coin of round 0 is 1: with x = 1 nodes 0 and 1 decide, with x = 0 they move on to round 1.
+N = 7, f = 2; nodes 5 and 6 are faulty. With x the value of the first part: 0 and 1 finish round 0 with {x} only and
+never hear of not-x. Node 3 sends AUX(not-x); 2 and 4 need not-x in bin_values to accept it, and for that BVALs of 0
+and 1. The fixed coin of round 0 is 1: with x = 1 nodes 0 and 1 decide, with x = 0 they move on to round 1.
 """
 
 import pytest

@@ -62,11 +62,11 @@ def test_always_and_never(epoch):
     assert not is_encrypted("never", epoch)
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    ["", "Always", "every", "every:", "every:0", "every:-1", "every:1.5", "every:2\n", " every:2"]
-    + ["first:3,of:2", "first:0,of:0", "first:1of:2", "first:1,of:", "every:9999999999", "sometimes"],
-)
+UNKNOWN = ["", "Always", "every", "every:", "every:0", "every:-1", "every:1.5", "every:2\n", " every:2", "sometimes"]
+UNKNOWN += ["first:3,of:2", "first:0,of:0", "first:1of:2", "first:1,of:", "every:9999999999"]
+
+
+@pytest.mark.parametrize("schedule", UNKNOWN)
 def test_unknown_schedules(schedule):
     with pytest.raises(ValueError, match="encryption"):
         is_encrypted(schedule, 0)
@@ -81,9 +81,19 @@ def test_default_parameters_are_good():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_size", 0), ("batch_size", 10**8), ("max_tx_bytes", 0), ("max_tx_bytes", 1 << 30)]
-    + [("max_proposal_bytes", 65_536), ("max_proposal_bytes", 1 << 30), ("epoch_window", 0)]
-    + [("epoch_window", 2000), ("pipeline_depth", 0), ("pipeline_depth", 9), ("encryption", "x")],
+    [
+        ("batch_size", 0),
+        ("batch_size", 10**8),
+        ("max_tx_bytes", 0),
+        ("max_tx_bytes", 1 << 30),
+        ("max_proposal_bytes", 65_536),
+        ("max_proposal_bytes", 1 << 30),
+        ("epoch_window", 0),
+        ("epoch_window", 2000),
+        ("pipeline_depth", 0),
+        ("pipeline_depth", 9),
+        ("encryption", "x"),
+    ],
 )
 def test_parameters_out_of_range(name, value):
     with pytest.raises(ValueError, match=name) as error:

@@ -89,7 +89,7 @@ common = {
 }
 
 
-@settings(max_examples=40, **common)
+@settings(max_examples=30, **common)
 @given(st.data())
 def test_any_mix(data):
     any_mix([4, 4, 5, 6, 7], data)
