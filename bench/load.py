@@ -35,6 +35,8 @@ LATE_S = 0.02
 OPEN_LOOP_TICK_S = 0.005
 #: transactions in one request, at the most
 LONGEST_BATCH = 1000
+#: warm-up goes on until something was committed, but no longer than this, seconds
+LONGEST_WARMUP_S = 60.0
 #: how long to wait for outstanding transactions after the end without any news, seconds
 DRAIN_S = 5.0
 
@@ -111,13 +113,13 @@ class Load:
         """Offer for warm-up and window, then wait for what is outstanding."""
         settings = self._settings
         start = time.monotonic()
-        window_start = start + settings.warmup_s
-        window_end = window_start + settings.duration_s
-        self._window = (window_start, window_end)
-        self._say("window", start=window_start, end=window_end)
+        self._window = (start + settings.warmup_s, start + settings.warmup_s + settings.duration_s)
+        self._say("window", start=self._window[0], end=self._window[1])
         next_due = start
         due_count = 0
-        while not self._stop and (now := time.monotonic()) < window_end:
+        while not self._stop and (now := time.monotonic()) < self._window[1]:
+            if not self._acknowledged and self._window[0] <= now < start + LONGEST_WARMUP_S:
+                self._extend_warmup(now)
             if settings.rate is None:
                 self._fill_windows(now)
                 wait = 0.01
@@ -136,8 +138,7 @@ class Load:
         )
         np.save(Path(settings.output) / "latencies.npy", latencies)
         return Result(
-            window_start,
-            window_end,
+            *self._window,
             self._batches,
             self._offered,
             self._offered_in_window,
@@ -146,6 +147,12 @@ class Load:
             self._acknowledged,
             sum(sum(node.unanswered.values()) for node in self._nodes),
         )
+
+    def _extend_warmup(self, now: float) -> None:
+        """Nothing is committed yet: measuring now would measure the start of a large cluster."""
+        self._window = (now + 0.1, now + 0.1 + self._settings.duration_s)
+        self._offered_in_window = 0
+        self._say("window", start=self._window[0], end=self._window[1])
 
     # -- sending -------------------------------------------------------------------------------------------
 

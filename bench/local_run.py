@@ -202,7 +202,7 @@ class LocalRun:
                 continue
             recent = [*recent[-6:], (now, event["acknowledged"])]
             self._progress.phase = "warming up" if now < window[0] else "running" if now < window[1] else "draining"
-            self._progress.elapsed_s = now - window[0] + settings.warmup_s
+            self._progress.elapsed_s = max(0.1, now - window[0] + settings.warmup_s)
             self._progress.committed = event["acknowledged"]
             if len(recent) > 1:
                 (t0, c0), (t1, c1) = recent[0], recent[-1]
@@ -291,6 +291,7 @@ class LocalRun:
             "duration_s": settings.duration_s,
             "warmup_s": settings.warmup_s,
             "load": "closed loop" if settings.rate is None else "open loop",
+            "window": {"start": window[0], "end": window[1]},
             "offered_tx_per_s": offered.offered_in_window / length,
             "late_sends": offered.late,
             "refused_tx": offered.refused,

@@ -128,7 +128,10 @@ class Codec:
             raise WireError(str(error)) from None
 
     def bundles(self, messages: Iterable[Message]) -> Iterable[list[Message]]:
-        """Split messages into the lists that become one entry each, in order, within the size limits."""
+        """Split messages into the lists that become one entry each, within the size limits.
+
+        In order, but for large shards, which overtake the small messages of their bundle.
+        """
         bundle: list[Message] = []
         size = 0
         for message in messages:

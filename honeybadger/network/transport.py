@@ -11,6 +11,7 @@ attached to it.
 from __future__ import annotations
 
 import errno
+import socket as lookup
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,10 @@ class Watcher:
 def bind(socket: Any, host: str, port: int, purpose: str) -> None:
     """Bind, or raise AddressInUse / OSError in one line that names the port."""
     try:
-        socket.bind(f"tcp://{host}:{port}")
+        # ZeroMQ binds to addresses only, so a name is looked up here.
+        socket.bind(f"tcp://{lookup.gethostbyname(host)}:{port}")
+    except (lookup.gaierror, UnicodeError) as error:
+        raise OSError(f"cannot listen on {host}:{port} ({purpose}): {error}") from None
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"port {port} on {host} ({purpose}) is already in use") from None

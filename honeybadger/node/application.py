@@ -16,6 +16,8 @@ from honeybadger.protocols.parameters import Parameters
 
 #: blocks waiting for the disk beyond which this node proposes nothing of its own
 PENDING_BLOCKS_TO_PAUSE = 8
+#: who may wait for one block's transactions, at the most: clients can ask for the same ones again and again
+MAX_TICKETS_PER_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class NodeApplication:
         """Take a client's transactions; says which are durable already and which were refused."""
         durable: dict[int, list[int]] = {}
         skip: list[int] = []
+        refused: list[int] = []
         committed = self._chain.committed(transactions)
         if committed:
             pending = {block.height: block for block in self.pending}
@@ -102,12 +105,19 @@ class NodeApplication:
                 if height is None:
                     continue
                 skip.append(position)
-                if height in pending:
+                block = pending.get(height)
+                if block is not None:
                     # On its way to the disk: this request is told with the others.
-                    pending[height].tickets.append((request, position))
+                    if len(block.tickets) < MAX_TICKETS_PER_BLOCK:
+                        block.tickets.append((request, position))
+                    else:
+                        refused.append(position)
                 else:
                     durable.setdefault(height, []).append(position)
-        return Submission(durable, self._mempool.add(request, transactions, skip))
+        refusal = self._mempool.add(request, transactions, skip)
+        for position in refused:
+            refusal.add("full", position)
+        return Submission(durable, refusal)
 
     def blocks_durable(self, height: int) -> list[CommittedBlock]:
         """Blocks up to `height` are on disk: hand them over, oldest first."""

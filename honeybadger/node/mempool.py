@@ -103,15 +103,19 @@ class Mempool:
         Source: Miller et al. (CCS 2016), section 4.4: randomness makes proposals disjoint and unpredictable.
         """
         candidates = list(islice(self._waiting, first))
+        # A random key each, and the `count` smallest of them: a uniform choice in a few vector operations.
+        keys = np.frombuffer(randbytes(8 * len(candidates)), dtype=np.uint64)
         if len(candidates) > count:
-            # A random key each, and the `count` smallest of them: a uniform choice in a few vector operations.
-            keys = np.frombuffer(randbytes(8 * len(candidates)), dtype=np.uint64)
-            indices = np.sort(np.argpartition(keys, count)[:count]).tolist()
-            candidates = [candidates[i] for i in indices]
+            indices = np.sort(np.argpartition(keys, count)[:count])
+            candidates = [candidates[i] for i in indices.tolist()]
+            keys = keys[indices]
         room = max_bytes - FRAMING_BYTES
-        total = sum(map(len, candidates)) + FRAMING_BYTES * len(candidates)
-        while candidates and total > room:
-            total -= len(candidates.pop()) + FRAMING_BYTES
+        if sum(map(len, candidates)) + FRAMING_BYTES * len(candidates) > room:
+            # Leave out at random, too: those with the largest keys.
+            order = np.argsort(keys)
+            sizes = np.fromiter(map(len, candidates), dtype=np.int64, count=len(candidates))[order] + FRAMING_BYTES
+            fitting = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
+            candidates = [candidates[i] for i in np.sort(order[:fitting]).tolist()]
         pop = self._waiting.pop
         self._reserved.update([(transaction, pop(transaction)) for transaction in candidates])
         self._reserved_by_epoch.setdefault(epoch, []).extend(candidates)

@@ -234,8 +234,8 @@ class Node:
         return self._manifest.difference(hello.settings) or "its chain id differs, though it claims equal settings"
 
     def _peer_refused(self, peer: int, why: str) -> None:
-        self._events.emit("refused", peer=peer, why=why)
-        self._say_once(f"refused node {peer}, whose manifest differs: {why}")
+        if self._say_once(f"refused node {peer}, whose manifest differs: {why}"):
+            self._events.emit("refused", peer=peer, why=why)
         self._refused_by.add(peer)
         if len(self._refused_by) >= self._manifest.quorums.weak:
             # More peers than can be faulty run another chain: it is this node that is wrong.
@@ -277,7 +277,10 @@ class Node:
         )
         self.reactor.longest_tick_s = 0.0
 
-    def _say_once(self, line: str) -> None:
-        if line not in self._said and len(self._said) < 100:
-            self._said.add(line)
-            self._say(line)
+    def _say_once(self, line: str) -> bool:
+        """Tell a person, unless it was told before or too much was told: peers must not fill a log."""
+        if line in self._said or len(self._said) >= 100:
+            return False
+        self._said.add(line)
+        self._say(line)
+        return True

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
-from honeybadger.network.links import Entry, Link
+from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
 from honeybadger.network.transport import Transport
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
@@ -94,6 +94,8 @@ class Peers:
             return None
         sender, frames = arrived
         try:
+            if len(frames) > 1 + ENTRIES_PER_MESSAGE:
+                raise WireError(f"message of {len(frames)} parts")
             header = Header.decode(frames[0].bytes)
             if header.kind == HELLO:
                 self._greeted(sender, header, frames)

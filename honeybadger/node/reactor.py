@@ -8,7 +8,7 @@ the loop was busy between two looks at the sockets is measured (`longest_tick_s`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
@@ -16,6 +16,7 @@ from gevent.event import Event
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.peers import ACK_DELAY_S, Peers
 from honeybadger.protocols.base import ConsensusProtocol
+from honeybadger.protocols.messages import Message
 
 #: a tick takes no further message from peers after this long, seconds
 TICK_S = 0.02
@@ -49,6 +50,7 @@ class Reactor:
         self._every_second = every_second
         self._wake = wake
         self._running = True
+        self._entries: Iterator[tuple[int, list[Message]]] | None = None
         self.messages_handled = 0
         self.ticks = 0
         self.longest_tick_s = 0.0
@@ -93,14 +95,20 @@ class Reactor:
         """Handle messages until none is left or the time is up; True if there may be more."""
         handle = self._protocol.handle
         while self._may_read():
-            entries = self._peers.receive()
-            if entries is None:
-                return False
-            for sender, messages in entries:
-                for message in messages:
-                    handle(sender, message)
-                self.messages_handled += len(messages)
-                self._loop_back()
+            if self._entries is None:
+                self._entries = self._peers.receive()
+                if self._entries is None:
+                    return False
+            # What a message still holds when the time is up is kept for the next tick.
+            entry = next(self._entries, None)
+            if entry is None:
+                self._entries = None
+                continue
+            sender, messages = entry
+            for message in messages:
+                handle(sender, message)
+            self.messages_handled += len(messages)
+            self._loop_back()
             if time.monotonic() >= until:
                 return True
         return False

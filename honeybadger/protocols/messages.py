@@ -23,7 +23,7 @@ Branch = Annotated[bytes, Meta(max_length=16 * 32)]
 BitSet = Annotated[int, Meta(ge=1, le=3)]
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A protocol message; `epoch` orders it against the receiver's window."""
 
     epoch: EpochNumber

@@ -37,13 +37,20 @@ class LossyLinks(RuleBasedStateMachine):
     notice a break only after having sent more.
     """
 
-    @initialize(entries=st.integers(1, 4), bytes_in_flight=st.sampled_from([1, 30, 10_000]), most=st.integers(1, 9))
-    def begin(self, entries: int, bytes_in_flight: int, most: int) -> None:
+    @initialize(
+        entries=st.integers(1, 4),
+        bytes_in_flight=st.sampled_from([1, 30, 10_000]),
+        most=st.integers(1, 9),
+        connected=st.booleans(),
+    )
+    def begin(self, entries: int, bytes_in_flight: int, most: int, connected: bool) -> None:
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(links_module, "ENTRIES_PER_MESSAGE", entries)
         self.patch.setattr(links_module, "IN_FLIGHT_BYTES", bytes_in_flight)
         self.patch.setattr(links_module, "ENTRIES_IN_FLIGHT", most)
         self.nodes = [Node(Link(session, 1 << 20)) for session in (11, 22)]
+        if connected:
+            self.settle(2, 2)
 
     def teardown(self) -> None:
         if hasattr(self, "nodes"):
@@ -91,6 +98,12 @@ class LossyLinks(RuleBasedStateMachine):
         if not node.live:
             node.live = True
             node.connections = [*node.connections, []]
+
+    @rule(side=SIDES, kept=st.integers(0, 1))
+    def flap(self, side: int, kept: int) -> None:
+        """Broken and there again between two looks of the sender."""
+        self.cut(side, kept, False)
+        self.reconnect(side)
 
     @rule(side=SIDES)
     def notice(self, side: int) -> None:

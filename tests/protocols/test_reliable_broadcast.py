@@ -69,6 +69,20 @@ def test_amplification_and_late_echoes(nodes):
 
 
 @pytest.mark.parametrize("nodes", ALL_SIZES)
+def test_all_echoes_and_too_few_readies(nodes):
+    """READYs of 2f are not enough, however many ECHOs follow."""
+    instance, _, values, q, code = alone(nodes, me=nodes - 1)
+    vals = dispersal(code.encode(VALUE), EPOCH, 0)
+    for sender in range(q.ready - 1):
+        instance.handle_ready(sender, Ready(EPOCH, 0, vals[0].root))
+    for sender in range(nodes):
+        instance.handle_echo(sender, echo_of(vals[sender]))
+    assert not values
+    instance.handle_ready(nodes - 1, Ready(EPOCH, 0, vals[0].root))
+    assert values == [VALUE]
+
+
+@pytest.mark.parametrize("nodes", ALL_SIZES)
 def test_without_val_still_delivers(nodes):
     """Scenario 7: one correct node never gets its VAL, f nodes are silent."""
     silent = faulty_nodes(nodes)[1:]

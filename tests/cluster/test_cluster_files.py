@@ -1,0 +1,240 @@
+"""Manifest and key files: what is written can be read, every damage is one line, and what must differ does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.keygen import make_cluster, write_cluster
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.protocols.parameters import Parameters
+
+ADDRESSES = [("127.0.0.1", 7100 + 2 * i, 7101 + 2 * i) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home: Path = tmp_path_factory.mktemp("cluster")
+    write_cluster(home, *make_cluster(4, 1, Parameters(), ADDRESSES))
+    return home
+
+
+@pytest.fixture
+def cluster(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "copy"))
+
+
+def edit(path: Path, old: str, new: str) -> Path:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_round_trip_and_modes(cluster: Path) -> None:
+    manifest = Manifest.load(cluster / "cluster.toml")
+    manifest.save(cluster / "again.toml")
+    assert Manifest.load(cluster / "again.toml").chain_id == manifest.chain_id
+    for i in range(4):
+        path = cluster / f"node-{i}" / "keys.toml"
+        keys = NodeKeys.load(path, manifest)
+        assert keys.node == i
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        shown = repr(keys) + repr(keys.secret_keys)
+        assert keys.curve_secret_key not in shown
+        assert not any(share in shown for share in keys.secret_keys.to_dict().values())
+
+
+SETTINGS: dict[str, Any] = {
+    "batch_size": 9,
+    "max_tx_bytes": 99,
+    "max_proposal_bytes": 999_999,
+    "encryption": "never",
+    "coin_schedule": "every-round",
+    "epoch_window": 9,
+    "pipeline_depth": 3,
+    "chain": "another",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_setting_changes_the_chain_id_and_is_named(original: Path, name: str) -> None:
+    mine = Manifest.load(original / "cluster.toml")
+    changed = Manifest(msgspec.structs.replace(mine.consensus, **{name: SETTINGS[name]}), mine.members)
+    assert changed.chain_id != mine.chain_id
+    assert mine.difference(changed.settings).startswith(f"{name} is ")
+    assert mine.difference(mine.settings) == ""
+
+
+def test_every_field_of_consensus_is_among_the_settings(original: Path) -> None:
+    mine = Manifest.load(original / "cluster.toml")
+    names = {name.split(".")[0] for name in mine.settings}
+    assert set(type(mine.consensus).__struct_fields__) <= names
+
+
+def test_keys_change_the_chain_id_and_addresses_do_not(original: Path) -> None:
+    mine = Manifest.load(original / "cluster.toml")
+    other, _ = make_cluster(4, 1, Parameters(), ADDRESSES)
+    for kind in ("coin", "encryption", "certificate"):
+        keys = msgspec.structs.replace(mine.consensus.keys, **{kind: getattr(other.consensus.keys, kind)})
+        changed = Manifest(msgspec.structs.replace(mine.consensus, keys=keys), mine.members)
+        assert changed.chain_id != mine.chain_id
+        assert mine.difference(changed.settings).startswith(f"keys.{kind} is ")
+    changed = Manifest(mine.consensus, [other.members[0], *mine.members[1:]])
+    assert mine.difference(changed.settings).startswith("members[0].public_key is ")
+    moved = [msgspec.structs.replace(m, host="10.0.0.1", port=m.port + 100) for m in mine.members]
+    assert Manifest(mine.consensus, moved, Runtime(durability="memory", curve=False)).chain_id == mine.chain_id
+
+
+def test_a_difference_is_one_short_line_whatever_a_peer_claims(original: Path) -> None:
+    mine = Manifest.load(original / "cluster.toml")
+    line = mine.difference({**mine.settings, "\n\x1b[2J" * 10_000: "\r\n" * 10_000})
+    assert len(line) < 250
+    assert line.isprintable()
+
+
+DAMAGES: list[tuple[str, str, str]] = [
+    ("schema = 1", "schema = 2", "schema 2 is not 1"),
+    ("schema = 1", "schema = ", "not a valid TOML file"),
+    ("schema = 1", "deep = " + "[" * 5000, "not a valid TOML file"),
+    ("schema = 1", "schema = " + "9" * 5000, "not a valid TOML file"),
+    ("batch_size = 10000", "batch_size = 0", "batch_size = 0 is outside"),
+    ("batch_size = 10000", 'batch_size = "many"', "batch_size"),
+    ("batch_size = 10000", "batch_sise = 10000", "batch_sise"),
+    ("nodes = 4", "nodes = 5", "5"),
+    ("faults = 1", "faults = 2", "at most f = 1"),
+    ("faults = 1", "faults = 0", "coin"),
+    ('encryption = "always"', 'encryption = "sometimes"', "sometimes"),
+    ('protocol = "honeybadger"', 'protocol = "raft"', 'unknown protocol "raft"'),
+    ('coin_schedule = "fixed-fixed-coin"', 'coin_schedule = "dice"', "dice"),
+    ('durability = "fsync"', 'durability = "hope"', "hope"),
+    ("port = 7100", "port = 0", "port"),
+    ("port = 7100", "port = 7102", "same host and port"),
+    ("client_port = 7101", "client_port = 7100", "same host and port"),
+    ('public_key = "', 'public_key = "~', "public_key"),
+    ("chain = ", "chian = ", "chian"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), DAMAGES)
+def test_a_damaged_manifest_is_one_line(cluster: Path, old: str, new: str, says: str) -> None:
+    path = edit(cluster / "cluster.toml", old, new)
+    refused(path, lambda: Manifest.load(path), says)
+
+
+def refused(path: Path, load: Any, says: str) -> None:
+    with pytest.raises(ClusterError) as caught:
+        load()
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert says in line
+    assert "\n" not in line
+
+
+def test_damaged_keys_in_a_manifest(cluster: Path) -> None:
+    path = cluster / "cluster.toml"
+    whole = path.read_text()
+    key = re.findall('public_key = "(.*)"', whole)
+    commitment = re.findall('"([0-9a-f]{192})"', whole)[0]
+    for old, new, says in [
+        (key[1], key[0], "same public key"),
+        (key[0], key[0][:39] + "~", "members[0].public_key"),
+        (key[0], "#" * 40, "members[0].public_key"),
+        (key[0], "é" * 40, "members[0].public_key"),
+        (commitment, commitment[:-2], "coin: commitment 0"),
+        (commitment, "00" * 96, "coin"),
+        (commitment, commitment.upper(), "coin: commitment 0"),
+    ]:
+        path.write_text(whole.replace(old, new, 1))
+        refused(path, lambda: Manifest.load(path), says)
+    path.write_bytes(b"\xff\xfe")
+    refused(path, lambda: Manifest.load(path), "not a valid TOML file")
+    path.unlink()
+    refused(path, lambda: Manifest.load(path), "no such manifest")
+    refused(cluster, lambda: Manifest.load(cluster), "directory")
+    path.write_text(whole.rsplit("[[members]]", 1)[0])
+    refused(path, lambda: Manifest.load(path), "members")
+
+
+def test_damaged_key_files(cluster: Path) -> None:
+    manifest = Manifest.load(cluster / "cluster.toml")
+    path = cluster / "node-1" / "keys.toml"
+    whole = path.read_text()
+    curve = re.findall('curve_secret_key = "(.*)"', whole)[0]
+    share = re.findall('coin = "(.*)"', whole)[0]
+    for old, new, says in [
+        ("node = 1", "node = 2", "node 2"),
+        ("node = 1", "node = 4", "node 4 is not in the manifest"),
+        ("node = 1", "node = -1", "node -1 is not in the manifest"),
+        ("schema = 1", "schema = 3", "schema 3"),
+        ("schema = 1", "schema = [", "not a valid TOML file"),
+        (curve, "short", "not a CURVE key"),
+        (curve, "~" * 40, "not a CURVE key"),
+        (curve, curve[::-1], "CURVE key"),
+        (share, "00" * 31 + "01", "does not match the commitments"),
+        (share, "00" * 32, "coin"),
+        (share, "zz", "coin"),
+        ("coin =", "coins =", "coin"),
+        ("schema = 1", "schema = 1\nextra = 1", "extra"),
+    ]:
+        path.write_text(whole.replace(old, new, 1))
+        refused(path, lambda: NodeKeys.load(path, manifest), says)
+        assert share not in says
+    path.write_text(whole)
+    other, _ = make_cluster(4, 1, Parameters(), ADDRESSES)
+    refused(path, lambda: NodeKeys.load(path, other), "not the one that the manifest lists")
+    path.unlink()
+    refused(path, lambda: NodeKeys.load(path, manifest), "no such key file")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "honeybadger.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_keygen_writes_a_cluster_and_never_overwrites_one(tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    done = run("keygen", "-n", 5, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = Manifest.load(out / "cluster.toml")
+    assert (manifest.quorums.nodes, manifest.quorums.faults) == (5, 1)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*.toml"))}
+    assert len(before) == 6
+    again = run("keygen", "-n", 5, "--out", out)
+    assert_one_line(again, "exists already")
+    (out / "cluster.toml").rename(tmp_path / "elsewhere")
+    assert_one_line(run("keygen", "-n", 5, "--out", out), "keys.toml")
+    assert all(path.read_bytes() == data for path, data in before.items() if path.exists())
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+    assert done.stderr.strip().splitlines()[-1].lower().startswith("error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-n", 0], "at least one node"),
+        (["-n", 4, "-f", 2], "at most f = 1"),
+        (["-n", 4, "--host", "a", "--host", "b"], "--host"),
+        (["-n", 4, "--base-port", 65530], "--base-port"),
+        (["-n", 4, "--protocol", "raft"], "raft"),
+        (["-n", 4, "--encryption", "rot13"], "rot13"),
+    ],
+)
+def test_impossible_clusters_are_one_line(tmp_path: Path, arguments: list[object], says: str) -> None:
+    assert_one_line(run("keygen", *arguments, "--out", tmp_path / "c"), says)
+    assert not (tmp_path / "c").exists()

@@ -1,0 +1,47 @@
+"""What must hold before a node starts."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+import zmq
+
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.preflight import BASE_DESCRIPTORS, DESCRIPTORS_PER_PEER, check_machine
+
+Limits = list[tuple[int, int]]
+
+
+def limits(patch: pytest.MonkeyPatch, soft: int, hard: int) -> Limits:
+    made: Limits = []
+    patch.setattr(resource, "getrlimit", lambda which: (soft, hard))
+    patch.setattr(resource, "setrlimit", lambda which, limit: made.append(limit))
+    return made
+
+
+def test_enough_descriptors_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = limits(monkeypatch, 10_000, 10_000)
+    check_machine(4, True)
+    assert made == []
+
+
+def test_a_soft_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = BASE_DESCRIPTORS + DESCRIPTORS_PER_PEER * 100
+    for hard in (needed, 100_000, resource.RLIM_INFINITY):
+        made = limits(monkeypatch, 256, hard)
+        check_machine(100, True)
+        assert made == [(needed, hard)]
+
+
+def test_a_hard_limit_that_is_too_low_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits(monkeypatch, 256, 512)
+    with pytest.raises(ClusterError, match="the limit is 512"):
+        check_machine(100, True)
+
+
+def test_zeromq_without_curve_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zmq, "has", lambda what: False)
+    with pytest.raises(ClusterError, match="without CURVE"):
+        check_machine(4, True)
+    check_machine(4, False)

@@ -1,0 +1,226 @@
+"""Application, client API and ledger writer together: who is told what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from network_helpers import HOST, Endpoint, credentials, free_ports, until
+
+from honeybadger.ledger import Chain, SQLiteStore
+from honeybadger.network.client import NodeClient
+from honeybadger.network.client_protocol import (
+    LONGEST_REQUEST,
+    Committed,
+    Refused,
+    Reply,
+    Status,
+    StatusRequest,
+    Submit,
+)
+from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
+from honeybadger.node.client_api import ClientApi
+from honeybadger.node.ledger_writer import LedgerWriter
+from honeybadger.node.mempool import Mempool, Request
+from honeybadger.protocols.parameters import Parameters
+
+CHAIN_ID = bytes(range(32))
+
+
+def application(limit: int = 100) -> tuple[NodeApplication, Chain]:
+    chain = Chain(SQLiteStore(Path("unused"), "memory", chain_id=CHAIN_ID), CHAIN_ID)
+    parameters = Parameters(batch_size=8, max_tx_bytes=10, max_proposal_bytes=100)
+    return NodeApplication(4, parameters, Mempool(limit, 1000, 10), chain, lambda: None), chain
+
+
+def test_a_duplicate_within_an_epoch_is_committed_once_and_answered() -> None:
+    app, _ = application()
+    mine, again = Request(b"c", 1), Request(b"c", 2)
+    app.submit(mine, [b"a", b"b"])
+    app.submit(again, [b"a"])
+    assert app.select(1) == [b"a", b"b"]
+    app.commit(1, [(0, [b"a", b"b"]), (1, [b"a"]), (2, [b"a", b"a"])])
+    assert app.pending[0].tx_count == 2
+    assert sorted((r.number, p) for r, p in app.pending[0].tickets) == [(1, 0), (1, 1), (2, 0)]
+
+
+def test_duplicates_of_earlier_blocks_are_answered_with_their_height() -> None:
+    app, chain = application()
+    ours = Request(b"c", 1)
+    app.commit(1, [(1, [b"x"])])
+    # Only a node that took it before the block can hold it still: put it back as if it had.
+    app._mempool.add(ours, [b"x"])
+    app.select(2)
+    app.commit(2, [(0, [b"x"]), (1, [b"y"])])
+    assert app.pending[1].repeated == {1: [(ours, 0)]}
+    chain.flush()
+    assert [block.height for block in app.blocks_durable(1)] == [1]
+    assert [block.height for block in app.blocks_durable(2)] == [2]
+
+
+def test_committed_transactions_are_answered_at_once_or_with_their_block() -> None:
+    app, chain = application()
+    app.commit(1, [(1, [b"x", b"y"])])
+    late = Request(b"c", 9)
+    assert app.submit(late, [b"new", b"y"]).durable == {}
+    assert app.pending[0].tickets == [(late, 1)]
+    chain.flush()
+    app.blocks_durable(1)
+    submission = app.submit(late, [b"x", b"z", b"y"])
+    assert submission.durable == {1: [0, 2]}
+    assert len(app._mempool) == 2
+
+
+def test_a_slow_disk_pauses_proposals() -> None:
+    app, _ = application()
+    app.submit(Request(b"c", 1), [b"a"])
+    for epoch in range(1, PENDING_BLOCKS_TO_PAUSE + 1):
+        assert app.has_transactions()
+        app.commit(epoch, [])
+    assert not app.has_transactions()
+    assert app.select(99) == []
+    app.blocks_durable(1)
+    assert app.has_transactions()
+    assert app.select(100) == [b"a"]
+
+
+class Stand:
+    """A node's client socket, mempool and ledger, without consensus."""
+
+    def __init__(self, curve: bool = True) -> None:
+        members, ports = credentials(2, curve), free_ports(3)
+        self.port, self.key, self.curve = ports[2], members[0].public_key, curve
+        self.endpoint = Endpoint(members[0], [(HOST, port) for port in ports[:2]])
+        self.app, self.chain = application(limit=5)
+        self.api = ClientApi(
+            self.endpoint.context, members[0], (HOST, self.port), self.app.submit, lambda: {"height": 3}, lambda: None
+        )
+        self.failures: list[BaseException] = []
+        self.writer = LedgerWriter(self.chain, self.durable, self.failures.append)
+        self.client = NodeClient(self.endpoint.context, HOST, self.port, self.key, curve)
+        self.replies: list[Reply] = []
+
+    def durable(self, height: int) -> None:
+        for block in self.app.blocks_durable(height):
+            self.api.report(block)
+
+    def step(self) -> None:
+        self.endpoint.serve()
+        self.api.serve()
+        while (reply := self.client.receive_now()) is not None:
+            self.replies.append(reply)
+
+    def raw(self) -> Any:
+        from honeybadger.network.security import secure_client
+
+        socket = self.endpoint.context.socket(zmq.DEALER)
+        socket.linger = 0
+        secure_client(socket, self.key, self.curve)
+        socket.connect(f"tcp://{HOST}:{self.port}")
+        return socket
+
+    def close(self) -> None:
+        self.writer.close()
+        self.client.close()
+        self.api.close(0)
+        self.endpoint.close()
+
+
+@pytest.fixture(params=[True, False], ids=["curve", "plain"])
+def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
+    made = Stand(request.param)
+    yield made
+    made.close()
+
+
+def test_a_submission_is_answered_when_durable_and_at_once_afterwards(stand: Stand) -> None:
+    stand.client.send(Submit(1, [b"a", b"", b"b", b"x" * 11]))
+    until(lambda: len(stand.replies) >= 2, stand.step)
+    assert stand.replies == [Refused(1, "empty", [1]), Refused(1, "too long", [3])]
+    stand.app.commit(1, [(0, stand.app.select(1))])
+    for _ in range(20):
+        stand.step()
+    assert len(stand.replies) == 2, "committed, but not durable yet"
+    stand.writer.request()
+    until(lambda: len(stand.replies) >= 3, stand.step)
+    answer = stand.replies[2]
+    assert isinstance(answer, Committed)
+    assert (answer.request, answer.height, answer.positions) == (1, 1, [0, 2])
+    assert answer.durable_ns > 0
+    stand.client.send(Submit(2, [b"b"]))
+    until(lambda: len(stand.replies) >= 4, stand.step)
+    assert stand.replies[3] == Committed(2, 1, 0, [0])
+    assert stand.failures == []
+
+
+def test_full_and_status(stand: Stand) -> None:
+    stand.client.send(Submit(1, [b"%d" % i for i in range(7)]))
+    stand.client.send(StatusRequest(2))
+    until(lambda: len(stand.replies) >= 2, stand.step)
+    assert stand.replies == [Refused(1, "full", [5, 6]), Status(2, {"height": 3})]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b""],
+        [b"\xff"],
+        [b"\x91" * 50_000],
+        [b"\x93\x01\x01\xdd\xff\xff\xff\xff"],
+        [b"\x93\x01\xff\x90"],
+        [b"\x93\x01\x01\x91\xa1a"],
+        [b"\x93\x03\x01\x90"],
+        [b"", b"\x92\x02\x01"],
+        [b"\x92\x02\x01", b""],
+        [b"\x92\x02\x01\x00"],
+        [b"\x92\x02\xcf" + b"\xff" * 8],
+    ],
+)
+def test_malformed_requests_are_counted_and_nothing_else(parts: list[bytes]) -> None:
+    stand = Stand()
+    socket = stand.raw()
+    socket.send_multipart(parts)
+    until(lambda: stand.api.refused_requests, stand.step)
+    assert stand.api.refused_requests == 1
+    assert len(stand.app._mempool) == 0
+    stand.client.send(StatusRequest(2))
+    until(lambda: stand.replies, stand.step)
+    socket.close(0)
+    stand.close()
+
+
+def test_too_long_a_request_disconnects_its_sender_only(stand: Stand) -> None:
+    stand.client.send(StatusRequest(1))
+    until(lambda: stand.replies, stand.step)
+    socket = stand.raw()
+    monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    socket.send(bytes(LONGEST_REQUEST + 1))
+    until(lambda: monitor.poll(0), stand.step)
+    stand.client.send(StatusRequest(2))
+    until(lambda: len(stand.replies) >= 2, stand.step)
+    assert stand.api.refused_requests == 0
+    socket.disable_monitor()
+    monitor.close(0)
+    socket.close(0)
+
+
+def test_a_failing_disk_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, chain = application()
+    failures: list[BaseException] = []
+    writer = LedgerWriter(chain, lambda height: None, failures.append)
+
+    def broken() -> list[int]:
+        raise OSError("no space left")
+
+    writer.request()
+    app.commit(1, [])
+    monkeypatch.setattr(chain, "flush", broken)
+    writer.request()
+    until(lambda: failures)
+    assert str(failures[0]) == "no space left"
+    monkeypatch.undo()
+    writer.close()
+    assert chain.durable_height == 1

@@ -1,0 +1,161 @@
+"""The mempool against a plain model, its limits, its random choice, and its sizes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from honeybadger.node.mempool import Mempool, Request
+from honeybadger.protocols.contribution import encode_contribution
+
+TXS = st.lists(st.integers(0, 25).map(lambda i: b"t%d" % i), max_size=8)
+
+
+def ask(number: int = 1) -> Request:
+    return Request(b"client", number)
+
+
+class AgainstAModel(RuleBasedStateMachine):
+    """`waiting` and `reserved` as plain lists; every request that was not refused is answered exactly once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = Mempool(12, 30, 3)
+        self.waiting: list[bytes] = []
+        self.reserved: dict[int, list[bytes]] = {}
+        self.asked: dict[bytes, list[tuple[int, int]]] = {}
+        self.requests = 0
+        self.next_select = 1
+        self.next_commit = 1
+
+    @property
+    def held(self) -> list[bytes]:
+        return self.waiting + [tx for part in self.reserved.values() for tx in part]
+
+    @rule(transactions=TXS, odd=st.sampled_from([b"", b"long", None]), skip=st.sets(st.integers(0, 7), max_size=2))
+    def add(self, transactions: list[bytes], odd: bytes | None, skip: set[int]) -> None:
+        transactions = transactions if odd is None else [*transactions, odd]
+        self.requests += 1
+        expected: dict[str, list[int]] = {}
+        for position, tx in enumerate(transactions):
+            if position in skip:
+                continue
+            if not tx or len(tx) > 3:
+                expected.setdefault("too long" if tx else "empty", []).append(position)
+            elif tx in self.held:
+                if len(self.asked[tx]) < 17:
+                    self.asked[tx].append((self.requests, position))
+                else:
+                    expected.setdefault("full", []).append(position)
+            elif len(self.held) >= 12 or sum(map(len, self.held)) + len(tx) > 30:
+                expected.setdefault("full", []).append(position)
+            else:
+                self.waiting.append(tx)
+                self.asked[tx] = [(self.requests, position)]
+        assert self.pool.add(ask(self.requests), transactions, skip).positions == expected
+
+    @rule(first=st.integers(1, 12), count=st.integers(1, 5), room=st.integers(10, 40))
+    def select(self, first: int, count: int, room: int) -> None:
+        chosen = self.pool.select(self.next_select, first, count, room)
+        assert len(chosen) <= count
+        assert set(chosen) <= set(self.waiting[:first])
+        assert len(encode_contribution(chosen)) <= room
+        assert chosen == [tx for tx in self.waiting if tx in set(chosen)]
+        self.waiting = [tx for tx in self.waiting if tx not in set(chosen)]
+        self.reserved[self.next_select] = chosen
+        self.next_select += 1
+
+    @rule(mine=st.booleans(), others=TXS)
+    def commit(self, mine: bool, others: list[bytes]) -> None:
+        """What is committed may come more than once: from several proposers, or twice from a faulty one."""
+        own = self.reserved.pop(self.next_commit, [])
+        committed = (own if mine else []) + others
+        tickets = self.pool.commit(self.next_commit, committed)
+        expected = [ticket for tx in set(committed) for ticket in self.asked.pop(tx, [])]
+        assert sorted((request.number, position) for request, position in tickets) == sorted(expected)
+        for epoch in self.reserved:
+            self.reserved[epoch] = [tx for tx in self.reserved[epoch] if tx not in committed]
+        self.waiting = [tx for tx in own + self.waiting if tx not in committed]
+        self.next_commit += 1
+        self.next_select = max(self.next_select, self.next_commit)
+
+    @invariant()
+    def agrees(self) -> None:
+        assert list(self.pool._waiting) == self.waiting
+        assert len(self.pool) == len(self.held) <= 12
+        assert self.pool.waiting == len(self.waiting)
+        assert self.pool.bytes == sum(map(len, self.held)) <= 30
+        assert set(self.pool._also) <= set(self.held)
+
+
+AgainstAModel.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestAgainstAModel = AgainstAModel.TestCase
+
+
+@pytest.mark.parametrize("reserved", [True, False])
+def test_a_transaction_that_two_proposers_contributed(reserved: bool) -> None:
+    """It once raised KeyError in the middle of a commit and so stopped the node."""
+    pool = Mempool(10, 100, 10)
+    pool.add(ask(1), [b"a"])
+    pool.add(ask(2), [b"a"])
+    if reserved:
+        pool.select(1, 10, 10, 100)
+    tickets = pool.commit(1, [b"a", b"b", b"a"])
+    assert [request.number for request, _ in tickets] == [1, 2]
+    assert (len(pool), pool.bytes) == (0, 0)
+
+
+def test_full_is_answered_and_nothing_grows() -> None:
+    pool = Mempool(5, 1000, 10)
+    refusal = pool.add(ask(), [b"%d" % i for i in range(8)])
+    assert refusal.positions == {"full": [5, 6, 7]}
+    assert (len(pool), pool.bytes) == (5, 5)
+    small = Mempool(1000, 10, 10)
+    assert small.add(ask(), [b"12345", b"abcdef", b"67890", b"x"]).positions == {"full": [1, 3]}
+    assert small.bytes == 10
+    for number in range(100):
+        small.add(ask(number), [b"12345"])
+    assert len(small._also[b"12345"]) == 16
+
+
+def test_lost_proposals_return_to_the_head_in_order() -> None:
+    pool = Mempool(100, 1000, 10)
+    pool.add(ask(), [b"%d" % i for i in range(6)])
+    assert pool.select(1, 2, 2, 1000) == [b"0", b"1"]
+    assert pool.select(2, 2, 2, 1000) == [b"2", b"3"]
+    pool.commit(1, [b"1"])
+    assert list(pool._waiting) == [b"0", b"4", b"5"]
+    pool.commit(2, [])
+    assert list(pool._waiting) == [b"2", b"3", b"0", b"4", b"5"]
+
+
+def test_the_choice_is_uniform() -> None:
+    rng = random.Random(7)
+    counts: Counter[bytes] = Counter()
+    rounds, first, count = 2000, 40, 8
+    transactions = [b"%d" % i for i in range(60)]
+    for _ in range(rounds):
+        pool = Mempool(100, 1000, 10)
+        pool.add(ask(), transactions)
+        chosen = pool.select(1, first, count, 1000, rng.randbytes)
+        assert len(chosen) == count
+        counts.update(chosen)
+    assert set(counts) == set(transactions[:first])
+    expected = rounds * count / first
+    chi_square = sum((counts[tx] - expected) ** 2 / expected for tx in transactions[:first])
+    assert chi_square < 73, "39 degrees of freedom, 0.1 %"
+
+
+@given(st.lists(st.integers(1, 300), max_size=80), st.integers(1, 80), st.integers(316, 3000))
+def test_a_proposal_never_exceeds_its_bytes(sizes: list[int], count: int, room: int) -> None:
+    pool = Mempool(1000, 10**6, 300)
+    pool.add(ask(), [i.to_bytes(2, "big") * (size // 2) + b"x" * (size % 2) for i, size in enumerate(sizes)])
+    before = pool.waiting
+    chosen = pool.select(1, 80, count, room)
+    assert len(encode_contribution(chosen)) <= room
+    assert bool(chosen) == bool(before), "one longest transaction always fits"
