@@ -15,6 +15,7 @@ from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
+from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
 from honeybadger.node.node import Node, NodeConfig, NodeError
 
@@ -51,6 +52,7 @@ def command(
         gevent.signal_handler(number, node.stop)
     member = manifest.members[node_keys.node]
     say(f"listening on {member.host}, ports {member.port} (peers) and {member.client_port} (clients)")
+    keep_freed_memory()
     # What exists now lives for ever, so collections need not look at it; what comes is mostly free of cycles.
     gc.collect()
     gc.freeze()
