@@ -52,17 +52,17 @@ class Display:
         if not progress.elapsed_s:
             return f"{progress.phase} …"
         line = (
-            f"{progress.phase:<11} {min(progress.elapsed_s, progress.total_s):5.1f} / {progress.total_s:.0f} s   "
-            f"{progress.committed:>12,} transactions acknowledged   {progress.rate_tx_per_s:>10,.0f} tx/s"
+            f"{progress.phase:<10} {min(progress.elapsed_s, progress.total_s):5.1f} / {progress.total_s:.0f} s  "
+            f"{progress.committed:>11,} transactions  {progress.rate_tx_per_s:>8,.0f} tx/s"
         )
-        return line + (f"   killed: {progress.crashed}" if progress.crashed else "")
+        return line + (f"  killed: {progress.crashed}" if progress.crashed else "")
 
 
 def print_table(summary: dict[str, Any]) -> None:
     """The result, for people."""
     console = Console()
     crashed = set(summary["crashed"])
-    table = Table(title="Honey Badger on this machine" if summary["protocol"] == "honeybadger" else summary["protocol"])
+    table = Table(title=f"{summary['protocol']} on this machine", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
     table.add_column("")

@@ -18,8 +18,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `max_proposal_bytes`: longest serialised proposal of one node. `encryption`: "always", "never", "every:N"
     (epochs divisible by N) or "first:M,of:N" (the first M of every N epochs). `coin_schedule`: "fixed-fixed-coin"
     (true, false, then a common coin) or "every-round" (the paper's). `epoch_window`: how many epochs beyond its own
-    a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time; 1 gives the lowest latency where processors are
-    the limit (measured on 2 cores: the same throughput as 2, half the latency), more pays where the network is.
+    a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time; 1 gives the lowest
+    latency where processors are the limit (on 2 cores: the throughput of 2 at half the latency), more pays where
+    the network is.
     """
 
     protocol: str = "honeybadger"

@@ -204,6 +204,17 @@ def test_a_term_does_not_add_a_second_vote(other):
     assert recorder.of(Conf) == [conf(2)]
 
 
+def test_a_term_replaces_the_senders_conf():
+    """CONF({0, 1}) of a node that has decided 1 counts as CONF({1})."""
+    agreement, recorder, _, _ = with_both_values()
+    give(agreement, [0, 1, 2], aux(1))
+    give(agreement, [3], conf(3))
+    give(agreement, [3], term(1))
+    give(agreement, [0, 1], conf(2))
+    assert len(recorder.of(CoinShare)) == 1
+    assert agreement._rounds[0].candidate == 2
+
+
 def test_relay_goes_on_after_the_decision_and_in_old_rounds():
     """Section 2.4: BVALs of f+1 nodes are relayed whatever this node has decided; AUX and shares are not answered."""
     agreement, recorder, _, _ = alone()
@@ -240,6 +251,19 @@ def test_coin_shares_belong_to_coin_rounds():
         give(agreement, [3], CoinShare(EPOCH, PROPOSER, number, bytes(48)))
     assert recorder.faults == [(3, FaultKind.UNEXPECTED_COIN_SHARE)] * 4
     assert set(agreement._rounds) == {2, 5}
+
+
+@pytest.mark.parametrize("coin", [0, 1])
+def test_a_mixed_candidate_adopts_the_coin(coin):
+    """{0, 1}: the next estimate is the coin, whatever it is, and nothing is decided."""
+    agreement, recorder, decided, coins = with_both_values()
+    coins._values[0] = coin
+    give(agreement, [0], aux(0))
+    give(agreement, [1, 2], aux(1))
+    give(agreement, [0, 1, 2], conf(3))
+    give(agreement, [1], CoinShare(EPOCH, PROPOSER, 0, bytes(48)))
+    assert not decided
+    assert recorder.sent[-1] == bval(coin, 1)
 
 
 @pytest.mark.parametrize("bit", [0, 1])

@@ -121,16 +121,18 @@ def test_one_echo_and_one_ready_per_sender():
 
 
 def test_one_echo_and_one_ready_of_ones_own():
-    """However many roots gain a quorum's worth of messages, this node speaks once."""
-    instance, recorder, _, _, code = alone(4, me=3)
-    for value in (VALUE, b"other"):
+    """However many roots gain f+1 READYs, and ECHOs on top, this node speaks once."""
+    instance, recorder, _, _, code = alone(7, me=6)
+    for value, senders in ((VALUE, (0, 1, 2)), (b"other", (3, 4, 5))):
         vals = dispersal(code.encode(value), EPOCH, 0)
-        instance.handle_val(0, vals[3])
-        for sender in (0, 1) if value == VALUE else (1, 2):
+        instance.handle_val(0, vals[6])
+        for sender in senders:
             instance.handle_ready(sender, Ready(EPOCH, 0, vals[0].root))
+    for sender in range(7):
+        instance.handle_echo(sender, echo_of(vals[sender]))
     assert len(recorder.of(Echo)) == 1
     assert len(recorder.of(Ready)) == 1
-    assert (0, FaultKind.EQUIVOCATION) in recorder.faults
+    assert recorder.faults == [(0, FaultKind.EQUIVOCATION)]
 
 
 def test_only_the_proposer_broadcasts_and_only_once():

@@ -116,12 +116,14 @@ def attacked(
 
 
 def verify(cluster: SimulatedCluster) -> None:
-    """`check`, and: every committed transaction was submitted, by somebody."""
+    """`check`, and: ascending contributions; every committed transaction was submitted, by somebody."""
     cluster.check()
     known = set(cluster.submitted)
     for node in cluster.byzantine.values():
         known.update(getattr(node.strategy, "own_transactions", ()))
     for application in cluster.applications.values():
+        if any(list(js) != sorted(set(js)) for _, js, _ in application.blocks):
+            raise AssertionError("contributions are not ascending by proposer")
         strange = set(application.transactions) - known
         if strange:
             raise AssertionError(f"committed, but never submitted: {strange}")
