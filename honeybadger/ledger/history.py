@@ -140,6 +140,8 @@ class History:
             return
         try:
             snapshot = self._runs
+            for run in snapshot:
+                run.drop_pages()
             first = _first_to_merge(list(map(len, snapshot)))
             if first >= len(snapshot) - 1:
                 return

@@ -7,13 +7,14 @@ which holds one bit per fingerprint prefix at 16 to 32 bits an entry: at most 6 
 fingerprints reach the binary search. Without it every lookup costs some twenty cache misses, or disk reads
 once the run lives in a file.
 
-Runs above ``spill`` entries are written to an unlinked temporary file and mapped read-only; the kernel may
-drop those pages at will, so only the bitmaps stay resident. They are written, not mapped for writing: a
+Runs above ``spill`` entries are written to an unlinked temporary file and mapped read-only. ``drop_pages`` unmaps
+what look-ups have touched, so that only the bitmaps stay resident; the page cache keeps the file at hand. They are written, not mapped for writing: a
 full disk is then an ``OSError`` and not a SIGBUS.
 """
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,9 +40,15 @@ class Segment:
     heights: U32
     offsets: U32
     bitmap: U8
+    mapped: tuple[mmap.mmap, ...] = ()
 
     def __len__(self) -> int:
         return len(self.fingerprints)
+
+    def drop_pages(self) -> None:
+        """Give back the resident pages of a mapped run; safe while another thread looks something up."""
+        for mapping in self.mapped:
+            mapping.madvise(mmap.MADV_DONTNEED)
 
     def lookup(self, wanted: U64) -> tuple[Index, Index]:
         """Pairs (index into ``wanted``, which is sorted; index into this run) of equal fingerprints."""
@@ -90,10 +97,12 @@ def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) 
         out.write(at, ordered, heights, offsets)
         _set_bits(bitmap, ordered)
         at += len(ordered)
-    return Segment(*out.finish(), bitmap)
+    return Segment(*out.finish(), bitmap, out.mapped)
 
 
 class _MemoryColumns:
+    mapped: tuple[mmap.mmap, ...] = ()
+
     def __init__(self, total: int) -> None:
         self._columns = (np.empty(total, np.uint64), np.empty(total, np.uint32), np.empty(total, np.uint32))
 
@@ -111,6 +120,7 @@ class _MemoryColumns:
 
 class _FileColumns:
     def __init__(self, total: int, directory: Path | None) -> None:
+        self.mapped: tuple[mmap.mmap, ...] = ()
         self._total = total
         # Closed by ``finish``; the mappings made there keep the unlinked file alive.
         self._file = tempfile.TemporaryFile(dir=directory, prefix="history-")  # noqa: SIM115
@@ -131,7 +141,9 @@ class _FileColumns:
         heights: U32 = np.memmap(self._file, np.uint32, "r", total * 8, (total,))
         offsets: U32 = np.memmap(self._file, np.uint32, "r", total * 12, (total,))
         self._file.close()
-        return fingerprints, heights, offsets
+        columns = (fingerprints, heights, offsets)
+        self.mapped = tuple(getattr(column, "_mmap") for column in columns)  # noqa: B009
+        return columns
 
 
 def _empty_bitmap(entries: int) -> U8:

@@ -54,7 +54,7 @@ def test_plaintext_epochs(kind):
     assert accused(cluster, FaultKind.BAD_CONTRIBUTION) == (set() if kind == "plain" else {3})
 
 
-@pytest.mark.parametrize("nodes", SIZES)
+@pytest.mark.parametrize("nodes", [4, 7])
 @pytest.mark.parametrize("later", [0, 1])
 def test_copied_ciphertext(nodes, later):
     """Scenario 18: the label of another proposer or epoch; no share is revealed for the copy."""
@@ -121,7 +121,7 @@ def test_replays(nodes):
     assert accused(cluster) == set(faulty_nodes(nodes))
 
 
-@pytest.mark.parametrize("nodes", SIZES)
+@pytest.mark.parametrize("nodes", [4, 7])
 @pytest.mark.parametrize("schedule", ["every-round", "fixed-fixed-coin"])
 def test_other_chain(nodes, schedule):
     """Scenario 17: coin shares and ciphertexts are bound to the chain."""

@@ -50,7 +50,7 @@ messages = st.one_of(
 decoder = msgspec.msgpack.Decoder(HoneyBadgerMessage)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(st.integers(0, 400), messages), min_size=5, max_size=60),
     st.integers(0, 10**6),

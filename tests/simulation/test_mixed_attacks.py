@@ -89,7 +89,7 @@ common = {
 }
 
 
-@settings(max_examples=30, **common)
+@settings(max_examples=20, **common)
 @given(st.data())
 def test_any_mix(data):
     any_mix([4, 4, 5, 6, 7], data)
@@ -97,7 +97,7 @@ def test_any_mix(data):
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@settings(max_examples=1500, **common)
+@settings(max_examples=600, **common)
 @given(st.data())
 def test_any_mix_for_long(data):
     any_mix([4, 5, 6, 7, 8, 9, 10], data)
