@@ -121,6 +121,7 @@ class History:
         candidates: defaultdict[int, list[tuple[bytes, int]]] = defaultdict(list)
         for run in self._runs:
             asked, entries = run.lookup(ordered)
+            run.drop_pages()
             if len(asked):
                 heights, offsets = run.heights[entries].tolist(), run.offsets[entries].tolist()
                 for i, height, offset in zip(order[asked].tolist(), heights, offsets, strict=True):
@@ -140,8 +141,6 @@ class History:
             return
         try:
             snapshot = self._runs
-            for run in snapshot:
-                run.drop_pages()
             first = _first_to_merge(list(map(len, snapshot)))
             if first >= len(snapshot) - 1:
                 return

@@ -8,8 +8,8 @@ fingerprints reach the binary search. Without it every lookup costs some twenty 
 once the run lives in a file.
 
 Runs above ``spill`` entries are written to an unlinked temporary file and mapped read-only. ``drop_pages`` unmaps
-what look-ups have touched, so that only the bitmaps stay resident; the page cache keeps the file at hand. They are written, not mapped for writing: a
-full disk is then an ``OSError`` and not a SIGBUS.
+what look-ups have touched, so that only the bitmaps stay resident; the page cache keeps the file at hand. They are
+written, not mapped for writing: a full disk is then an ``OSError`` and not a SIGBUS.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ U32 = NDArray[np.uint32]
 U8 = NDArray[np.uint8]
 Index = NDArray[np.intp]
 
-PIECE = 1 << 20
-"""Entries merged at a time: bounds the temporary memory of a merge to some 40 MB."""
+PIECE = 1 << 18
+"""Entries merged at a time: bounds the temporary memory of a merge to some 10 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +97,8 @@ def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) 
         out.write(at, ordered, heights, offsets)
         _set_bits(bitmap, ordered)
         at += len(ordered)
+        for run in runs:
+            run.drop_pages()
     return Segment(*out.finish(), bitmap, out.mapped)
 
 

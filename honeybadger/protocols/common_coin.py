@@ -43,6 +43,7 @@ class CommonCoin:
         suspects: set[int],
         outbox: Outbox,
         on_value: Callable[[int], None],
+        name: str = "",
     ) -> None:
         self._me = me
         self._identity = identity
@@ -51,6 +52,7 @@ class CommonCoin:
         self._suspects = suspects
         self._outbox = outbox
         self._on_value = on_value
+        self._name = name
         self._shares: dict[int, bytes] = {}
         self._seen: set[int] = set()
         self.released = False
@@ -82,7 +84,7 @@ class CommonCoin:
         for node in sorted(bad):
             self._shares.pop(node, None)
             self._suspects.add(node)
-            self._outbox.fault(node, FaultKind.BAD_COIN_SHARE, "")
+            self._outbox.fault(node, FaultKind.BAD_COIN_SHARE, self._name)
         if signature is not None:
             self.value = coin_bit(signature)
             self._shares.clear()

@@ -18,9 +18,9 @@ def _parse(schedule: str) -> tuple[int, int]:
         return 1, 1
     if schedule == "never":
         return 0, 1
-    if match := re.fullmatch(r"every:(\d{1,9})", schedule):
+    if match := re.fullmatch(r"every:([0-9]{1,9})", schedule):
         on, period = 1, int(match[1])
-    elif match := re.fullmatch(r"first:(\d{1,9}),of:(\d{1,9})", schedule):
+    elif match := re.fullmatch(r"first:([0-9]{1,9}),of:([0-9]{1,9})", schedule):
         on, period = int(match[1]), int(match[2])
     else:
         raise ValueError(f'encryption = "{schedule}" is not one of "always", "never", "every:N", "first:M,of:N"')

@@ -103,6 +103,10 @@ class Epoch:
         """The first message of each sender counts; kept unread until the subset is decided here."""
         if self.complete or sender in self._early_shares:
             return
+        if len(message.shares) > self._context.quorums.nodes:
+            # Refused before it is kept: a list may decode to megabytes.
+            self._context.outbox.fault(sender, FaultKind.WRONG_SHARE_SET, f"epoch {self.number}")
+            return
         self._early_shares[sender] = message
         if self._ciphertexts is not None:
             self._absorb(sender, message)
@@ -158,6 +162,7 @@ class Epoch:
                 self._suspects,
                 context.outbox,
                 on_value,
+                f"epoch {self.number} agreement {proposer} round {round_number}",
             )
 
         return BinaryAgreement(

@@ -39,7 +39,7 @@ from honeybadger.protocols.messages import (
 )
 
 #: committed epochs whose agreements are kept for slow nodes, at the most
-LINGERING_EPOCHS = 1000
+LINGERING_EPOCHS = 200
 
 
 class HoneyBadger:
@@ -99,7 +99,10 @@ class HoneyBadger:
         }
 
     def _dispatch(self, epoch: Epoch, sender: int, message: Message) -> None:
-        proposer: int = getattr(message, "proposer", -1)
+        proposer = getattr(message, "proposer", None)
+        if proposer is None:
+            self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
+            return
         if not 0 <= proposer < self._context.quorums.nodes:
             self._context.outbox.fault(sender, FaultKind.NOT_A_MEMBER, str(proposer))
             return
@@ -172,7 +175,8 @@ class HoneyBadger:
         epoch.release()
         if needed:
             self._lingering[epoch.number] = needed
-            self._lingering.pop(epoch.number - LINGERING_EPOCHS, None)
+        while self._lingering and next(iter(self._lingering)) <= epoch.number - LINGERING_EPOCHS:
+            del self._lingering[next(iter(self._lingering))]
 
 
 SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -52,5 +52,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if not low <= value <= high:
                 raise ValueError(f"{name} = {value} is outside {low} … {high}")
         is_encrypted(self.encryption, 0)
+        if self.coin_schedule not in get_args(CoinSchedule):
+            raise ValueError(
+                f'coin_schedule = "{self.coin_schedule}" is not one of {", ".join(get_args(CoinSchedule))}'
+            )
         if nodes > 65_535:
             raise ValueError(f"{nodes} nodes are too many: at most 65535")

@@ -74,9 +74,7 @@ class Cluster:
     def client(self, index: int) -> NodeClient:
         if index not in self._clients:
             member = self.manifest.members[index]
-            self._clients[index] = NodeClient(
-                self._context, member.host, member.client_port, member.public_key
-            )
+            self._clients[index] = NodeClient(self._context, member.host, member.client_port, member.public_key)
         return self._clients[index]
 
     def status(self, index: int, timeout: float = 1.0) -> dict | None:
@@ -136,7 +134,9 @@ class Cluster:
 
 
 @contextmanager
-def running(directory: Path, nodes: int = 4, start: Sequence[int] | None = None, **parameters: int | str) -> Iterator[Cluster]:
+def running(
+    directory: Path, nodes: int = 4, start: Sequence[int] | None = None, **parameters: int | str
+) -> Iterator[Cluster]:
     """A cluster whose nodes (or those in `start`) are running and connected."""
     cluster = Cluster(directory, nodes, **parameters)
     try:

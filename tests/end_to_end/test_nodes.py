@@ -7,8 +7,8 @@ import time
 import msgspec
 import pytest
 from cluster_harness import (
-    CuttingProxy,
     Cluster,
+    CuttingProxy,
     one_line_error,
     random_transactions,
     run_command,

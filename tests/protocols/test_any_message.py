@@ -121,7 +121,6 @@ def test_messages_of_other_protocols(number):
     assert [(f.node, f.kind) for f in cluster.network.faults] == [(3, FaultKind.UNKNOWN_MESSAGE)]
 
 
-@pytest.mark.xfail(strict=True, reason="a message without a proposer is reported as NOT_A_MEMBER -1")
 def test_messages_without_proposer():
     cluster = SimulatedCluster(4, 1)
     cluster.nodes[0].handle(3, Stranger(1))

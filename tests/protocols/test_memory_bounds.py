@@ -3,7 +3,6 @@
 import gc
 import sys
 
-import pytest
 from byzantine.broadcast import dispersal, echo_of
 from byzantine.harness import parameters
 from byzantine.puppet import Silent
@@ -109,7 +108,6 @@ def test_a_share_list_is_kept_once_and_dropped_with_the_epoch():
     assert not node._epochs.get(1)
 
 
-@pytest.mark.xfail(strict=True, reason="a list longer than N is kept unread until the subset is decided")
 def test_endless_share_lists_are_refused_at_once():
     """65,536 entries are about 10 MB of objects; no correct node sends more than N."""
     _, node = target()
@@ -180,7 +178,6 @@ def test_lingering_epochs_are_limited(monkeypatch):
     assert len(node._lingering) == limit
 
 
-@pytest.mark.xfail(strict=True, reason="an epoch that leaves nothing behind does not push out the oldest one")
 def test_lingering_epochs_are_limited_even_with_gaps(monkeypatch):
     """Every other epoch lingers: the limit on their age must hold all the same."""
     monkeypatch.setattr(honey_badger, "LINGERING_EPOCHS", 3)

@@ -101,7 +101,6 @@ def test_parameters_out_of_range(name, value):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.xfail(strict=True, reason="check() lets an unknown coin_schedule through; it then means fixed-fixed-coin")
 def test_unknown_coin_schedule():
     with pytest.raises(ValueError, match="coin_schedule"):
         Parameters(coin_schedule="every_round").check(4)
