@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,9 @@ class LedgerCheck:
     transactions: int
 
 
-def check_ledgers(paths: dict[int, Path], workload: Workload, batches: Sequence[tuple[int, int, int]]) -> LedgerCheck:
+def check_ledgers(
+    paths: dict[int, Path], workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any
+) -> LedgerCheck:
     """Verify and compare the ledgers of correct nodes (index → file), and match them against what was offered."""
     with ExitStack() as stack:
         stores: dict[int, SQLiteStore] = {}
@@ -50,20 +53,29 @@ def check_ledgers(paths: dict[int, Path], workload: Workload, batches: Sequence[
         longest = max(stores.values(), key=lambda store: store.height())
         shortest = min(stores.values(), key=lambda store: store.height())
         tip = shortest.tip()
-        problem, count = _match(longest, workload, batches)
+        problem, count = _match(longest, workload, batches, acknowledged)
         return LedgerCheck(problem, True, shortest.height(), tip.hash.hex() if tip else "", count)
 
 
-def _match(store: SQLiteStore, workload: Workload, batches: Sequence[tuple[int, int, int]]) -> tuple[str, int]:
+def _match(
+    store: SQLiteStore, workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any
+) -> tuple[str, int]:
     """Compare by 64-bit keyed hashes of whole transactions: (problem or "", committed transactions)."""
     committed = np.concatenate([_hashes(block.transactions()) for block in store.iter_blocks()] or [_hashes([])])
-    offered = np.concatenate([_hashes(workload.batch(number, count)) for number, count, _ in batches] or [_hashes([])])
+    hashes = [_hashes(workload.batch(number, count)) for number, count, _ in batches]
+    offered = np.concatenate(hashes or [_hashes([])])
     distinct = np.unique(committed)
     if len(distinct) != len(committed):
         return f"{len(committed) - len(distinct)} transactions were committed more than once", len(committed)
     unknown = len(np.setdiff1d(distinct, offered, assume_unique=True))
     if unknown:
         return f"{unknown} committed transactions were never offered", len(committed)
+    # Batches are numbered from 0 without gaps, so a batch's transactions begin at the sum of the counts before it.
+    starts = np.cumsum([0, *(count for _, count, _ in batches)])
+    promised = offered[starts[acknowledged[0]] + acknowledged[1]]
+    lost = len(np.setdiff1d(promised, distinct))
+    if lost:
+        return f"{lost} acknowledged transactions are not in the ledger", len(committed)
     return "", len(committed)
 
 

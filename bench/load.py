@@ -5,7 +5,8 @@ transactions are sent at a fixed rate, whatever the nodes do; latency counts fro
 sender cannot hide waiting.
 
 Run as `python -m bench.load SETTINGS` (JSON); progress goes to standard output as JSON lines; the result to files.
-Lines on standard input: {"down": [node, …]} stops offering to those nodes; "stop" ends sending early.
+Lines on standard input: {"down": [node, …]} stops offering to those nodes, {"up": [node, …]} begins again; "stop"
+ends sending early.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class Load:
         self._durable: deque[Any] = deque()
         self._latency: deque[Any] = deque()
         self._offered = self._offered_in_window = self._late = self._acknowledged = 0
+        self._abandoned = 0
         self._refused: dict[str, int] = {}
+        self._acknowledged_positions: deque[Any] = deque()
         self._chunk = max(1, min(LONGEST_BATCH, settings.window // 8))
         self._stop = False
         self._progress_at = 0.0
@@ -137,6 +140,8 @@ class Load:
             np.array([np.concatenate(self._durable), np.concatenate(self._latency)]) if self._durable else []
         )
         np.save(Path(settings.output) / "latencies.npy", latencies)
+        empty: Any = np.empty((2, 0), np.int64)
+        np.save(Path(settings.output) / "acknowledged.npy", np.concatenate([empty, *self._acknowledged_positions], 1))
         return Result(
             *self._window,
             self._batches,
@@ -145,7 +150,7 @@ class Load:
             self._late,
             self._refused,
             self._acknowledged,
-            sum(sum(node.unanswered.values()) for node in self._nodes),
+            self._abandoned + sum(sum(node.unanswered.values()) for node in self._nodes),
         )
 
     def _extend_warmup(self, now: float) -> None:
@@ -210,6 +215,9 @@ class Load:
         node.outstanding -= count
         if isinstance(reply, Committed):
             self._acknowledged += count
+            self._acknowledged_positions.append(
+                np.stack([np.full(count, reply.request, np.int64), np.array(reply.positions, np.int64)])
+            )
             if reply.durable_ns:
                 durable = reply.durable_ns / 1e9
                 self._durable.append(np.full(count, durable))
@@ -243,10 +251,21 @@ class Load:
             if line.strip() == "stop":
                 self._stop = True
             else:
-                for index in json.loads(line)["down"]:
-                    self._nodes[index].up = False
+                order = json.loads(line)
+                for index in order.get("down", ()):
+                    self._abandon(self._nodes[index])
+                for index in order.get("up", ()):
+                    self._nodes[index].up = True
         outstanding = sum(node.outstanding for node in self._nodes)
         self._say("progress", offered=self._offered, acknowledged=self._acknowledged, outstanding=outstanding)
+
+    def _abandon(self, node: _Node) -> None:
+        """The node is gone, and with it what only its mempool held: nothing more is expected from it."""
+        node.up = False
+        self._abandoned += sum(node.unanswered.values())
+        node.unanswered.clear()
+        node.scheduled.clear()
+        node.outstanding = 0
 
     @staticmethod
     def _say(event: str, **details: float) -> None:

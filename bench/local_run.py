@@ -56,6 +56,7 @@ class LocalSettings:
     """What to run.
 
     `rate`: offered transactions per second in all, None for the closed loop; `crash`: nodes to kill half-way.
+    `restart`: nodes to kill half-way and to start again after `restart_after_s`.
     """
 
     nodes: int
@@ -67,6 +68,8 @@ class LocalSettings:
     warmup_s: float
     rate: float | None
     crash: int
+    restart: int
+    restart_after_s: float
     base_port: int | None
     seed: int
     out: Path | None
@@ -95,6 +98,8 @@ class LocalRun:
         self._nodes: list[NodeProcess] = []
         self._load: subprocess.Popen[str] | None = None
         self._crash_at: float | None = None
+        self._restart_at: float | None = None
+        self._victims: list[NodeProcess] = []
         self._died: list[str] = []
 
     def run(self) -> dict[str, Any]:
@@ -209,6 +214,7 @@ class LocalRun:
                 self._progress.rate_tx_per_s = (c1 - c0) / max(1e-9, t1 - t0)
             self._show(self._progress)
             self._crash_if_due(now, window)
+            self._restart_if_due(now)
             self._look_for_deaths()
         if self._load.wait():
             words = (directory / "load.log").read_text(errors="replace").strip().splitlines()
@@ -216,14 +222,26 @@ class LocalRun:
         return window
 
     def _crash_if_due(self, now: float, window: tuple[float, float]) -> None:
-        if self._crash_at is not None or not self._settings.crash or now < sum(window) / 2:
+        count = max(self._settings.crash, self._settings.restart)
+        if self._crash_at is not None or not count or now < sum(window) / 2:
             return
-        victims = self._nodes[len(self._nodes) - self._settings.crash :]
-        for node in victims:
+        self._victims = self._nodes[len(self._nodes) - count :]
+        for node in self._victims:
             node.kill()
         self._crash_at = time.monotonic()
-        self._progress.crashed = [node.index for node in victims]
+        self._progress.crashed = [node.index for node in self._victims]
         self._tell_load({"down": self._progress.crashed})
+        if self._settings.restart:
+            self._restart_at = self._crash_at + self._settings.restart_after_s
+
+    def _restart_if_due(self, now: float) -> None:
+        if self._restart_at is None or now < self._restart_at:
+            return
+        self._restart_at = None
+        for node in self._victims:
+            node.restart()
+        self._progress.crashed = []
+        self._tell_load({"up": [node.index for node in self._victims]})
 
     def _look_for_deaths(self) -> None:
         for node in self._nodes:
@@ -274,7 +292,8 @@ class LocalRun:
             for node in self._nodes
             if (node.data / "ledger.sqlite").exists() or not node.killed
         }
-        check = check_ledgers(ledgers, Workload(settings.seed, settings.tx_bytes), offered.batches)
+        acknowledged = np.load(directory / "acknowledged.npy")
+        check = check_ledgers(ledgers, Workload(settings.seed, settings.tx_bytes), offered.batches, acknowledged)
         transactions, size, blocks = committed_in(window, live)
         length = window[1] - window[0]
         latencies = np.load(directory / "latencies.npy")
@@ -308,11 +327,15 @@ class LocalRun:
             "agreement": _agreement(live),
             "ledger": {"height": check.height, "tip": check.tip, "agree": check.agree},
             "crashed": [node.index for node in self._nodes if node.killed],
+            "restarted": [node.index for node in self._nodes if node.restarts],
+            "recovery_s": self._recovery_times(seen),
+            "final_heights": [max(node.durable_at, default=0) for node in seen],
             "committed_tx_after_crash": self._after_crash(live),
             "faults_recorded": _faults(seen),
             "memory_growth": [memory_growth(window, node) for node in live],
             "durability": settings.runtime.durability,
             "curve": settings.runtime.curve,
+            "recovery": settings.runtime.recovery,
             "encrypt": settings.parameters.encryption != "never",
             "parameters": msgspec.to_builtins(settings.parameters),
             "seed": settings.seed,
@@ -331,6 +354,25 @@ class LocalRun:
             return None
         # A block agreed before the crash may reach the disk just after it.
         return committed_in((self._crash_at + 1.0, float("inf")), live)[0]
+
+    def _recovery_times(self, seen: list[NodeObservations]) -> list[float | None]:
+        """Per restarted node: from the kill to the first block that it had on disk no later than 1 s after the first
+        of the others, so that it keeps up again; None if that never happened."""
+        times: list[float | None] = []
+        restarted = [node.index for node in self._nodes if node.restarts]
+        others = [seen[node.index] for node in self._nodes if not node.restarts] or seen
+        for index in restarted:
+            first = {h: min(o.durable_at[h] for o in others if h in o.durable_at) for o in others for h in o.durable_at}
+            after = [
+                at
+                for height, at in seen[index].durable_at.items()
+                if self._crash_at is not None
+                and at > self._crash_at
+                and at <= first.get(height, at) + 1.0
+                and first.get(height, 0.0) > self._crash_at
+            ]
+            times.append(min(after) - self._crash_at if after and self._crash_at is not None else None)
+        return times
 
     def _why_invalid(self, check: LedgerCheck, summary: dict[str, Any]) -> str:
         quorum = self._settings.nodes - self._settings.faults

@@ -51,9 +51,13 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
 @option("--warmup", default=2.0, type=click.FloatRange(min=0), help="Seconds before measuring.")
 @option("--rate", type=click.FloatRange(min=0.1), help="Offered transactions per second.  [default: saturate]")
 @option("--crash", default=0, type=click.IntRange(min=0), help="Kill this many nodes (kill -9) half-way.")
+@option("--restart", default=0, type=click.IntRange(min=0), help="Kill this many nodes half-way and start them again.")
+@click.option("--restart-all", is_flag=True, help="Kill all nodes half-way and start them again.")
+@option("--restart-after", default=2.0, type=click.FloatRange(min=0), help="Seconds between kill and restart.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
 @option("--encrypt/--no-encrypt", default=True, help="Encrypt proposals; short for --encryption always or never.")
+@option("--recovery/--no-recovery", default=True, help="Vote journal and block certificates, for restarts.")
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
 @option("--seed", type=int, help="Seed of the offered transactions.  [default: random]")
 @option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep everything in this new directory.")
@@ -72,6 +76,10 @@ def command(context: click.Context, /, **options: Any) -> int:
 
     nodes = options["nodes"]
     faults = choose_faults(nodes, options["faults"])
+    if options["restart"] > nodes:
+        raise click.UsageError(f"--restart {options['restart']}: there are only {nodes} nodes")
+    if options["crash"] and (options["restart"] or options["restart_all"]):
+        raise click.UsageError("--crash and --restart cannot be combined")
     if options["crash"] >= nodes:
         raise click.UsageError(f"--crash {options['crash']} would leave none of {nodes} nodes")
     if context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT and not options["encrypt"]:
@@ -89,12 +97,14 @@ def command(context: click.Context, /, **options: Any) -> int:
         nodes=nodes,
         faults=faults,
         parameters=parameters,
-        runtime=Runtime(durability=options["durability"], curve=options["curve"]),
+        runtime=Runtime(durability=options["durability"], curve=options["curve"], recovery=options["recovery"]),
         tx_bytes=options["tx_size"],
         duration_s=options["duration"],
         warmup_s=options["warmup"],
         rate=options["rate"],
         crash=options["crash"],
+        restart=nodes if options["restart_all"] else options["restart"],
+        restart_after_s=options["restart_after"],
         base_port=options["base_port"],
         seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
         out=options["out"],

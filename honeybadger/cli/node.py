@@ -17,6 +17,7 @@ from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
 from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
+from honeybadger.node.journal import JournalError
 from honeybadger.node.node import Node, NodeConfig, NodeError
 
 
@@ -26,9 +27,16 @@ from honeybadger.node.node import Node, NodeConfig, NodeError
 @option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory of its ledger.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
+@option("--recovery/--no-recovery", default=None, help="Vote journal and certificates; instead of the manifest's.")
 @option("--events", type=click.Path(path_type=Path, dir_okay=False), help="Append events here, as JSON lines.")
 def command(
-    cluster: Path, keys: Path, data: Path, durability: str | None, curve: bool | None, events: Path | None
+    cluster: Path,
+    keys: Path,
+    data: Path,
+    durability: str | None,
+    curve: bool | None,
+    recovery: bool | None,
+    events: Path | None,
 ) -> None:
     """Run one node until it is interrupted."""
     manifest = Manifest.load(cluster)
@@ -38,6 +46,8 @@ def command(
         runtime = msgspec.structs.replace(runtime, durability=durability)
     if curve is not None:
         runtime = msgspec.structs.replace(runtime, curve=curve)
+    if recovery is not None:
+        runtime = msgspec.structs.replace(runtime, recovery=recovery)
     check_machine(manifest.quorums.nodes, runtime.curve)
 
     def say(line: str) -> None:
@@ -46,7 +56,7 @@ def command(
     log = EventLog(events.open("ab") if events is not None else None)
     try:
         node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say))
-    except NodeError as error:
+    except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, node.stop)
@@ -59,6 +69,6 @@ def command(
     gc.set_threshold(10_000, 20, 20)
     try:
         node.run()
-    except NodeError as error:
+    except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     say("stopped")

@@ -41,19 +41,37 @@ class NodeProcess:
     def __init__(self, directory: Path, index: int, extra: tuple[str, ...] = ()) -> None:
         home = directory / f"node-{index}"
         self.index = index
+        #: how often it was started again
+        self.restarts = 0
         self.data = home / "data"
         self.events = home / "events.jsonl"
         self.log = home / "log.txt"
         self.killed = False
-        command = [
+        self._command = [
             *(sys.executable, "-m", "honeybadger.cli.main", "node"),
             *("--cluster", str(directory / "cluster.toml"), "--keys", str(home / "keys.toml")),
             *("--data", str(self.data), "--events", str(self.events), *extra),
         ]
+        self._start()
+
+    def restart(self) -> None:
+        """Start it again on its data, after it has ended."""
+        if self._process.poll() is None:
+            raise RuntimeError(f"node {self.index} is still running")
+        self.killed = False
+        self.restarts += 1
+        self._start()
+
+    def _start(self) -> None:
         with self.log.open("ab") as log:
             # A group of its own: an interrupt from the keyboard reaches the controller, which then stops the nodes.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=_environment()
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(),
             )
 
     @property

@@ -64,6 +64,7 @@ class Chain:
         self._epoch = -1
         self._tip_hash = chain_id
         self._pending: dict[int, Block] = {}
+        self._certificates: dict[int, bytes] = {}
         self._hand_over = threading.Lock()
         self._flushing = threading.Lock()
         self._history = History(self._open_body, directory=scratch)
@@ -120,6 +121,25 @@ class Chain:
         self._advance(block, transactions)
         return ChainUpdate(block, duplicates)
 
+    def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
+        """Append a certified block that other nodes agreed on. The caller has verified body and certificate.
+
+        ``LedgerError`` if it does not follow the tip.
+        """
+        header = block.header
+        expected = (self.chain_id, self._height + 1, self._tip_hash)
+        if (header.chain_id, header.height, header.previous) != expected or header.epoch <= self._epoch:
+            raise LedgerError(f"block {header.height} does not follow block {self._height}")
+        with self._hand_over:
+            self._pending[header.height] = block
+            self._certificates[header.height] = certificate
+        self._advance(block, transactions)
+
+    def certify(self, height: int, certificate: bytes) -> None:
+        """Store the certificate of a block with the next flush."""
+        with self._hand_over:
+            self._certificates[height] = certificate
+
     def flush(self) -> list[int]:
         """Write all pending blocks in one group commit and return their heights, now durable.
 
@@ -129,14 +149,18 @@ class Chain:
         with self._flushing:
             with self._hand_over:
                 blocks = list(self._pending.values())
-            if not blocks:
+                top = blocks[-1].header.height if blocks else self._durable_height
+                certificates = {h: c for h, c in self._certificates.items() if h <= top}
+            if not blocks and not certificates:
                 return []
-            self._store.append(blocks)
+            self._store.append(blocks, certificates)
             heights = [block.header.height for block in blocks]
             with self._hand_over:
                 for height in heights:
                     del self._pending[height]
-            self._durable_height = heights[-1]
+                for height in certificates:
+                    del self._certificates[height]
+            self._durable_height = top
             self._history.compact()
             return heights
 

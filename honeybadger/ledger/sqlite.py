@@ -24,7 +24,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -108,9 +108,9 @@ class SQLiteStore:
     def durability(self) -> Durability:
         return self._durability
 
-    def append(self, blocks: Sequence[Block]) -> None:
+    def append(self, blocks: Sequence[Block], certificates: Mapping[int, bytes] | None = None) -> None:
         """Store consecutive blocks that follow the tip, in one transaction; made for a worker thread."""
-        if not blocks:
+        if not blocks and not certificates:
             return
         now = time.time()
         with self._write_lock, self._writing() as writer:
@@ -132,6 +132,8 @@ class SQLiteStore:
                 )
                 writer.execute("INSERT INTO bodies (height, body) VALUES (?, ?)", (header.height, block.body))
                 height, previous = header.height, columns["hash"]
+            for certified, certificate in (certificates or {}).items():
+                writer.execute("UPDATE blocks SET certificate = ? WHERE height = ?", (certificate, certified))
 
     def set_certificate(self, height: int, certificate: bytes) -> None:
         with self._write_lock, self._writing() as writer:

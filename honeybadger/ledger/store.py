@@ -13,7 +13,7 @@ nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -66,8 +66,8 @@ class BlockStore(Protocol):
     def durability(self) -> Durability:
         """What ``append`` promises when it returns."""
 
-    def append(self, blocks: Sequence[Block]) -> None:
-        """Store consecutive blocks that follow the tip, in one group commit."""
+    def append(self, blocks: Sequence[Block], certificates: Mapping[int, bytes] | None = None) -> None:
+        """Store consecutive blocks that follow the tip, and certificates by height, in one group commit."""
 
     def height(self) -> int:
         """Height of the tip, 0 for an empty ledger."""

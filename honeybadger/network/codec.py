@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated, Any, Union
 
 import msgspec
@@ -26,10 +26,13 @@ LARGE_SHARD = 256 * 1024
 #: small messages are bundled up to about this many bytes of shards per entry
 BUNDLE_BYTES = 1024 * 1024
 
+#: the `durable` epoch of a node that does not mean to come back after a crash
+FORGET = 2**62
+
 HELLO = 1
 DATA = 2
 
-_header = struct.Struct("<BBQQQQQQ")
+_header = struct.Struct("<BBQQQQQQQ")
 HEADER_BYTES = _header.size
 #: no number in a header is larger, so that counting on from one never leaves 64 bits
 _LARGEST_NUMBER = 2**63
@@ -46,7 +49,8 @@ class Header:
     `session`: random number of the sender's incarnation; `first`: sequence number of the first entry in this
     message; `base`: lowest sequence number the sender still holds; `ack_session`, `ack`: the recipient's session,
     and the highest of its sequence numbers up to which everything was processed; `horizon`: the highest epoch the
-    sender accepts.
+    sender accepts; `durable`: messages of epochs up to this one the sender will never need again, not even after a
+    restart.
     """
 
     kind: int
@@ -56,12 +60,11 @@ class Header:
     ack_session: int
     ack: int
     horizon: int
+    durable: int
 
     def encode(self) -> bytes:
         """`HEADER_BYTES` bytes."""
-        return _header.pack(
-            WIRE_VERSION, self.kind, self.session, self.first, self.base, self.ack_session, self.ack, self.horizon
-        )
+        return _header.pack(WIRE_VERSION, *astuple(self))
 
     @staticmethod
     def decode(data: bytes) -> Header:

@@ -8,6 +8,10 @@ Windows. Entries for an epoch beyond the peer's announced horizon wait at the se
 holding back others: a late message of an old epoch (a BVAL relay that a slow node waits for) overtakes them. That
 is why sequence numbers are given per peer when an entry enters the peer's window, and not once in a node-wide log.
 
+Restarts. What a peer has acknowledged is still retained until the peer has the epoch's block on disk: a crash loses
+what it had processed, and its new incarnation (another session) is sent everything again from there. Messages that
+are not addressed to the present incarnation are ignored.
+
 Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held
 per peer; beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch
 up from the ledger. One slow or dead peer costs its own cap and never holds up the others.
@@ -29,6 +33,11 @@ ENTRIES_IN_FLIGHT = 4096
 ENTRIES_PER_MESSAGE = 64
 
 
+#: what a peer was last told: its session, the acknowledgement, our horizon, our durable epoch
+Announcement = tuple[int, int, int, int]
+NOTHING: Announcement = (0, 0, -1, -1)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Encoded messages that belong to one epoch (or to earlier ones)."""
@@ -48,6 +57,8 @@ class Outgoing:
         self._in_flight = 0
         self._waiting: dict[int, list[Entry]] = {}
         self._horizon = 0
+        self._durable = 0
+        self._retained: deque[Entry] = deque()
         self.held_bytes = 0
         #: entries dropped because the peer is too far behind
         self.dropped = 0
@@ -59,16 +70,13 @@ class Outgoing:
 
     @property
     def backlog(self) -> int:
-        """Entries held for the peer."""
+        """Entries that the peer has not acknowledged."""
         return len(self._queue) + sum(map(len, self._waiting.values()))
 
     def offer(self, entry: Entry) -> None:
         """Queue an entry; it waits if its epoch is beyond the peer's horizon."""
         self.held_bytes += len(entry.data)
-        if entry.epoch <= self._horizon:
-            self._queue.append(entry)
-        else:
-            self._waiting.setdefault(entry.epoch, []).append(entry)
+        self._place(entry)
         if self.held_bytes > self._cap:
             self._shrink()
 
@@ -77,8 +85,36 @@ class Outgoing:
         if ack >= self._base + self._sent:
             return False
         while self._base <= ack:
-            self._drop_oldest()
+            entry = self._take_oldest()
+            if entry.epoch > self._durable:
+                self._retained.append(entry)
+            else:
+                self.held_bytes -= len(entry.data)
         return True
+
+    def set_durable(self, durable: int) -> None:
+        """The peer will never again need epochs up to `durable`."""
+        if durable > self._durable:
+            self._durable = durable
+            self.held_bytes -= sum(len(entry.data) for entry in self._retained if entry.epoch <= durable)
+            self._retained = deque(entry for entry in self._retained if entry.epoch > durable)
+
+    def peer_restarted(self, horizon: int) -> None:
+        """A new incarnation of the peer, which knows nothing of what the old one acknowledged: send it all again.
+
+        Under new sequence numbers, and only what is within its horizon, which may be lower than the old one's.
+        """
+        entries = [*self._retained, *self._queue]
+        for epoch in sorted(self._waiting):
+            entries += self._waiting[epoch]
+        self._base += len(self._queue)
+        self._retained.clear()
+        self._queue.clear()
+        self._waiting.clear()
+        self._horizon = horizon
+        self.rewind()
+        for entry in entries:
+            self._place(entry)
 
     def set_horizon(self, horizon: int) -> None:
         """The peer now accepts epochs up to `horizon`."""
@@ -106,18 +142,27 @@ class Outgoing:
         self._sent += len(chosen)
         return first, chosen
 
-    def _drop_oldest(self) -> None:
-        size = len(self._queue.popleft().data)
-        self.held_bytes -= size
+    def _place(self, entry: Entry) -> None:
+        if entry.epoch <= self._horizon:
+            self._queue.append(entry)
+        else:
+            self._waiting.setdefault(entry.epoch, []).append(entry)
+
+    def _take_oldest(self) -> Entry:
+        entry = self._queue.popleft()
         self._base += 1
         if self._sent:
             self._sent -= 1
-            self._in_flight -= size
+            self._in_flight -= len(entry.data)
+        return entry
 
     def _shrink(self) -> None:
         """Drop oldest entries down to half the cap, so that this is rare."""
+        while self._retained and self.held_bytes > self._cap // 2:
+            self.held_bytes -= len(self._retained.popleft().data)
+            self.dropped += 1
         while self._queue and self.held_bytes > self._cap // 2:
-            self._drop_oldest()
+            self.held_bytes -= len(self._take_oldest().data)
             self.dropped += 1
         for epoch in sorted(self._waiting):
             if self.held_bytes <= self._cap // 2:
@@ -166,14 +211,16 @@ class Link:
         self.outgoing = Outgoing(held_bytes_cap)
         self.incoming = Incoming()
         self.connected = False
+        #: the highest epoch that the peer says it has on disk
+        self.peer_durable = 0
         self._greeted = False
-        self._announced: tuple[int, int, int] = (0, 0, -1)
+        self._announced: Announcement = NOTHING
 
     def connection_opened(self) -> None:
         """The path to the peer is (again) there: greet, then resend what is unacknowledged."""
         self.connected = True
         self._greeted = False
-        self._announced = (0, 0, -1)
+        self._announced = NOTHING
         self.outgoing.rewind()
 
     def connection_closed(self) -> None:
@@ -182,31 +229,38 @@ class Link:
 
     def receive(self, header: Header, count: int) -> slice:
         """Take the acknowledgement and horizon of a message; returns the slice of its entries to process."""
-        if header.ack_session == self._session:
+        if header.session != self.incoming.session and self.incoming.session:
+            self.outgoing.peer_restarted(header.horizon)
+        elif header.ack_session == self._session:
             self.outgoing.acknowledge(header.ack)
         self.outgoing.set_horizon(header.horizon)
+        self.outgoing.set_durable(header.durable)
+        self.peer_durable = header.durable
         return self.incoming.accept(header, count)
 
-    def owes_announcement(self, horizon: int) -> bool:
-        """Whether the peer has not been told the latest acknowledgement or horizon."""
-        return self._announced != (self.incoming.session, self.incoming.processed, horizon)
+    def owes_announcement(self, horizon: int, durable: int) -> bool:
+        """Whether the peer has not been told the latest acknowledgement, horizon or durable epoch."""
+        return self._announced != (self.incoming.session, self.incoming.processed, horizon, durable)
 
-    def next_message(self, horizon: int, hello: bytes, *, announce: bool) -> list[bytes] | None:
+    def next_message(self, horizon: int, durable: int, hello: bytes, *, announce: bool) -> list[bytes] | None:
         """The next ZeroMQ message for the peer as parts, or None if there is nothing to say now.
 
         `announce`: whether an acknowledgement alone is worth a message.
         """
         if not self._greeted:
             self._greeted = True
-            return [self._header(HELLO, self.outgoing.base, horizon), hello]
-        first, entries = self.outgoing.next_entries()
-        if not entries and not (announce and self.owes_announcement(horizon)):
+            return [self._header(HELLO, self.outgoing.base, horizon, durable), hello]
+        if not self.incoming.session:
+            # The peer ignores entries that are not addressed to its present incarnation, which is not known yet.
             return None
-        return [self._header(DATA, first, horizon), *entries]
+        first, entries = self.outgoing.next_entries()
+        if not entries and not (announce and self.owes_announcement(horizon, durable)):
+            return None
+        return [self._header(DATA, first, horizon, durable), *entries]
 
-    def _header(self, kind: int, first: int, horizon: int) -> bytes:
+    def _header(self, kind: int, first: int, horizon: int, durable: int) -> bytes:
         incoming = self.incoming
-        self._announced = (incoming.session, incoming.processed, horizon)
+        self._announced = (incoming.session, incoming.processed, horizon, durable)
         return Header(
-            kind, self._session, first, self.outgoing.base, incoming.session, incoming.processed, horizon
+            kind, self._session, first, self.outgoing.base, incoming.session, incoming.processed, horizon, durable
         ).encode()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain as concatenate
 
+from honeybadger.ledger.block import Block
 from honeybadger.ledger.chain import Chain
 from honeybadger.node.mempool import Mempool, Refusal, Request, Ticket
 from honeybadger.protocols.parameters import Parameters
@@ -29,6 +30,8 @@ class CommittedBlock:
 
     height: int
     epoch: int
+    block_hash: bytes
+    certified: bool
     tx_count: int
     tx_bytes: int
     proposers: tuple[int, ...]
@@ -62,6 +65,7 @@ class NodeApplication:
         self._on_block = on_block
         #: committed, not yet durable; oldest first
         self.pending: deque[CommittedBlock] = deque()
+        self.durable_epoch = chain.epoch if chain.height else 0
 
     def has_transactions(self) -> bool:
         """See `Application`. False while the disk lags behind, so that memory stays bounded."""
@@ -87,7 +91,35 @@ class NodeApplication:
         tickets = self._mempool.commit(epoch, contributed)
         self.pending.append(
             CommittedBlock(
-                header.height, epoch, header.tx_count, header.tx_bytes, tuple(header.proposers), tickets, repeated
+                header.height,
+                epoch,
+                header.hash,
+                False,
+                header.tx_count,
+                header.tx_bytes,
+                tuple(header.proposers),
+                tickets,
+                repeated,
+            )
+        )
+        self._on_block()
+
+    def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
+        """Append a certified block of other nodes: what is in it no longer waits here."""
+        self._chain.adopt(block, transactions, certificate)
+        header = block.header
+        tickets = self._mempool.commit(header.epoch, transactions)
+        self.pending.append(
+            CommittedBlock(
+                header.height,
+                header.epoch,
+                header.hash,
+                True,
+                header.tx_count,
+                header.tx_bytes,
+                tuple(header.proposers),
+                tickets,
+                {},
             )
         )
         self._on_block()
@@ -124,4 +156,5 @@ class NodeApplication:
         done = []
         while self.pending and self.pending[0].height <= height:
             done.append(self.pending.popleft())
+            self.durable_epoch = done[-1].epoch
         return done

@@ -22,9 +22,10 @@ class LedgerWriter:
         self._pool = ThreadPool(1)
         self._running = False
 
-    def request(self) -> None:
-        """There are blocks to write; does nothing if a write is under way, which looks again when it ends."""
-        if not self._running and self._chain.durable_height < self._chain.height:
+    def request(self, *, certificates: bool = False) -> None:
+        """There are blocks (or certificates) to write; does nothing if a write is under way, which looks again when
+        it ends."""
+        if not self._running and (certificates or self._chain.durable_height < self._chain.height):
             self._running = True
             self._pool.spawn(self._chain.flush).rawlink(self._finished)
 

@@ -18,20 +18,31 @@ from gevent.event import Event
 from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.ledger.block import Block
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.network.codec import Codec, Hello
+from honeybadger.network.codec import FORGET, Codec, Hello
 from honeybadger.network.security import Credentials, ZapHandler
 from honeybadger.network.transport import Transport, Watcher
 from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
+from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, BodyPart, CertifiedHeader
+from honeybadger.node.catch_up import CatchUp
+from honeybadger.node.certifier import Certifier
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.events import EventLog
+from honeybadger.node.journal import Journal
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.protocols.base import Context, FaultKind
 from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
+from honeybadger.protocols.messages import Message
+
+#: how often to look whether blocks must be fetched, seconds
+POLL_S = 0.05
+#: newest blocks whose certificates are looked after at a restart
+CERTIFY_AGAIN = 16
 
 
 class NodeError(Exception):
@@ -73,13 +84,16 @@ class Node:
         if runtime.durability == "memory" and self._ledger_path.exists():
             raise NodeError(f"{self._ledger_path} exists already, and a ledger in memory would replace it")
         self.store = SQLiteStore(self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id)
-        if self.store.height() > 0:
-            # Without a record of the votes it sent, a restarted node could contradict itself: a faulty node.
-            raise NodeError(
-                f"{config.data} holds a ledger of {self.store.height()} blocks; restarting a node is not supported "
-                "yet, start a new cluster in an empty directory"
-            )
         self.chain = Chain(self.store, manifest.chain_id, scratch=config.data)
+        first_epoch = self.chain.epoch + 1 if self.chain.height else 1
+        self.journal = Journal(
+            config.data / "journal",
+            manifest.chain_id,
+            runtime.durability if runtime.recovery else "memory",
+            first_epoch,
+        )
+        if self.journal.silent_through:
+            self._say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
         self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
         self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain, self.writer.request)
@@ -93,7 +107,7 @@ class Node:
         )
         code = ErasureCode(manifest.quorums.data_shards, nodes)
         codec = Codec(
-            manifest.specification.message_types,
+            (*manifest.specification.message_types, *BLOCK_MESSAGES),
             code.shard_length(manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD),
         )
         self._zmq: Any = zmq.Context()
@@ -119,7 +133,23 @@ class Node:
             self._peer_refused,
             self._connection_changed,
             self._record_fault,
+            self.journal,
         )
+        self.certifier = Certifier(
+            self.me, manifest.public_keys, config.keys.secret_keys, self.peers, self._block_certified
+        )
+        self.catch_up = CatchUp(
+            manifest.quorums,
+            manifest.chain_id,
+            manifest.public_keys,
+            self.store,
+            self.peers,
+            self._peer_epoch,
+            self._adopt,
+            self._may_read,
+            sorted(self.peers.links),
+        )
+        self._next_poll = 0.0
         self.protocol = manifest.specification.build(
             Context(
                 me=self.me,
@@ -132,7 +162,8 @@ class Node:
                 application=self.application,
                 randbytes=secrets.token_bytes,
                 observe=self._observe,
-                first_epoch=self.chain.epoch + 1 if self.chain.height else 1,
+                first_epoch=first_epoch,
+                journal=self.journal,
             )
         )
         member = manifest.members[self.me]
@@ -147,9 +178,11 @@ class Node:
         self.reactor = Reactor(
             self.me,
             self.protocol,
+            self._handle,
             self.peers,
             self.clients,
-            self._authenticate,
+            self._each_tick,
+            lambda: self.application.durable_epoch if runtime.recovery else FORGET,
             self._may_read,
             self._report,
             self.wake,
@@ -157,7 +190,9 @@ class Node:
 
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
-        self._events.emit("started", node=self.me)
+        self._events.emit("started", node=self.me, height=self.chain.height)
+        if self._config.runtime.recovery:
+            self._certify_again()
         try:
             self.reactor.run()
         finally:
@@ -172,6 +207,7 @@ class Node:
             self._zap_watcher.close()
             self._zap.socket.close(0)
             self._zmq.term()
+            self.journal.close()
             self.store.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
@@ -199,7 +235,47 @@ class Node:
 
     # -- callbacks -----------------------------------------------------------------------------------------
 
-    def _authenticate(self) -> None:
+    def _handle(self, sender: int, message: Message) -> None:
+        """Every message, own ones included: about blocks, or for the protocol."""
+        match message:
+            case BlockShare():
+                self.certifier.handle_share(sender, message)
+            case BlockRequest():
+                self.catch_up.serve(sender, message)
+            case CertifiedHeader():
+                self.catch_up.handle_header(sender, message, self.chain.height)
+            case BodyPart():
+                self.catch_up.handle_part(sender, message, self.chain.height)
+            case _:
+                self.protocol.handle(sender, message)
+
+    def _peer_epoch(self, peer: int) -> int:
+        """The highest epoch that the peer says it has on disk; 0 if it does not take part in recovery."""
+        durable = self.peers.links[peer].peer_durable
+        return durable if durable < FORGET else 0
+
+    def _certify_again(self) -> None:
+        """After a restart: blocks whose certificate was not stored may lack one everywhere."""
+        top = self.chain.durable_height
+        for header in self.store.headers(max(1, top - CERTIFY_AGAIN + 1), top) if top else []:
+            if self.store.certificate(header.height) is None:
+                self.certifier.block_durable(header.height, header.epoch, header.hash)
+            else:
+                self.certifier.block_certified(header.height)
+
+    def _block_certified(self, height: int, certificate: bytes) -> None:
+        self.chain.certify(height, certificate)
+
+    def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+        self.application.adopt(block, transactions, certificate)
+        self.protocol.skip_to(block.header.epoch + 1)
+        self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
+
+    def _each_tick(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_poll:
+            self._next_poll = now + POLL_S
+            self.catch_up.poll(self.chain.height, self.protocol.epoch)
         self._zap.serve()
         for refused in self._zap.refused:
             self._say_once(f"refused a connection from {refused}")
@@ -211,6 +287,10 @@ class Node:
     def _blocks_durable(self, height: int) -> None:
         for block in self.application.blocks_durable(height):
             self.clients.report(block)
+            if block.certified:
+                self.certifier.block_certified(block.height)
+            elif self._config.runtime.recovery:
+                self.certifier.block_durable(block.height, block.epoch, block.block_hash)
             self._events.emit(
                 "block",
                 height=block.height,
@@ -219,6 +299,7 @@ class Node:
                 bytes=block.tx_bytes,
                 proposers=block.proposers,
             )
+        self.journal.prune(self.application.durable_epoch)
         self.wake.set()
 
     def _ledger_failed(self, error: BaseException) -> None:
@@ -255,6 +336,7 @@ class Node:
         self._events.emit(phase, epoch=epoch, **details)
 
     def _report(self) -> None:
+        self.writer.request(certificates=True)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         with Path("/proc/self/statm").open() as file:
             resident = int(file.read().split()[1]) * resource.getpagesize()

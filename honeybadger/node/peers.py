@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
 from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
@@ -18,6 +19,19 @@ from honeybadger.protocols.messages import Message
 
 #: how long an acknowledgement may wait for a message to travel with, seconds
 ACK_DELAY_S = 0.02
+
+
+class SendJournal(Protocol):
+    """What must happen on disk before messages leave."""
+
+    silent_through: int
+
+    def reserve(self, epoch: int) -> None:
+        """Messages of `epoch` are about to be sent."""
+
+    def sync(self) -> None:
+        """Make what was remembered durable."""
+
 
 OnFault = Callable[[int, FaultKind, str], None]
 
@@ -42,8 +56,10 @@ class Peers:
         on_refused: Callable[[int, str], None],
         on_connection: Callable[[int, bool, str], None],
         on_fault: OnFault,
+        journal: SendJournal | None = None,
     ) -> None:
         self._me = me
+        self._session = session
         self._codec = codec
         self._transport = transport
         self._hello = codec.encode_hello(hello)
@@ -51,6 +67,7 @@ class Peers:
         self._on_refused = on_refused
         self._on_connection = on_connection
         self._on_fault = on_fault
+        self._journal = journal
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         self._accepted_session: dict[int, int] = {}
         self._common: dict[int, list[Message]] = {}
@@ -103,8 +120,9 @@ class Peers:
         except WireError as error:
             self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
             return iter(())
-        if self._accepted_session.get(sender) != header.session:
-            # Not greeted yet, or refused: nothing is taken, nothing is acknowledged.
+        if self._accepted_session.get(sender) != header.session or header.ack_session != self._session:
+            # Not greeted yet, refused, or meant for an earlier incarnation of this node: nothing is taken, nothing
+            # is acknowledged.
             return iter(())
         return self._entries(sender, header, frames)
 
@@ -145,8 +163,10 @@ class Peers:
 
     # -- out -----------------------------------------------------------------------------------------------
 
-    def flush(self, horizon: int) -> None:
+    def flush(self, horizon: int, durable: int) -> None:
         """End of a tick: encode what was written since the last one, once, and send what the windows allow."""
+        if self._journal is not None:
+            self._write_ahead(self._journal)
         if self._common:
             for epoch in sorted(self._common):
                 for bundle in self._codec.bundles(self._common[epoch]):
@@ -167,13 +187,25 @@ class Peers:
         if announce:
             self._next_ack = now + ACK_DELAY_S
         for peer, link in self.links.items():
-            while link.connected and (message := link.next_message(horizon, self._hello, announce=announce)):
+            while link.connected and (message := link.next_message(horizon, durable, self._hello, announce=announce)):
                 if not self._transport.send(peer, message):
                     # A connection may be announced a moment before its socket can send: begin again next time.
                     # If it is really gone, its event closes the link.
                     link.connection_opened()
                     break
 
-    def owes_announcements(self, horizon: int) -> bool:
+    def _write_ahead(self, journal: SendJournal) -> None:
+        """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""
+        written = [self._common, *self._private.values()]
+        newest = max((epoch for epochs in written for epoch in epochs), default=0)
+        if newest:
+            journal.reserve(newest)
+            journal.sync()
+        if journal.silent_through:
+            for epochs in written:
+                for epoch in [epoch for epoch in epochs if 0 < epoch <= journal.silent_through]:
+                    del epochs[epoch]
+
+    def owes_announcements(self, horizon: int, durable: int) -> bool:
         """Whether some peer waits for an acknowledgement or our horizon, so `flush` must run again soon."""
-        return any(link.connected and link.owes_announcement(horizon) for link in self.links.values())
+        return any(link.connected and link.owes_announcement(horizon, durable) for link in self.links.values())

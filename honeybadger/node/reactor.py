@@ -24,19 +24,22 @@ IDLE_S = 1.0
 
 
 class Reactor:
-    """Drives a protocol until `stop` is called. `every_second()` is called about once a second.
+    """Drives a protocol until `stop` is called.
 
-    `may_read()` says whether messages of peers may be taken: a node whose disk lags behind lets them wait at the
-    senders.
+    `handle(sender, message)` takes every message, the node's own included; `each_tick()` runs before it.
+    `durable_epoch()` says up to where the ledger is on disk, `may_read()` whether messages of peers may be taken: a
+    node whose disk lags behind lets them wait at the senders. `every_second()` is called about once a second.
     """
 
     def __init__(
         self,
         me: int,
         protocol: ConsensusProtocol,
+        handle: Callable[[int, Message], None],
         peers: Peers,
         clients: ClientApi,
-        authenticate: Callable[[], None],
+        each_tick: Callable[[], None],
+        durable_epoch: Callable[[], int],
         may_read: Callable[[], bool],
         every_second: Callable[[], None],
         wake: Event,
@@ -45,7 +48,9 @@ class Reactor:
         self._protocol = protocol
         self._peers = peers
         self._clients = clients
-        self._authenticate = authenticate
+        self._handle = handle
+        self._each_tick = each_tick
+        self._durable_epoch = durable_epoch
         self._may_read = may_read
         self._every_second = every_second
         self._wake = wake
@@ -67,14 +72,15 @@ class Reactor:
         while self._running:
             self._wake.clear()
             began = time.monotonic()
-            self._authenticate()
+            self._each_tick()
             peers.connections_changed()
             more = self._take_from_peers(began + TICK_S)
             more |= self._clients.serve()
             protocol.poke()
             self._loop_back()
             horizon = protocol.horizon
-            peers.flush(horizon)
+            durable = self._durable_epoch()
+            peers.flush(horizon, durable)
             self.ticks += 1
             now = time.monotonic()
             self.longest_tick_s = max(self.longest_tick_s, now - began)
@@ -88,12 +94,12 @@ class Reactor:
                 # Unread sockets keep their watchers firing, so do not wait for those.
                 gevent.sleep(ACK_DELAY_S)
             else:
-                owed = peers.owes_announcements(horizon)
+                owed = peers.owes_announcements(horizon, durable)
                 self._wake.wait(ACK_DELAY_S if owed else max(0.0, min(IDLE_S, next_second - now)))
 
     def _take_from_peers(self, until: float) -> bool:
         """Handle messages until none is left or the time is up; True if there may be more."""
-        handle = self._protocol.handle
+        handle = self._handle
         while self._may_read():
             if self._entries is None:
                 self._entries = self._peers.receive()
@@ -117,5 +123,5 @@ class Reactor:
         """The protocol's messages to itself, and those that they cause."""
         loopback = self._peers.loopback
         while loopback:
-            self._protocol.handle(self._me, loopback.popleft())
+            self._handle(self._me, loopback.popleft())
             self.messages_handled += 1

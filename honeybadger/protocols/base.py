@@ -10,8 +10,8 @@ A message that is merely early or late is neither, and is buffered or dropped by
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from crypto.dealer import PublicKeys, SecretKeys
@@ -37,8 +37,42 @@ class FaultKind(StrEnum):
     WRONG_SHARE_SET = "decryption shares do not match the agreed subset"
     BAD_CIPHERTEXT = "proposed an invalid ciphertext"
     BAD_CONTRIBUTION = "proposed a malformed batch"
+    BAD_CERTIFICATE = "sent a block or certificate share that does not verify"
     BAD_FRAME = "sent a frame that does not decode"
     UNKNOWN_MESSAGE = "sent a message that this protocol does not know"
+
+
+class Vote(IntEnum):
+    """Messages that a correct node sends once and never differently; a restarted node must remember them."""
+
+    PROPOSAL = 1
+    ECHO = 2
+    READY = 3
+    AUX = 4
+    CONF = 5
+    TERM = 6
+
+
+class VoteJournal(Protocol):
+    """Remembers one-shot messages across restarts; the runtime makes them durable before the tick's frames leave."""
+
+    def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
+        """The value first remembered for this slot, which is `value` unless the node sent another one before."""
+
+    def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
+        """The value remembered for this slot, if any."""
+
+
+class NoJournal:
+    """For a node that never restarts: nothing was sent before."""
+
+    def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
+        """See `VoteJournal`."""
+        return value
+
+    def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
+        """See `VoteJournal`."""
+        return None
 
 
 class Outbox(Protocol):
@@ -102,6 +136,7 @@ class Context:
     randbytes: Callable[[int], bytes]
     observe: Observer = no_observer
     first_epoch: int = 1
+    journal: VoteJournal = field(default_factory=NoJournal)
 
 
 class ConsensusProtocol(Protocol):
@@ -120,6 +155,9 @@ class ConsensusProtocol(Protocol):
 
     def poke(self) -> None:
         """Something outside changed: transactions arrived, or the node started. Propose if it is time."""
+
+    def skip_to(self, epoch: int) -> None:
+        """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
 
     def status(self) -> dict[str, Any]:
         """Plain data for people: what each layer is waiting for."""

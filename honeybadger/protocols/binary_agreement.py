@@ -40,7 +40,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from honeybadger.protocols.base import FaultKind, Outbox
+from honeybadger.protocols.base import FaultKind, NoJournal, Outbox, Vote, VoteJournal
 from honeybadger.protocols.common_coin import CommonCoin
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
 from honeybadger.protocols.parameters import CoinSchedule
@@ -91,6 +91,7 @@ class BinaryAgreement:
         outbox: Outbox,
         on_decide: Callable[[int], None],
         on_settled: Callable[[], None] = lambda: None,
+        journal: VoteJournal | None = None,
     ) -> None:
         self._epoch = epoch
         self._proposer = proposer
@@ -100,6 +101,7 @@ class BinaryAgreement:
         self._outbox = outbox
         self._on_decide = on_decide
         self._on_settled = on_settled
+        self._journal = journal or NoJournal()
         self._rounds: dict[int, _Round] = {}
         self._term = [0, 0]
         self._estimate: int | None = None
@@ -265,7 +267,8 @@ class BinaryAgreement:
             return False
         if not votes.aux_sent:
             votes.aux_sent = True
-            self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(votes.first_value)))
+            value = self._once(Vote.AUX, number, votes.first_value)
+            self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(value)))
         if not votes.vals:
             votes.vals = self._accepted_aux(votes)
             if not votes.vals:
@@ -276,7 +279,8 @@ class BinaryAgreement:
             return True
         if not votes.conf_sent:
             votes.conf_sent = True
-            self._outbox.broadcast(Conf(self._epoch, self._proposer, number, votes.vals))
+            values = self._once(Vote.CONF, number, votes.vals)
+            self._outbox.broadcast(Conf(self._epoch, self._proposer, number, values))
         if not votes.candidate:
             votes.candidate = self._accepted_conf(votes)
             if not votes.candidate:
@@ -346,10 +350,14 @@ class BinaryAgreement:
         if self.decision is not None:
             return
         self.decision = value
-        self._outbox.broadcast(Term(self._epoch, self._proposer, bool(value)))
+        self._outbox.broadcast(Term(self._epoch, self._proposer, bool(self._once(Vote.TERM, 0, value))))
         for votes in self._rounds.values():
             votes.coin = None
         self._on_decide(value)
+
+    def _once(self, vote: Vote, number: int, value: int) -> int:
+        """What this node says in a slot where it may speak once: after a restart, what it said before."""
+        return self._journal.remember(self._epoch, vote, self._proposer, number, bytes((value,)))[0]
 
     def _fault(self, node: int, kind: FaultKind, detail: str) -> None:
         self._outbox.fault(node, kind, f"epoch {self._epoch} agreement {self._proposer} {detail}")

@@ -21,7 +21,7 @@ import msgspec
 
 from crypto.ciphertext import Ciphertext
 from crypto.erasure import ErasureCode
-from honeybadger.protocols.base import Context, FaultKind
+from honeybadger.protocols.base import Context, FaultKind, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.common_coin import CommonCoin, coin_identity
 from honeybadger.protocols.common_subset import CommonSubset
@@ -87,16 +87,24 @@ class Epoch:
         """(proposer, transactions) ascending by proposer; final once `complete`."""
         return [(j, self._contributions[j]) for j in self._subset]
 
-    def propose(self, transactions: Sequence[bytes]) -> None:
-        """Encrypt (if the schedule says so) and disperse this node's proposal, once."""
+    def propose(self, select: Callable[[int], Sequence[bytes]]) -> None:
+        """Encrypt (if the schedule says so) and disperse this node's proposal, once: `select(epoch)`'s transactions.
+
+        After a restart, the very proposal that was sent before.
+        """
         context = self._context
         self.proposed = True
-        value = encode_contribution(transactions)
+        slot = (self.number, Vote.PROPOSAL, context.me, 0)
+        value = context.journal.recall(*slot)
+        if value is None:
+            value = encode_contribution(select(self.number))
+            if self._encrypted:
+                label = ciphertext_label(context.chain_id, self.number, context.me)
+                value = context.public_keys.encryption.encrypt(value, label, context.randbytes)
+            context.journal.remember(*slot, value)
         if self._encrypted:
-            label = ciphertext_label(context.chain_id, self.number, context.me)
-            value = context.public_keys.encryption.encrypt(value, label, context.randbytes)
             self._own_ciphertext = value
-        context.observe(self.number, "proposed", transactions=len(transactions), bytes=len(value))
+        context.observe(self.number, "proposed", bytes=len(value))
         self.subset.broadcasts[context.me].broadcast(value)
 
     def handle_decryption_shares(self, sender: int, message: DecryptionShares) -> None:
@@ -146,6 +154,7 @@ class Epoch:
             self._longest_shard,
             context.outbox,
             deliver,
+            context.journal,
         )
 
     def _make_agreement(
@@ -174,6 +183,7 @@ class Epoch:
             context.outbox,
             on_decide,
             on_settled,
+            context.journal,
         )
 
     # -- after the broadcasts ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from crypto.erasure import ErasureCode
-from honeybadger.protocols.base import Context, FaultKind, Specification
+from honeybadger.protocols.base import Context, FaultKind, Specification, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.epoch import Epoch
 from honeybadger.protocols.messages import (
@@ -87,6 +87,16 @@ class HoneyBadger:
         if number > self._heard and sender != self._context.me:
             self._heard = number
             self._propose_where_due()
+
+    def skip_to(self, epoch: int) -> None:
+        """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
+        if epoch <= self._current:
+            return
+        for number in [number for number in self._epochs if number < epoch]:
+            # Nothing of it lingers: whoever still needs such an epoch can take over its certified block as well.
+            self._epochs.pop(number).release()
+        self._current = epoch
+        self._commit_completed()
 
     def status(self) -> dict[str, Any]:
         """The epochs in progress."""
@@ -154,12 +164,18 @@ class HoneyBadger:
         for number in range(self._current, self._current + self._context.parameters.pipeline_depth):
             epoch = self._epochs.get(number)
             if epoch is None or not epoch.proposed:
-                if number > self._heard and not self._context.application.has_transactions():
+                if number > self._heard and not self._has_proposal(number):
                     return
                 epoch = epoch or self._open(number)
-                epoch.propose(self._context.application.select(number))
+                epoch.propose(self._context.application.select)
             if not epoch.broadcast_done:
                 return
+
+    def _has_proposal(self, number: int) -> bool:
+        """Whether there is something to propose: transactions, or what was proposed before a restart."""
+        context = self._context
+        recalled = context.journal.recall(number, Vote.PROPOSAL, context.me, 0)
+        return recalled is not None or context.application.has_transactions()
 
     def _commit_completed(self) -> None:
         while (epoch := self._epochs.get(self._current)) is not None and epoch.complete:

@@ -27,7 +27,7 @@ from typing import Any
 from crypto.erasure import ErasureCode
 from crypto.errors import InvalidCodeword
 from crypto.merkle import MerkleTree, leaf_digest, verify_digest
-from honeybadger.protocols.base import FaultKind, Outbox
+from honeybadger.protocols.base import FaultKind, NoJournal, Outbox, Vote, VoteJournal
 from honeybadger.protocols.messages import Echo, Ready, Val
 from honeybadger.protocols.quorums import Quorums
 
@@ -58,6 +58,7 @@ class ReliableBroadcast:
         longest_shard: int,
         outbox: Outbox,
         deliver: Callable[[bytes], None],
+        journal: VoteJournal | None = None,
     ) -> None:
         self._me = me
         self._epoch = epoch
@@ -67,6 +68,7 @@ class ReliableBroadcast:
         self._longest_shard = longest_shard
         self._outbox = outbox
         self._deliver = deliver
+        self._journal = journal or NoJournal()
         self._own_root: bytes | None = None
         self._val_root: bytes | None = None
         self._echo_root: dict[int, bytes] = {}
@@ -106,8 +108,11 @@ class ReliableBroadcast:
             return
         if self._valid_leaf(sender, self._me, message) is None:
             return
-        self._val_root = message.root
-        if not self.delivered:
+        self._val_root = self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, message.root)
+        if self._val_root != message.root:
+            # Before a restart this node echoed another root; it must not echo a second one.
+            self._fault(sender, FaultKind.EQUIVOCATION, "VAL")
+        elif not self.delivered:
             echo = Echo(self._epoch, self._proposer, message.root, message.branch, message.shard)
             self._outbox.broadcast(echo)
 
@@ -200,6 +205,7 @@ class ReliableBroadcast:
 
     def _send_ready(self, root: bytes) -> None:
         self._ready_sent = True
+        root = self._journal.remember(self._epoch, Vote.READY, self._proposer, 0, root)
         self._outbox.broadcast(Ready(self._epoch, self._proposer, root))
 
     def _try_deliver(self, root: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_helpers import CHAIN_ID, OTHER_ID, chain_of_blocks, fill, memory_store, numbered
 
-from honeybadger.ledger import Block, Chain, LedgerError, SQLiteStore, verify_ledger
+from honeybadger.ledger import Block, Chain, LedgerError, SQLiteStore, build_block, verify_ledger
 from honeybadger.ledger import history as history_module
 
 Contributions = list[tuple[int, list[bytes]]]
@@ -140,7 +140,7 @@ def test_failed_flush_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = Chain(store, CHAIN_ID)
     chain.extend(0, [(0, [b"a"])])
 
-    def full(blocks: object) -> None:
+    def full(blocks: object, certificates: object) -> None:
         raise LedgerError("disk full")
 
     with monkeypatch.context() as patch:
@@ -159,9 +159,9 @@ def test_a_block_that_comes_during_a_flush_waits_for_the_next(monkeypatch: pytes
     chain.extend(0, [(0, [b"a"])])
     write = store.append
 
-    def write_slowly(blocks: Sequence[Block]) -> None:
+    def write_slowly(blocks: Sequence[Block], certificates: Mapping[int, bytes]) -> None:
         chain.extend(chain.epoch + 1, [(0, [b"late"])])
-        write(blocks)
+        write(blocks, certificates)
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "append", write_slowly)
@@ -180,11 +180,11 @@ def test_two_flushes_do_not_write_the_same_block(monkeypatch: pytest.MonkeyPatch
     second: list[list[int]] = []
     other = threading.Thread(target=lambda: second.append(chain.flush()))
 
-    def write_slowly(blocks: Sequence[Block]) -> None:
+    def write_slowly(blocks: Sequence[Block], certificates: Mapping[int, bytes]) -> None:
         if not other.ident:
             other.start()
             other.join(0.3)
-        write(blocks)
+        write(blocks, certificates)
 
     monkeypatch.setattr(store, "append", write_slowly)
     assert chain.flush() == [1]
@@ -222,6 +222,104 @@ def test_flushing_in_a_thread_while_extending(tmp_path: Path) -> None:
     report = verify_ledger(store)
     assert (report.ok, report.transactions, report.tip_hash) == (True, len(committed), chain.tip_hash)
     store.close()
+
+
+# -- certificates and blocks of others -----------------------------------------------------------------------
+
+
+def test_certificates_are_stored_with_the_next_flush() -> None:
+    store = memory_store()
+    chain = fill(store, 2)
+    chain.extend(10, [(0, [b"pending"])])
+    for height in (1, 3):
+        chain.certify(height, b"certificate %d" % height)
+    assert [store.certificate(height) for height in (1, 2, 3)] == [None] * 3
+    assert chain.flush() == [3]
+    assert [store.certificate(height) for height in (1, 2, 3)] == [b"certificate 1", None, b"certificate 3"]
+    chain.certify(2, b"certificate 2")
+    assert chain.flush() == [], "no block, and yet the certificate is written"
+    assert (store.certificate(2), chain.durable_height) == (b"certificate 2", 3)
+    assert verify_ledger(store).ok
+
+
+def test_a_certificate_before_its_block_waits_for_it() -> None:
+    store = memory_store()
+    chain = fill(store, 1)
+    chain.certify(2, b"early")
+    assert chain.flush() == []
+    chain.extend(10, [])
+    assert chain.flush() == [2]
+    assert store.certificate(2) == b"early"
+
+
+def test_a_failed_flush_keeps_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = memory_store()
+    chain = fill(store, 1)
+    chain.certify(1, b"certificate")
+
+    def full(blocks: object, certificates: object) -> None:
+        raise LedgerError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "append", full)
+        with pytest.raises(LedgerError, match="disk full"):
+            chain.flush()
+    chain.flush()
+    assert store.certificate(1) == b"certificate"
+
+
+def test_adopted_blocks_are_like_own_ones(tmp_path: Path) -> None:
+    source = memory_store()
+    fill(source, 3)
+    path = tmp_path / "ledger.db"
+    store = SQLiteStore(path, chain_id=CHAIN_ID)
+    chain = Chain(store, CHAIN_ID, scratch=tmp_path)
+    for block in source.iter_blocks():
+        chain.adopt(block, block.transactions(), b"certificate %d" % block.header.height)
+    tip = source.tip()
+    assert tip is not None
+    assert (chain.height, chain.durable_height, chain.epoch, chain.tip_hash) == (3, 0, 6, tip.hash)
+    old = numbered(20, "tx-2")
+    assert chain.committed(old) == dict.fromkeys(old, 2)
+    update = chain.extend(7, [(0, [*old, b"new"])])
+    assert (update.block.transactions(), update.duplicates) == ([b"new"], dict.fromkeys(old, 2))
+    assert chain.flush() == [1, 2, 3, 4]
+    store.close()
+    store = SQLiteStore(path, chain_id=CHAIN_ID)
+    assert [store.certificate(height) for height in range(1, 5)] == [
+        b"certificate 1",
+        b"certificate 2",
+        b"certificate 3",
+        None,
+    ]
+    assert verify_ledger(store).ok
+    assert Chain(store, CHAIN_ID, scratch=tmp_path).tip_hash == update.block.header.hash
+    store.close()
+
+
+def test_adopt_refuses_a_block_that_does_not_follow() -> None:
+    store = memory_store()
+    chain = fill(store, 2)
+    tip, previous = chain.tip_hash, store.header(1)
+    assert previous is not None
+    wrong = {
+        "another chain": build_block(OTHER_ID, tip, 3, 9, (0,), [b"x"]),
+        "height skipped": build_block(CHAIN_ID, tip, 4, 9, (0,), [b"x"]),
+        "height taken": build_block(CHAIN_ID, previous.hash, 2, 9, (0,), [b"x"]),
+        "another predecessor": build_block(CHAIN_ID, previous.hash, 3, 9, (0,), [b"x"]),
+        "epoch not above the tip's": build_block(CHAIN_ID, tip, 3, 4, (0,), [b"x"]),
+    }
+    for name, block in wrong.items():
+        with pytest.raises(LedgerError, match="does not follow block 2"):
+            chain.adopt(block, [b"x"], b"certificate")
+        assert (chain.height, chain.epoch, chain.tip_hash) == (2, 4, tip), name
+    assert chain.committed([b"x"]) == {}
+    assert chain.flush() == []
+    assert [store.certificate(height) for height in (1, 2)] == [None, None]
+    good = build_block(CHAIN_ID, tip, 3, 5, (0,), [b"x"])
+    chain.adopt(good, [b"x"], b"certificate")
+    assert chain.flush() == [3]
+    assert (store.certificate(3), verify_ledger(store).ok) == (b"certificate", True)
 
 
 def test_store_of_another_chain_is_refused() -> None:

@@ -175,7 +175,7 @@ NUMBER = st.integers(0, 2**63)
 POSITION = st.integers(1, 2**63)
 
 
-HEADERS = st.builds(Header, st.sampled_from([HELLO, DATA]), NUMBER, POSITION, POSITION, NUMBER, NUMBER, NUMBER)
+HEADERS = st.builds(Header, st.sampled_from([HELLO, DATA]), NUMBER, POSITION, POSITION, *[NUMBER] * 4)
 
 
 @given(HEADERS)
@@ -186,7 +186,17 @@ def test_headers_round_trip(header: Header) -> None:
 
 def damaged_header(**changes: int) -> bytes:
     return Header(
-        **{"kind": DATA, "session": 9, "first": 1, "base": 1, "ack_session": 0, "ack": 0, "horizon": 4, **changes}
+        **{
+            "kind": DATA,
+            "session": 9,
+            "first": 1,
+            "base": 1,
+            "ack_session": 0,
+            "ack": 0,
+            "horizon": 4,
+            "durable": 2,
+            **changes,
+        }
     ).encode()
 
 
@@ -204,7 +214,7 @@ def damaged_header(**changes: int) -> bytes:
         damaged_header(first=0),
         *(
             damaged_header(**{name: 2**64 - 1})
-            for name in ("session", "first", "base", "ack_session", "ack", "horizon")
+            for name in ("session", "first", "base", "ack_session", "ack", "horizon", "durable")
         ),
     ],
 )

@@ -40,16 +40,22 @@ def greeted(session: int = 7, cap: int = CAP) -> Link:
 
 
 def header(
-    first: int = 1, base: int = 1, ack: int = 0, ack_session: int = 7, horizon: int = 9, session: int = 5
+    first: int = 1,
+    base: int = 1,
+    ack: int = 0,
+    ack_session: int = 7,
+    horizon: int = 9,
+    session: int = 5,
+    durable: int = 0,
 ) -> Header:
     """Through bytes, as a peer's would come."""
-    return Header.decode(Header(DATA, session, first, base, ack_session, ack, horizon).encode())
+    return Header.decode(Header(DATA, session, first, base, ack_session, ack, horizon, durable).encode())
 
 
-def drain(link: Link, horizon: int = 9) -> list[list[bytes]]:
+def drain(link: Link, horizon: int = 9, durable: int = 0) -> list[list[bytes]]:
     """Everything the link has to say now."""
     said = []
-    while message := link.next_message(horizon, b"hello", announce=True):
+    while message := link.next_message(horizon, durable, b"hello", announce=True):
         said.append(message)
     return said
 
@@ -71,6 +77,8 @@ def test_acknowledgements_are_cumulative() -> None:
     out = outgoing(*[1] * 10, horizon=1)
     assert sent(out) == list(range(10))
     assert out.acknowledge(4)
+    assert (out.base, out.backlog, out.held_bytes) == (5, 6, 100), "what is acknowledged is retained"
+    out.set_durable(1)
     assert (out.base, out.backlog, out.held_bytes) == (5, 6, 60)
     assert out.acknowledge(2)
     assert (out.base, out.backlog) == (5, 6)
@@ -122,8 +130,9 @@ def test_a_dead_peer_costs_its_cap_and_is_told_of_its_loss() -> None:
     assert link.outgoing.dropped + link.outgoing.backlog == 500
     assert link.outgoing.base == link.outgoing.dropped + 1
     peer = Link(5, 1000)
-    peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1), 0)
+    peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1, 0), 0)
     link.connection_opened()
+    link.receive(header(horizon=1), 0)
     got = [entry for message in drain(link) for entry in take(peer, message)]
     assert peer.incoming.lost == link.outgoing.dropped
     assert [int(entry) for entry in got] == list(range(link.outgoing.dropped, 500))
@@ -144,7 +153,7 @@ def test_waiting_entries_that_are_dropped_count_as_lost_too() -> None:
         link.outgoing.offer(Entry(epoch, b"%09d" % epoch))
     assert link.outgoing.held_bytes <= 1000
     peer = Link(5, 1000)
-    peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1), 0)
+    peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1, 0), 0)
     link.connection_opened()
     link.receive(header(horizon=500), 0)
     got = [entry for message in drain(link) for entry in take(peer, message)]
@@ -162,7 +171,89 @@ def test_dropping_while_in_flight_keeps_numbers_and_bytes_right() -> None:
     assert out.held_bytes == 60
     assert sent(out) == [8, 9, 10, 11]
     assert out.acknowledge(12)
+    assert (out.held_bytes, out.backlog) == (60, 0)
+    out.set_durable(1)
     assert (out.held_bytes, out.backlog) == (0, 0)
+
+
+# -- retention and restarts ----------------------------------------------------------------------------------
+
+
+def test_what_is_acknowledged_is_retained_until_it_is_durable() -> None:
+    out = outgoing(1, 2, 1, 3, horizon=9)
+    sent(out)
+    out.acknowledge(3)
+    assert (out.backlog, out.held_bytes) == (1, 40)
+    out.set_durable(1)
+    assert out.held_bytes == 20, "both entries of epoch 1 are gone"
+    out.set_durable(0)
+    out.set_durable(3)
+    assert (out.backlog, out.held_bytes) == (1, 10), "not acknowledged, so still owed"
+    out.acknowledge(4)
+    assert (out.backlog, out.held_bytes) == (0, 0), "already durable when it was acknowledged"
+
+
+def test_what_is_retained_counts_toward_the_cap_and_goes_first() -> None:
+    out = outgoing(*[1] * 9, horizon=1, cap=100)
+    sent(out)
+    out.acknowledge(9)
+    assert (out.held_bytes, out.backlog, out.dropped) == (90, 0, 0)
+    for i in range(9, 11):
+        out.offer(Entry(1, b"%d" % i + b"." * (10 - len(b"%d" % i))))
+    assert (out.held_bytes, out.backlog, out.dropped) == (50, 2, 6)
+    out.peer_restarted(1)
+    assert sent(out) == [6, 7, 8, 9, 10], "nothing that is still owed was dropped"
+    assert out.held_bytes == 50
+
+
+def test_a_new_incarnation_is_sent_what_is_not_durable_under_new_numbers() -> None:
+    out = outgoing(1, 2, 1, 2, 3, horizon=2)
+    assert sent(out) == [0, 1, 2, 3]
+    out.acknowledge(3)
+    out.set_durable(1)
+    out.peer_restarted(2)
+    assert out.base == 5, "above every number that was ever given"
+    first, entries = out.next_entries()
+    assert (first, [data[:1] for data in entries]) == (5, [b"1", b"3"])
+    assert (out.backlog, out.held_bytes) == (3, 30)
+    assert not out.acknowledge(7)
+    assert out.acknowledge(6)
+    out.set_durable(2)
+    out.set_horizon(3)
+    assert sent(out) == [4]
+
+
+def test_a_lower_horizon_of_a_new_incarnation_is_kept() -> None:
+    out = outgoing(1, 5, 2, 5, 7, horizon=6)
+    assert sent(out) == [0, 1, 2, 3]
+    out.acknowledge(2)
+    out.peer_restarted(2)
+    assert sent(out) == [0, 2]
+    out.offer(Entry(5, b"5........."))
+    assert sent(out) == []
+    out.set_horizon(4)
+    assert sent(out) == []
+    out.set_horizon(5)
+    assert sent(out) == [1, 3, 5], "in order within the epoch"
+    out.set_horizon(7)
+    assert sent(out) == [4]
+
+
+def test_a_link_sends_everything_again_when_the_session_changes() -> None:
+    link = greeted()
+    for epoch in (1, 2, 3):
+        link.outgoing.offer(Entry(epoch, b"%d" % epoch))
+    assert [Header.decode(message[0]).kind for message in drain(link)] == [HELLO], "no entry before its greeting"
+    link.receive(header(horizon=3), 0)
+    assert drain(link)[0][1:] == [b"1", b"2", b"3"]
+    link.receive(header(ack=3, horizon=3, durable=1), 0)
+    assert (link.outgoing.backlog, link.peer_durable) == (0, 1)
+    link.receive(header(session=6, ack=3, horizon=2, durable=1), 0)
+    message = drain(link)[0]
+    assert message[1:] == [b"2"]
+    head = Header.decode(message[0])
+    assert (head.ack_session, head.first, head.base) == (6, 4, 4)
+    assert link.outgoing.backlog == 2
 
 
 # -- lying peers ---------------------------------------------------------------------------------------------
@@ -171,14 +262,14 @@ LIES = st.sampled_from([1, 2, 3, 64, 65, 1000, 2**32, 2**53, HUGE - 1, HUGE])
 
 
 @settings(max_examples=200)
-@given(st.lists(st.tuples(LIES, LIES, LIES, LIES, st.sampled_from([5, 6]), st.integers(0, 100)), max_size=12))
-def test_no_header_breaks_a_link_or_takes_long(lies: list[tuple[int, int, int, int, int, int]]) -> None:
+@given(st.lists(st.tuples(LIES, LIES, LIES, LIES, st.sampled_from([5, 6]), st.integers(0, 100), LIES), max_size=12))
+def test_no_header_breaks_a_link_or_takes_long(lies: list[tuple[int, int, int, int, int, int, int]]) -> None:
     link = greeted()
     for _ in range(50):
         link.outgoing.offer(Entry(3, b"entry"))
     began = time.process_time()
-    for first, base, ack, horizon, session, count in lies:
-        new = link.receive(header(first, base, ack, 7, horizon, session), count)
+    for first, base, ack, horizon, session, count, durable in lies:
+        new = link.receive(header(first, base, ack, 7, horizon, session, durable), count)
         taken = len(range(*new.indices(count)))
         assert taken <= count
         link.incoming.done(taken)
@@ -246,11 +337,16 @@ def test_a_new_incarnation_begins_anew() -> None:
 
 def test_the_first_message_on_a_connection_is_a_greeting() -> None:
     link = greeted()
-    assert link.next_message(9, b"hello", announce=False) == [Header(HELLO, 7, 1, 1, 0, 0, 9).encode(), b"hello"]
-    assert link.next_message(9, b"hello", announce=True) is None
-    assert not link.owes_announcement(9)
-    assert link.owes_announcement(10)
-    assert link.next_message(10, b"hello", announce=False) is None
-    assert link.next_message(10, b"hello", announce=True) == [Header(DATA, 7, 1, 1, 0, 0, 10).encode()]
+    greeting = Header(HELLO, 7, 1, 1, 0, 0, 9, 3).encode()
+    assert link.next_message(9, 3, b"hello", announce=False) == [greeting, b"hello"]
+    assert link.next_message(9, 3, b"hello", announce=True) is None
+    link.outgoing.offer(Entry(1, b"entry"))
+    assert not link.owes_announcement(9, 3)
+    assert link.owes_announcement(10, 3)
+    assert link.owes_announcement(9, 4)
+    assert link.next_message(10, 4, b"hello", announce=True) is None, "the peer's incarnation is not known yet"
+    link.receive(Header(HELLO, 5, 1, 1, 0, 0, 0, 0), 0)
+    assert link.next_message(10, 4, b"hello", announce=False) is None, "nothing is within its horizon"
+    assert link.next_message(10, 4, b"hello", announce=True) == [Header(DATA, 7, 1, 1, 5, 0, 10, 4).encode()]
     link.connection_opened()
-    assert link.owes_announcement(10), "what was announced on the old connection may be lost"
+    assert link.owes_announcement(10, 4), "what was announced on the old connection may be lost"

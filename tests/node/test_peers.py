@@ -65,8 +65,8 @@ class Bench:
         self.transport.changes = [PeerEvent(1, True), PeerEvent(2, True)]
         self.peers.connections_changed()
 
-    def arrives(self, sender: int, kind: int, *parts: bytes, first: int = 1, session: int = 5, ack: int = 0) -> None:
-        head = Header(kind, session, first, 1, 77, ack, 9).encode()
+    def arrives(self, sender: int, kind: int, *parts: bytes, first: int = 1, session: int = 5, ours: int = 77) -> None:
+        head = Header(kind, session, first, 1, ours, 0, 9, 0).encode()
         self.transport.inbox.append((sender, [zmq.Frame(part) for part in (head, *parts)]))
 
     def greets(self, *senders: int) -> None:
@@ -107,6 +107,52 @@ def test_data_before_a_greeting_is_ignored_and_taken_after_it() -> None:
     assert bench.faults == []
 
 
+def test_data_for_an_earlier_incarnation_is_ignored() -> None:
+    bench = Bench()
+    bench.greets(1)
+    for ours in (0, 76):
+        bench.arrives(1, DATA, entry(1), ours=ours)
+        assert bench.take() == []
+    assert bench.peers.links[1].incoming.processed == 0
+    bench.arrives(1, DATA, entry(1))
+    assert bench.take() == [(1, BVal(1, 0, 1, True))]
+    assert bench.faults == []
+
+
+class FakeJournal:
+    """Notes what was asked, and how much had been sent by then."""
+
+    def __init__(self, transport: FakeTransport, silent_through: int) -> None:
+        self.silent_through = silent_through
+        self._transport = transport
+        self.calls: list[tuple[str, int, int]] = []
+
+    def reserve(self, epoch: int) -> None:
+        self.calls.append(("reserve", epoch, len(self._transport.sent)))
+
+    def sync(self) -> None:
+        self.calls.append(("sync", 0, len(self._transport.sent)))
+
+
+def test_the_journal_is_asked_before_anything_leaves_and_silence_is_kept() -> None:
+    bench = Bench()
+    bench.greets(1, 2)
+    journal = bench.peers._journal = FakeJournal(bench.transport, 3)
+    bench.peers.flush(9, 0)
+    assert journal.calls == [], "a greeting says nothing about an epoch"
+    bench.transport.sent.clear()
+    for epoch in (0, 3, 4):
+        bench.peers.broadcast(BVal(epoch, 0, 0, True))
+    bench.peers.send(2, Term(2, 0, True))
+    bench.peers.send(2, Term(5, 0, True))
+    bench.peers.flush(9, 0)
+    assert journal.calls == [("reserve", 5, 0), ("sync", 0, 0)]
+    for peer, private in ((1, []), (2, [Term(5, 0, True)])):
+        said = [m for to, parts in bench.transport.sent if to == peer for p in parts[1:] for m in CODEC.decode(p)]
+        assert said == [BVal(0, 0, 0, True), BVal(4, 0, 0, True), *private]
+    assert len(bench.peers.loopback) == 3
+
+
 def test_a_later_refusal_ends_what_was_accepted() -> None:
     bench = Bench()
     bench.greets(1)
@@ -137,7 +183,7 @@ def test_malformed_entries_are_faults_and_the_link_goes_on() -> None:
     assert [message.round for _, message in bench.take() if isinstance(message, BVal)] == [1, 2]
     assert bench.faults == [(1, FaultKind.BAD_FRAME)] * 2
     assert bench.peers.links[1].incoming.processed == 4
-    for frames in ([b""], [b"garbage"], [b"\1\3" + bytes(48)], [Header(HELLO, 5, 1, 1, 0, 0, 0).encode()]):
+    for frames in ([b""], [b"garbage"], [b"\1\3" + bytes(56)], [Header(HELLO, 5, 1, 1, 0, 0, 0, 0).encode()]):
         bench.transport.inbox.append((1, [zmq.Frame(frame) for frame in frames]))
     bench.arrives(1, HELLO, b"\xff")
     bench.arrives(1, HELLO, CODEC.encode_hello(OURS), b"more")
@@ -152,11 +198,12 @@ def test_numbers_at_their_ends_do_not_stop_us() -> None:
         for kind in (HELLO, DATA):
             bench = Bench()
             bench.greets(1)
-            head = Header(kind, 6 if kind == HELLO else 5, number, number, number, number, number).encode()
+            session = 6 if kind == HELLO else 5
+            head = Header(kind, session, number, number, 77, number, number, number).encode()
             body = CODEC.encode_hello(OURS) if kind == HELLO else entry(1)
             bench.transport.inbox.append((1, [zmq.Frame(head), zmq.Frame(body)]))
             bench.take()
-            bench.peers.flush(9)
+            bench.peers.flush(9, 0)
 
 
 def test_a_broadcast_is_encoded_once() -> None:
@@ -165,7 +212,7 @@ def test_a_broadcast_is_encoded_once() -> None:
     for r in range(3):
         bench.peers.broadcast(BVal(1, 0, r, True))
     bench.peers.send(2, Term(1, 0, True))
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     data = {peer: parts for peer, parts in bench.transport.sent if len(parts) > 1 and parts[0][1] == DATA}
     assert data[1][1] is data[2][1]
     assert CODEC.decode(data[1][1]) == [BVal(1, 0, r, True) for r in range(3)]
@@ -178,14 +225,14 @@ def test_what_is_for_oneself_goes_through_the_queue() -> None:
     bench = Bench()
     bench.peers.send(0, Term(1, 0, True))
     assert list(bench.peers.loopback) == [Term(1, 0, True)]
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     assert all(parts[0][1] == HELLO for _, parts in bench.transport.sent)
 
 
 def test_nothing_goes_to_an_ungreeted_peer_but_a_greeting() -> None:
     bench = Bench()
     bench.peers.broadcast(BVal(1, 0, 0, True))
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     assert [(peer, parts[0][1]) for peer, parts in bench.transport.sent] == [(1, HELLO), (2, HELLO)]
     assert bench.peers.links[1].outgoing.backlog == 1
 
@@ -196,10 +243,10 @@ def test_a_send_that_fails_right_after_a_connection_opened_is_tried_again() -> N
     bench.greets(1, 2)
     bench.peers.broadcast(BVal(1, 0, 0, True))
     bench.transport.works = False
-    bench.peers.flush(9)
-    assert bench.peers.owes_announcements(9), "so that the main loop comes back soon"
+    bench.peers.flush(9, 0)
+    assert bench.peers.owes_announcements(9, 0), "so that the main loop comes back soon"
     bench.transport.works = True
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     for peer in (1, 2):
         mine = [parts for receiver, parts in bench.transport.sent if receiver == peer]
         assert [parts[0][1] for parts in mine] == [HELLO, DATA]
@@ -211,12 +258,12 @@ def test_a_send_that_fails_right_after_a_connection_opened_is_tried_again() -> N
 def test_acknowledgements_travel_alone_but_not_at_once() -> None:
     bench = Bench()
     bench.greets(1)
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     bench.transport.sent.clear()
     bench.arrives(1, DATA, entry(1))
     bench.take()
-    assert bench.peers.owes_announcements(9)
+    assert bench.peers.owes_announcements(9, 0)
     bench.peers._next_ack = 0.0
-    bench.peers.flush(9)
+    bench.peers.flush(9, 0)
     assert [Header.decode(parts[0]).ack for peer, parts in bench.transport.sent if peer == 1] == [1]
-    assert not bench.peers.links[1].owes_announcement(9)
+    assert not bench.peers.links[1].owes_announcement(9, 0)

@@ -1,0 +1,50 @@
+"""What nodes say to each other about blocks, beside the protocol: certificate shares and catch-up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from honeybadger.protocols.messages import Digest, GroupElement, Message
+
+Height = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+#: blocks asked for in one request, at the most
+BLOCKS_PER_REQUEST = 4
+#: a body travels in parts of this many bytes
+PART_BYTES = 512 * 1024
+
+
+class BlockShare(Message, frozen=True, tag=101):
+    """The sender has the block of this epoch on disk: its threshold signature share on the block's hash."""
+
+    height: Height
+    block_hash: Digest
+    share: GroupElement
+
+
+class BlockRequest(Message, frozen=True, tag=102):
+    """Please send the blocks from `first` on, those you have with a certificate. (`epoch` is 0.)"""
+
+    first: Height
+    count: Annotated[int, Meta(ge=1, le=BLOCKS_PER_REQUEST)]
+
+
+class CertifiedHeader(Message, frozen=True, tag=103):
+    """A block's header and the certificate that f+1 nodes made for it; the body follows. (`epoch` is 0.)"""
+
+    header: Annotated[bytes, Meta(max_length=512 * 1024)]
+    certificate: GroupElement
+    body_bytes: Annotated[int, Meta(ge=0, le=2**40)]
+
+
+class BodyPart(Message, frozen=True, tag=104):
+    """Bytes of a block's body from `offset` on. (`epoch` is 0.)"""
+
+    height: Height
+    offset: Annotated[int, Meta(ge=0, le=2**40)]
+    shard: Annotated[bytes, Meta(min_length=1, max_length=PART_BYTES)]
+
+
+BlockMessage = BlockShare | BlockRequest | CertifiedHeader | BodyPart
+BLOCK_MESSAGES: tuple[type[Message], ...] = (BlockShare, BlockRequest, CertifiedHeader, BodyPart)

@@ -1,0 +1,494 @@
+"""The vote journal: what this node has said and must not contradict after a restart.
+
+A protocol asks `remember` before it sends a message that may be sent only once. The first value of a slot (epoch, vote,
+proposer, round) is the answer for ever; `sync` makes it durable before any frame with it leaves. A node that is
+started again can therefore only repeat itself, which is what keeps a crash from costing the fault budget.
+
+Files, in one directory, under an exclusive `flock` on `votes.lock`:
+
+- `votes-<n>.log`, the segments: a header, then one frame per `sync` with all records of that call. Since each call
+  finishes before the next begins, only the very last frame can be torn, whatever order the disk writes pages in.
+  A frame header carries its own checksum and its place in the file. So a frame that is not whole is a torn tail, and
+  is dropped, exactly if nothing follows it; anything else is damage.
+- `reserve`, replaced atomically: a bound on the epochs in which this node may have sent anything (kept in blocks of
+  `RESERVE_BLOCK`), how long it must be silent, which segments there are, and how much of the last one is known to be
+  durable. A segment is entered here before it takes records of its own; one that is not entered held none.
+
+Opening writes what is still needed to a new segment, and only then removes the old ones. What was read may never have
+reached the disk (killed between write and sync, a failed sync, another durability); after the rewrite it has.
+
+Lost or damaged votes: nobody knows what was said, so `silent_through` is the highest epoch in which it may have been
+said, and the node says nothing up to there. It is the persisted bound. If that is lost too, it is `LOST_MARGIN` epochs
+after the highest epoch that the ledger or any readable record names. The assumption there: the node was less than
+`LOST_MARGIN` epochs ahead of its own durable ledger. What no local rule can catch: all of the directory *and* the
+ledger gone (that looks like a first start), an old copy of the directory put back, and the medium damaging the last
+frame, which looks like a torn one, after it was synced.
+
+Should the ledger go back to before what was pruned, the node is silent through the pruned epochs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from honeybadger.ledger.block import HASH_BYTES
+from honeybadger.ledger.sqlite_open import sync_directory
+from honeybadger.ledger.store import Durability
+from honeybadger.protocols.base import Vote
+
+FORMAT = 1
+RESERVE_BLOCK = 64
+"""Epochs by which the bound is written ahead: one small file replaced per so many epochs."""
+LOST_MARGIN = 2 * RESERVE_BLOCK
+"""Epochs of silence beyond the last known one, if the bound is lost as well."""
+SEGMENT_BYTES = 64 << 20
+"""A segment above this takes no further frame."""
+RECYCLE_BYTES = 16 << 20
+"""A last segment above this is replaced as soon as nothing in it is needed."""
+
+#: votes that follow from the others, which pin them: a node that forgets one can only come to the same one again,
+#: so they are written with the next vote that cannot wait. READY: two roots cannot both have N-f ECHOs, of which
+#: every correct node sends one. TERM: two decisions cannot both have their AUX and CONF quorums.
+DERIVED = frozenset({Vote.READY, Vote.TERM})
+
+#: epoch, vote, proposer, round, value
+Record = tuple[int, int, int, int, bytes]
+#: vote, proposer, round
+Slot = tuple[int, int, int]
+
+_SEGMENT_HEADER = struct.Struct(">4sB32sQ")
+_SEGMENT_MAGIC = b"HBvs"
+_FRAME = struct.Struct(">4sQII")
+"""Magic, position in the file, length of the payload, checksum of the payload; then the checksum of these."""
+_FRAME_MAGIC = b"\xf5HBf"
+_CHECKSUM = struct.Struct(">I")
+_FRAME_BYTES = _FRAME.size + _CHECKSUM.size
+_FIRST_FRAME = _SEGMENT_HEADER.size + _CHECKSUM.size
+_ARRAY = struct.Struct(">BI")
+_STATE_HEADER = struct.Struct(">4sBI")
+_STATE_MAGIC = b"HBvr"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_records = msgspec.msgpack.Decoder(list[Record]).decode
+
+
+class JournalError(Exception):
+    """The journal cannot be used or written; its message is one line."""
+
+
+class _State(msgspec.Struct, array_like=True):
+    """The contents of `reserve`. The segments that count are `first` to `last`, both included."""
+
+    chain_id: bytes
+    reserved: int = 0
+    silent_through: int = 0
+    #: records of epochs up to this one may have been discarded
+    pruned: int = 0
+    first: int = 1
+    last: int = 0
+    #: bytes of the last segment that were synced when this was written
+    durable: int = 0
+
+
+_decode_state = msgspec.msgpack.Decoder(_State).decode
+
+
+class _DamageError(Exception):
+    """Votes may be lost; internal."""
+
+
+class Journal:
+    """See the module; for one thread. Every trouble is a `JournalError`, after which nothing works any more.
+
+    `silent_through` is the highest epoch in which this node must send nothing, 0 if it never lost a vote.
+    """
+
+    def __init__(self, directory: Path, chain_id: bytes, durability: Durability, first_epoch: int) -> None:
+        """Open or create; epochs below `first_epoch` are in the ledger and are dropped."""
+        if len(chain_id) != HASH_BYTES:
+            raise JournalError(f"{directory}: a chain id has {HASH_BYTES} bytes, not {len(chain_id)}")
+        self._directory = directory
+        self._on_disk = durability != "memory"
+        self._fsync = durability == "fsync"
+        self._slots: dict[int, dict[Slot, bytes]] = {}
+        self._buffer: list[bytes] = []
+        self._buffer_epoch = 0
+        self._pressing = False
+        self._failure: str | None = None
+        self._pruned = first_epoch - 1
+        self._state = _State(chain_id)
+        #: segment number to the highest epoch in it, ascending
+        self._segments: dict[int, int] = {}
+        self._file = self._lock = -1
+        self._size = 0
+        if not self._on_disk:
+            self.silent_through = first_epoch - 1 + LOST_MARGIN if first_epoch > 1 else 0
+            return
+        try:
+            self._open(first_epoch)
+        except OSError as error:
+            self._release()
+            raise JournalError(f"{directory}: cannot open the vote journal ({error})") from None
+        except BaseException:
+            self._release()
+            raise
+        self.silent_through = self._state.silent_through
+
+    def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
+        """Return what to send: `value`, or what this slot already holds. Call `sync` before it leaves.
+
+        A slot of a pruned epoch is written for the record but not kept: a protocol that still serves such an epoch
+        remembers its own votes, and no restarted node takes part in it.
+        """
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        if epoch > self._pruned:
+            slots = self._slots.get(epoch)
+            if slots is None:
+                slots = self._slots[epoch] = {}
+            slot = (vote, proposer, round_number)
+            known = slots.get(slot)
+            if known is not None:
+                return known
+            slots[slot] = value
+        if self._on_disk:
+            self._buffer.append(_encode((epoch, vote, proposer, round_number, value)))
+            self._pressing |= vote not in DERIVED
+            if epoch > self._buffer_epoch:
+                self._buffer_epoch = epoch
+        return value
+
+    def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
+        """What the slot holds, if anything."""
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        slots = self._slots.get(epoch)
+        return None if slots is None else slots.get((vote, proposer, round_number))
+
+    def sync(self) -> None:
+        """Make everything remembered as durable as asked for, in one write; put off while only `DERIVED` votes wait."""
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        if not self._pressing:
+            return
+        try:
+            if self._buffer_epoch > self._state.reserved:
+                self._reserve(self._buffer_epoch)
+            if self._size > SEGMENT_BYTES:
+                self._start_segment(self._state.first, ())
+            self._write_frame(self._buffer)
+            if self._fsync:
+                os.fdatasync(self._file)
+        except BaseException as error:
+            raise self._fail(error) from None
+        if self._buffer_epoch > self._segments[self._state.last]:
+            self._segments[self._state.last] = self._buffer_epoch
+        self._buffer.clear()
+        self._buffer_epoch = 0
+        self._pressing = False
+
+    def reserve(self, epoch: int) -> None:
+        """Call before anything of `epoch` is sent, journalled or not: moves the persisted bound if it is too low."""
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        if epoch > self._state.reserved:
+            try:
+                self._reserve(epoch)
+            except BaseException as error:
+                raise self._fail(error) from None
+
+    def prune(self, durable_epoch: int) -> None:
+        """Forget epochs up to this one, which are in the ledger for good, and remove segments with nothing newer."""
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        if durable_epoch <= self._pruned:
+            return
+        self._pruned = durable_epoch
+        for epoch in [epoch for epoch in self._slots if epoch <= durable_epoch]:
+            del self._slots[epoch]
+        if not self._on_disk:
+            return
+        state = self._state
+        try:
+            if self._size > RECYCLE_BYTES and self._segments[state.last] <= durable_epoch:
+                self._start_segment(state.first, ())
+            old = []
+            while state.first < state.last and self._segments[state.first] <= durable_epoch:
+                old.append(state.first)
+                state.pruned = max(state.pruned, self._segments.pop(state.first))
+                state.first += 1
+            if old:
+                self._save_state()
+            for number in old:
+                self._path(number).unlink()
+        except BaseException as error:
+            raise self._fail(error) from None
+
+    def close(self) -> None:
+        """Sync, unless the journal has failed, and release everything; calling it again does nothing."""
+        try:
+            if self._failure is None:
+                self.sync()
+        finally:
+            if self._failure is None:
+                self._failure = f"{self._directory}: the vote journal is closed"
+            self._release()
+
+    def _open(self, first_epoch: int) -> None:
+        if not self._directory.is_dir():
+            self._directory.mkdir(parents=True)
+            self._sync_directory(self._directory.parent)
+        self._lock = os.open(self._directory / "votes.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalError(f"{self._directory}: another process is using this vote journal") from None
+        present = self._present()
+        try:
+            state = self._read_state()
+            if state is None:
+                if present or first_epoch > 1:
+                    raise _DamageError
+                self._save_state()
+            else:
+                self._state = state
+                for number in range(state.first, state.last + 1):
+                    self._load(number, first_epoch)
+                if first_epoch <= state.pruned:
+                    state.silent_through = max(state.silent_through, state.pruned)
+        except _DamageError:
+            self._start_over(first_epoch, present)
+        self._state.pruned = max(self._state.pruned, first_epoch - 1)
+        self._start_segment(self._state.last + 1, self._slots.items())
+        for number in present:
+            if number < self._state.first:
+                self._path(number).unlink()
+
+    def _load(self, number: int, first_epoch: int) -> None:
+        """Take the records of one segment; raises `_DamageError`."""
+        try:
+            found = _read_segment(self._path(number), self._state.chain_id, number)
+        except FileNotFoundError:
+            raise _DamageError from None
+        last = number == self._state.last
+        if found.damaged or (found.torn and not last) or (last and found.good < self._state.durable):
+            raise _DamageError
+        for epoch, vote, proposer, round_number, value in found.records:
+            if epoch >= first_epoch:
+                self._slots.setdefault(epoch, {}).setdefault((vote, proposer, round_number), value)
+
+    def _start_over(self, first_epoch: int, present: list[int]) -> None:
+        """Nothing read is of use: the node is silent in all epochs in which it may have voted."""
+        self._slots.clear()
+        state = self._state
+        if state.last or state.reserved:
+            bound = state.reserved
+        else:
+            highest = first_epoch - 1
+            for number in present:
+                for record in _read_segment(self._path(number), state.chain_id, number).records:
+                    highest = max(highest, record[0])
+            bound = highest + LOST_MARGIN
+        state.silent_through = max(state.silent_through, bound)
+        state.reserved = max(state.reserved, state.silent_through)
+        state.last = max([state.last, *present])
+        state.first = state.last + 1
+        state.durable = 0
+        self._save_state()
+
+    def _start_segment(self, first: int, epochs: Iterable[tuple[int, dict[Slot, bytes]]]) -> None:
+        """Create the next segment with the records of `epochs`; from then on `first` is the first that counts."""
+        number = self._state.last + 1
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._file = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        header = _SEGMENT_HEADER.pack(_SEGMENT_MAGIC, FORMAT, self._state.chain_id, number)
+        self._size = 0
+        self._write(header + _CHECKSUM.pack(zlib.crc32(header)))
+        newest = 0
+        for epoch, slots in epochs:
+            self._write_frame([_encode((epoch, *slot, value)) for slot, value in slots.items()])
+            newest = max(newest, epoch)
+        if self._fsync:
+            os.fsync(self._file)
+        self._sync_directory(self._directory)
+        self._segments[number] = newest
+        self._state.first, self._state.last = first, number
+        self._save_state()
+
+    def _write_frame(self, records: Sequence[bytes]) -> None:
+        start = _ARRAY.pack(0xDD, len(records))
+        # A proposal of some MB comes alone more often than not: then it is not copied here.
+        body = records[0] if len(records) == 1 else b"".join(records)
+        checksum = zlib.crc32(body, zlib.crc32(start))
+        header = _FRAME.pack(_FRAME_MAGIC, self._size, len(start) + len(body), checksum)
+        self._write(header + _CHECKSUM.pack(zlib.crc32(header)) + start, body)
+
+    def _write(self, start: bytes, body: bytes = b"") -> None:
+        total = len(start) + len(body)
+        written = os.writev(self._file, [start, body])
+        while written < total:
+            rest = memoryview(start)[written:] if written < len(start) else memoryview(body)[written - len(start) :]
+            written += os.write(self._file, rest)
+        self._size += total
+
+    def _reserve(self, epoch: int) -> None:
+        self._state.reserved = epoch + RESERVE_BLOCK - 1
+        if self._on_disk:
+            self._save_state()
+
+    def _save_state(self) -> None:
+        """Replace `reserve`. All that was written to the last segment has been synced when this is called."""
+        self._state.durable = self._size
+        payload = _encode(self._state)
+        checksum = zlib.crc32(payload, FORMAT)
+        temporary = self._directory / "reserve.new"
+        with temporary.open("wb") as file:
+            file.write(_STATE_HEADER.pack(_STATE_MAGIC, FORMAT, checksum) + payload)
+            file.flush()
+            if self._fsync:
+                os.fsync(file.fileno())
+        temporary.replace(self._directory / "reserve")
+        self._sync_directory(self._directory)
+
+    def _read_state(self) -> _State | None:
+        """The contents of `reserve`, `None` if there is none; raises `_DamageError`."""
+        path = self._directory / "reserve"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if len(content) < _STATE_HEADER.size:
+            raise _DamageError
+        magic, version, checksum = _STATE_HEADER.unpack_from(content)
+        payload = content[_STATE_HEADER.size :]
+        if magic != _STATE_MAGIC or checksum != zlib.crc32(payload, version):
+            raise _DamageError
+        if version != FORMAT:
+            raise JournalError(f"{path}: vote journal of format {version}, this program reads {FORMAT}")
+        try:
+            state = _decode_state(payload)
+        except msgspec.MsgspecError:
+            raise _DamageError from None
+        if state.chain_id != self._state.chain_id:
+            raise JournalError(f"{path}: this vote journal belongs to another chain")
+        return state
+
+    def _present(self) -> list[int]:
+        names = [path.stem.removeprefix("votes-") for path in self._directory.glob("votes-*.log")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"votes-{number}.log"
+
+    def _sync_directory(self, path: Path) -> None:
+        if self._fsync:
+            sync_directory(path)
+
+    def _fail(self, error: BaseException) -> BaseException:
+        """From now on nothing works: what is on disk is unknown."""
+        self._failure = f"{self._directory}: the vote journal cannot be written ({error or type(error).__name__})"
+        return JournalError(self._failure) if isinstance(error, OSError) else error
+
+    def _release(self) -> None:
+        for descriptor in (self._file, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._file = self._lock = -1
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a segment file holds. `good`: bytes before the first frame that is not whole."""
+
+    good: int = 0
+    torn: bool = False
+    damaged: bool = False
+    records: list[Record] = field(default_factory=list)
+
+
+def _read_segment(path: Path, chain_id: bytes, number: int) -> _Found:
+    """Read all whole frames of a segment, also behind damage; raises `JournalError` if it is another chain's."""
+    content = path.read_bytes()
+    damaged = not _check_segment_header(path, content, chain_id, number)
+    found = _Found(min(_FIRST_FRAME, len(content)), damaged=damaged)
+    position = _FIRST_FRAME
+    whole = True
+    while position < len(content):
+        header = _frame_header(content, position)
+        if header is not None and header[0] == position:
+            end = position + _FRAME_BYTES + header[1]
+            records = _frame_records(content, end, header)
+            if records is not None:
+                found.records += records
+                position = end
+                if whole:
+                    found.good = end
+                continue
+            if end >= len(content):
+                found.torn = True
+                break
+        whole = False
+        following = _next_frame(content, position)
+        if header is None and following is None:
+            found.torn = True
+            break
+        found.damaged = True
+        if following is None:
+            break
+        position = following
+    return found
+
+
+def _check_segment_header(path: Path, content: bytes, chain_id: bytes, number: int) -> bool:
+    header = content[: _SEGMENT_HEADER.size]
+    if len(content) < _FIRST_FRAME or _CHECKSUM.unpack_from(content, len(header))[0] != zlib.crc32(header):
+        return False
+    magic, version, its_chain, its_number = _SEGMENT_HEADER.unpack(header)
+    if magic != _SEGMENT_MAGIC:
+        return False
+    if version != FORMAT:
+        raise JournalError(f"{path}: vote journal of format {version}, this program reads {FORMAT}")
+    if its_chain != chain_id:
+        raise JournalError(f"{path}: this vote journal belongs to another chain")
+    return bool(its_number == number)
+
+
+def _frame_header(content: bytes, position: int) -> tuple[int, int, int] | None:
+    """Place, length and checksum from the frame header at `position`, `None` if there is no whole header."""
+    header = content[position : position + _FRAME.size]
+    start = position + _FRAME_BYTES
+    if len(content) < start or _CHECKSUM.unpack_from(content, start - _CHECKSUM.size)[0] != zlib.crc32(header):
+        return None
+    magic, place, length, checksum = _FRAME.unpack(header)
+    return (place, length, checksum) if magic == _FRAME_MAGIC else None
+
+
+def _frame_records(content: bytes, end: int, header: tuple[int, int, int]) -> list[Record] | None:
+    """The records of a frame, `None` if it is not whole."""
+    place, _, checksum = header
+    payload = memoryview(content)[place + _FRAME_BYTES : end]
+    if end > len(content) or zlib.crc32(payload) != checksum:
+        return None
+    try:
+        return _decode_records(payload)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _next_frame(content: bytes, position: int) -> int | None:
+    """Where a frame begins behind `position`: a magic with its own place behind it, whole or not, or a whole header."""
+    while (position := content.find(_FRAME_MAGIC, position + 1)) >= 0:
+        place = content[position + len(_FRAME_MAGIC) : position + len(_FRAME_MAGIC) + 8]
+        if place == position.to_bytes(8) or _frame_header(content, position) is not None:
+            return position
+    return None
