@@ -28,9 +28,16 @@ class LedgerCheck:
 
 
 def check_ledgers(
-    paths: dict[int, Path], workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any
+    paths: dict[int, Path],
+    correct: set[int],
+    workload: Workload,
+    batches: Sequence[tuple[int, int, int]],
+    acknowledged: Any,
 ) -> LedgerCheck:
-    """Verify and compare the ledgers of correct nodes (index → file), and match them against what was offered."""
+    """Verify and compare ledgers (index → file), and match them against what was offered.
+
+    Those of killed nodes must agree as far as they go; height and tip are of the shortest of the `correct` ones.
+    """
     with ExitStack() as stack:
         stores: dict[int, SQLiteStore] = {}
         for index, path in paths.items():
@@ -39,7 +46,7 @@ def check_ledgers(
             except LedgerError as error:
                 return LedgerCheck(f"node {index}: {error}", False, 0, "", 0)
             stack.callback(stores[index].close)
-        if not stores:
+        if not correct & stores.keys():
             return LedgerCheck("no correct node is left", False, 0, "", 0)
         difference = compare(list(stores.values()))
         if difference is not None:
@@ -51,7 +58,7 @@ def check_ledgers(
                 return LedgerCheck(problem, True, 0, "", 0)
         # They agree, so the longest one has everything that any of them has.
         longest = max(stores.values(), key=lambda store: store.height())
-        shortest = min(stores.values(), key=lambda store: store.height())
+        shortest = min((stores[index] for index in stores if index in correct), key=lambda store: store.height())
         tip = shortest.tip()
         problem, count = _match(longest, workload, batches, acknowledged)
         return LedgerCheck(problem, True, shortest.height(), tip.hash.hex() if tip else "", count)

@@ -127,7 +127,8 @@ class Load:
                 self._fill_windows(now)
                 wait = 0.01
             else:
-                due = int((now - start) * settings.rate)
+                # Transaction i is due at start + i / rate.
+                due = int((now - start) * settings.rate) + 1
                 if due > due_count:
                     self._send_due(start, due_count, due, now)
                     due_count = due

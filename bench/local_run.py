@@ -26,7 +26,7 @@ import zmq
 from bench import load
 from bench.checks import LedgerCheck, check_ledgers
 from bench.machine import machine, versions
-from bench.observations import NodeObservations, read_node
+from bench.observations import NodeObservations, everywhere_durable, read_node
 from bench.summary import (
     SCHEMA,
     committed_in,
@@ -46,6 +46,7 @@ from honeybadger.cluster.processes import NodeProcess, free_ports, require_free
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
 from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.quorums import Quorums
 
 START_TIMEOUT_S = 30.0
 START_TIMEOUT_PER_NODE_S = 4.0
@@ -217,6 +218,9 @@ class LocalRun:
             self._restart_if_due(now)
             self._look_for_deaths()
         if self._load.wait():
+            self._look_for_deaths()
+            if self._died:
+                raise ClusterError(self._died[0])
             words = (directory / "load.log").read_text(errors="replace").strip().splitlines()
             raise ClusterError(f"the load generator failed: {words[-1] if words else 'no reason given'}")
         return window
@@ -293,7 +297,8 @@ class LocalRun:
             if (node.data / "ledger.sqlite").exists() or not node.killed
         }
         acknowledged = np.load(directory / "acknowledged.npy")
-        check = check_ledgers(ledgers, Workload(settings.seed, settings.tx_bytes), offered.batches, acknowledged)
+        workload = Workload(settings.seed, settings.tx_bytes)
+        check = check_ledgers(ledgers, set(correct), workload, offered.batches, acknowledged)
         transactions, size, blocks = committed_in(window, live)
         length = window[1] - window[0]
         latencies = np.load(directory / "latencies.npy")
@@ -349,11 +354,19 @@ class LocalRun:
         return summary
 
     def _after_crash(self, live: list[NodeObservations]) -> int | None:
-        """Transactions durable at all correct nodes at least one second after the crash, however late."""
+        """Transactions of epochs that every correct node began after the crash; they needed no word of the dead."""
         if self._crash_at is None:
             return None
-        # A block agreed before the crash may reach the disk just after it.
-        return committed_in((self._crash_at + 1.0, float("inf")), live)[0]
+        return sum(
+            int(live[0].block[height]["transactions"])
+            for height in everywhere_durable(live)
+            if self._began_after(self._crash_at, live[0].block[height]["epoch"], live)
+        )
+
+    @staticmethod
+    def _began_after(moment: float, epoch: int, live: list[NodeObservations]) -> bool:
+        began = [node.phases[epoch]["proposed"] for node in live if "proposed" in node.phases.get(epoch, {})]
+        return bool(began) and min(began) > moment
 
     def _recovery_times(self, seen: list[NodeObservations]) -> list[float | None]:
         """Per restarted node: from the kill to the first block that it had on disk no later than 1 s after the first
@@ -375,7 +388,7 @@ class LocalRun:
         return times
 
     def _why_invalid(self, check: LedgerCheck, summary: dict[str, Any]) -> str:
-        quorum = self._settings.nodes - self._settings.faults
+        quorum = Quorums(self._settings.nodes, self._settings.faults).quorum
         alive = len(self._nodes) - len(summary["crashed"])
         if check.problem:
             return check.problem

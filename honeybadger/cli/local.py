@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -109,6 +110,9 @@ def command(context: click.Context, /, **options: Any) -> int:
         seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
         out=options["out"],
     )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # End like Ctrl-C: the nodes must not outlive this command.
+        signal.signal(number, signal.default_int_handler)
     try:
         with Display(sys.stderr) as display:
             summary = LocalRun(settings, display.show).run()

@@ -10,6 +10,7 @@ from honeybadger.cluster.errors import ClusterError
 
 #: descriptors of a node beyond those of its peers' connections
 BASE_DESCRIPTORS = 100
+GENEROUS_DESCRIPTORS = 65_536
 #: per peer: two TCP connections, a socket's mailbox and a monitor pair
 DESCRIPTORS_PER_PEER = 8
 
@@ -23,7 +24,11 @@ def check_machine(nodes: int, curve: bool) -> None:
         raise ClusterError("this ZeroMQ library was built without CURVE; install a pyzmq wheel, or use --no-curve")
     needed = BASE_DESCRIPTORS + DESCRIPTORS_PER_PEER * nodes
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise ClusterError(f"{nodes} nodes need {needed} file descriptors, the limit is {hard}; raise `ulimit -n`")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ClusterError(f"{nodes} nodes need {needed} file descriptors, the limit is {hard}; raise `ulimit -n`")
+    # As many as allowed, within reason: strangers' connections take descriptors too.
+    wanted = max(needed, GENEROUS_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )

@@ -15,13 +15,15 @@ from msgspec import Meta
 RequestNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 #: bytes of one request, at the most
 LONGEST_REQUEST = 16 * 1024 * 1024
+#: transactions in one request, at the most: what a node can take in without a pause in consensus
+MOST_TRANSACTIONS = 10_000
 
 
 class Submit(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """Client → node: put these transactions into the ledger."""
 
     request: RequestNumber
-    transactions: Annotated[list[bytes], Meta(max_length=100_000)]
+    transactions: Annotated[list[bytes], Meta(max_length=MOST_TRANSACTIONS)]
 
 
 class StatusRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):

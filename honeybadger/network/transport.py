@@ -25,6 +25,9 @@ from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_peer,
 #: bytes that ZeroMQ may buffer per incoming connection, roughly
 RECEIVE_BUFFER_BYTES = 64 * 1024 * 1024
 
+#: a connection that has not authenticated by then is closed: strangers must not use up descriptors
+HANDSHAKE_MS = 5_000
+
 _FAILED_HANDSHAKES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this node's key",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak the expected protocol",
@@ -89,6 +92,7 @@ class Transport:
         self._pull = context.socket(zmq.PULL)
         self._pull.linger = 0
         self._pull.maxmsgsize = longest_part
+        self._pull.handshake_ivl = HANDSHAKE_MS
         self._pull.rcvhwm = max(16, min(1000, RECEIVE_BUFFER_BYTES // longest_part))
         secure_server(self._pull, credentials, NODES_DOMAIN)
         try:

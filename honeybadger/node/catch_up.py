@@ -81,6 +81,8 @@ class CatchUp:
         self._requests: dict[int, _Request] = {}
         self._ready: dict[int, tuple[Block, list[bytes], bytes]] = {}
         self._distrusted: dict[int, float] = {}
+        #: left a request unanswered and have not answered one since: asked last
+        self._silent: set[int] = set()
         self._served: dict[int, tuple[float, int]] = {}
         self._turn = 0
         self._epoch = 0
@@ -93,31 +95,42 @@ class CatchUp:
         if epoch != self._epoch:
             self._epoch, self._progress_at = epoch, now
         for number, request in list(self._requests.items()):
-            if now - request.asked_at > PATIENCE_S or number <= height:
+            if number <= height:
                 del self._requests[number]
+            elif now - request.asked_at > PATIENCE_S:
+                del self._requests[number]
+                self._silent.add(request.peer)
         ahead = [peer for peer in self._peers if self._peer_epoch(peer) >= epoch]
         far = [peer for peer in ahead if self._peer_epoch(peer) >= epoch + FAR_BEHIND]
         stalled = now - self._progress_at > STALLED_S
         if not self._may_fetch() or not ahead or not (len(far) >= self._quorums.weak or stalled or self._requests):
             return
         useful = [peer for peer in ahead if now > self._distrusted.get(peer, 0.0)]
-        for peer in sorted(useful, key=lambda p: (p - self._turn) % self._quorums.nodes)[:PARALLEL]:
+        useful.sort(key=lambda p: (p in self._silent, (p - self._turn) % self._quorums.nodes))
+        for peer in useful[:PARALLEL]:
             if any(request.peer == peer for request in self._requests.values()):
                 continue
             first = self._first_wanted(height)
             if first is None:
                 return
             self._turn = peer + 1
-            for wanted in range(first, first + BLOCKS_PER_REQUEST):
+            count = 1
+            while count < BLOCKS_PER_REQUEST and not self._is_taken(first + count):
+                count += 1
+            for wanted in range(first, first + count):
                 self._requests[wanted] = _Request(peer, now)
-            self._outbox.send(peer, BlockRequest(0, first, BLOCKS_PER_REQUEST))
+            self._outbox.send(peer, BlockRequest(0, first, count))
 
     def _first_wanted(self, height: int) -> int | None:
         """Beginning of the next range that nobody was asked for."""
         first = height + 1
-        while first in self._requests or first in self._ready:
+        while self._is_taken(first):
             first += 1
         return first if first <= height + PARALLEL * BLOCKS_PER_REQUEST else None
+
+    def _is_taken(self, number: int) -> bool:
+        """Whether somebody was asked for this block, or it has come."""
+        return number in self._requests or number in self._ready
 
     def handle_header(self, sender: int, message: CertifiedHeader, height: int) -> None:
         """A header that was asked for: check it and its certificate."""

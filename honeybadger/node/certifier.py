@@ -45,7 +45,8 @@ class Certifier:
         self._durable = 0
         #: durable and not yet certified
         self._hashes: dict[int, bytes] = {}
-        self._shares: dict[int, dict[int, BlockShare]] = {}
+        #: the first of each node; None if it was bad
+        self._shares: dict[int, dict[int, BlockShare | None]] = {}
 
     def block_durable(self, height: int, epoch: int, block_hash: bytes) -> None:
         """This node has the block on disk: say so."""
@@ -82,14 +83,14 @@ class Certifier:
         block_hash = self._hashes.get(height)
         if block_hash is None:
             return
-        shares = {node: share for node, share in self._shares[height].items() if share.block_hash == block_hash}
+        shares = {n: share for n, share in self._shares[height].items() if share and share.block_hash == block_hash}
         if len(shares) < self._public.threshold:
             return
         signature, bad = self._public.combine(
             block_statement(block_hash), {node: share.share for node, share in shares.items()}, self._suspects
         )
         for node in sorted(bad):
-            del self._shares[height][node]
+            self._shares[height][node] = None
             self._suspects.add(node)
             self._outbox.fault(node, FaultKind.BAD_CERTIFICATE, f"share for block {height}")
         if signature is not None:

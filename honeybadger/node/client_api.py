@@ -25,12 +25,12 @@ from honeybadger.network.client_protocol import (
     request_decoder,
 )
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
-from honeybadger.network.transport import Watcher, bind
+from honeybadger.network.transport import HANDSHAKE_MS, Watcher, bind
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.mempool import Request, Ticket
 
-#: requests taken per turn of the main loop, so that clients cannot starve consensus
-REQUESTS_PER_TURN = 32
+#: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
+TURN_S = 0.01
 
 
 class ClientApi:
@@ -50,8 +50,9 @@ class ClientApi:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.maxmsgsize = LONGEST_REQUEST
-        self._socket.rcvhwm = 64
-        self._socket.sndhwm = 10_000
+        self._socket.rcvhwm = 16
+        self._socket.sndhwm = 1_000
+        self._socket.handshake_ivl = HANDSHAKE_MS
         secure_server(self._socket, credentials, CLIENTS_DOMAIN)
         try:
             bind(self._socket, address[0], address[1], f"node {credentials.me}, for clients")
@@ -62,8 +63,9 @@ class ClientApi:
         self.refused_requests = 0
 
     def serve(self) -> bool:
-        """Handle waiting requests, a bounded number; True if there may be more."""
-        for _ in range(REQUESTS_PER_TURN):
+        """Handle waiting requests for a bounded time; True if there may be more."""
+        until = time.monotonic() + TURN_S
+        while time.monotonic() < until:
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

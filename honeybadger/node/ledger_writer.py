@@ -14,7 +14,7 @@ class LedgerWriter:
     """Group commit off the hub. `on_durable(height)` and `on_failure(error)` are called on the hub."""
 
     def __init__(
-        self, chain: Chain, on_durable: Callable[[int], None], on_failure: Callable[[BaseException], None]
+        self, chain: Chain, on_durable: Callable[[int], None], on_failure: Callable[[Exception], None]
     ) -> None:
         self._chain = chain
         self._on_durable = on_durable
@@ -27,7 +27,7 @@ class LedgerWriter:
         it ends."""
         if not self._running and (certificates or self._chain.durable_height < self._chain.height):
             self._running = True
-            self._pool.spawn(self._chain.flush).rawlink(self._finished)
+            self._pool.spawn(self._flush).rawlink(self._finished)
 
     def close(self) -> None:
         """Write what is left and stop the thread."""
@@ -35,10 +35,18 @@ class LedgerWriter:
         self._chain.flush()
         self._pool.kill()
 
+    def _flush(self) -> Exception | None:
+        """In the worker thread. A failure is a value: raised there, it would be printed with a traceback."""
+        try:
+            self._chain.flush()
+        except Exception as error:
+            return error
+        return None
+
     def _finished(self, result: Any) -> None:
         self._running = False
-        if result.exception is not None:
-            self._on_failure(result.exception)
+        if result.value is not None:
+            self._on_failure(result.value)
             return
         self._on_durable(self._chain.durable_height)
         self.request()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import secrets
 import sys
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import zmq
 from gevent.event import Event
@@ -150,6 +151,10 @@ class Node:
             sorted(self.peers.links),
         )
         self._next_poll = 0.0
+        # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
+        self._statm: BinaryIO | None = None
+        with contextlib.suppress(OSError):
+            self._statm = Path("/proc/self/statm").open("rb", buffering=0)  # noqa: SIM115
         self.protocol = manifest.specification.build(
             Context(
                 me=self.me,
@@ -209,6 +214,8 @@ class Node:
             self._zmq.term()
             self.journal.close()
             self.store.close()
+            if self._statm is not None:
+                self._statm.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
@@ -302,7 +309,7 @@ class Node:
         self.journal.prune(self.application.durable_epoch)
         self.wake.set()
 
-    def _ledger_failed(self, error: BaseException) -> None:
+    def _ledger_failed(self, error: Exception) -> None:
         self._fail(f"ledger: {error}")
 
     def _fail(self, why: str) -> None:
@@ -338,12 +345,10 @@ class Node:
     def _report(self) -> None:
         self.writer.request(certificates=True)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        with Path("/proc/self/statm").open() as file:
-            resident = int(file.read().split()[1]) * resource.getpagesize()
         self._events.emit(
             "usage",
             cpu_s=usage.ru_utime + usage.ru_stime,
-            rss_bytes=resident,
+            rss_bytes=self._memory(),
             peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             sent_bytes=self.transport.sent_bytes,
             received_bytes=self.transport.received_bytes,
@@ -358,6 +363,16 @@ class Node:
             faults=sum(self.faults.values()),
         )
         self.reactor.longest_tick_s = 0.0
+
+    def _memory(self) -> int | None:
+        """Resident bytes now; None where the system does not tell."""
+        if self._statm is None:
+            return None
+        try:
+            self._statm.seek(0)
+            return int(self._statm.read().split()[1]) * resource.getpagesize()
+        except (OSError, IndexError, ValueError):
+            return None
 
     def _say_once(self, line: str) -> bool:
         """Tell a person, unless it was told before or too much was told: peers must not fill a log."""

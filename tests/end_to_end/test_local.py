@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import psutil
 import pytest
-from cluster_harness import one_line_error, run_command
+from cluster_harness import one_line_error, run_command, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -65,6 +68,28 @@ def test_a_crash_within_f_is_survived_and_said():
     text = result.stdout.decode()
     assert result.returncode == 0, result.stderr
     assert "after the crash" in text and "killed" in text and "valid" in text
+
+
+def test_a_crash_in_a_short_run_is_survived():
+    result = run_command("local", "--duration", "1", "--warmup", "0.2", "--batch-size", "400", "--crash", "1", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["committed_tx_after_crash"] > 0
+
+
+def test_a_terminated_run_leaves_no_node_behind(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "honeybadger.cli.main", "local", "--duration", "60", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (out / "node-3" / "events.jsonl").exists())
+        children = [child.pid for child in psutil.Process(process.pid).children()]
+        assert len(children) >= 4
+        process.terminate()
+        assert process.wait(30) == 130
+        wait_until(lambda: not any(psutil.pid_exists(pid) for pid in children))
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_crash_beyond_f_stops_the_cluster_and_is_an_error():

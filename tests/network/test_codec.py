@@ -311,5 +311,5 @@ def test_bundles_of_a_thousand_nodes_fit_a_part() -> None:
 
 def test_header_layout_is_fixed() -> None:
     """Changing it means another WIRE_VERSION."""
-    expected = struct.pack("<BBQQQQQQ", 1, DATA, 2, 3, 4, 5, 6, 7)
-    assert Header(DATA, 2, 3, 4, 5, 6, 7).encode() == expected
+    expected = struct.pack("<BBQQQQQQQ", 1, DATA, 2, 3, 4, 5, 6, 7, 8)
+    assert Header(DATA, 2, 3, 4, 5, 6, 7, 8).encode() == expected

@@ -1,0 +1,273 @@
+"""Catching up: what honest peers serve is adopted in order, what others serve is not and costs them our trust."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from crypto.dealer import deal
+from honeybadger.ledger.block import Block, build_block
+from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.node import catch_up as catch_up_module
+from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
+from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PARALLEL, PATIENCE_S, STALLED_S, CatchUp
+from honeybadger.node.certifier import block_statement
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.messages import Message
+from honeybadger.protocols.quorums import Quorums
+
+CHAIN_ID = bytes(range(32))
+PUBLIC, SECRET = deal(4, 1, random.Random(6).randbytes)
+PART = 64
+
+
+def sign(block: Block, purpose: str = "certificate") -> bytes:
+    """f+1 nodes sign a block's statement with one of their keys."""
+    statement = block_statement(block.header.hash)
+    shares = {i: getattr(SECRET[i], purpose).sign_share(statement) for i in (1, 2)}
+    signature, bad = getattr(PUBLIC, purpose).combine(statement, shares)
+    assert signature is not None
+    assert not bad
+    return bytes(signature)
+
+
+def chain_of(length: int, chain_id: bytes = CHAIN_ID, tag: bytes = b"") -> list[Block]:
+    """Blocks of two parts and a bit; epochs are heights."""
+    blocks: list[Block] = []
+    previous = chain_id
+    for height in range(1, length + 1):
+        transactions = [b"%d-%d" % (height, i) + tag + bytes(40) for i in range(3)]
+        blocks.append(build_block(chain_id, previous, height, height, (0, 1, 2), transactions))
+        previous = blocks[-1].header.hash
+    return blocks
+
+
+BLOCKS = chain_of(16)
+CERTIFICATES = {block.header.height: sign(block) for block in BLOCKS}
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(catch_up_module, "time", SimpleNamespace(monotonic=made.monotonic))
+    monkeypatch.setattr(catch_up_module, "PART_BYTES", PART)
+    return made
+
+
+class Bench:
+    """A node with its store, of which the first `blocks` of BLOCKS are there; the peers are at `peer_epochs`."""
+
+    def __init__(self, me: int, blocks: int, peer_epochs: int, uncertified: frozenset[int] = frozenset()) -> None:
+        self.store = SQLiteStore(catch_up_module.__file__, "memory", chain_id=CHAIN_ID)  # type: ignore[arg-type]
+        self.store.append(BLOCKS[:blocks], {h: c for h, c in CERTIFICATES.items() if h not in uncertified})
+        self.chain = Chain(self.store, CHAIN_ID)
+        self.sent: list[tuple[int, Message]] = []
+        self.faults: list[tuple[int, FaultKind]] = []
+        self.peer_epochs = dict.fromkeys([peer for peer in range(4) if peer != me], peer_epochs)
+        self.may_fetch = True
+        self.catch_up = CatchUp(
+            Quorums(4, 1),
+            CHAIN_ID,
+            PUBLIC,
+            self.store,
+            self,
+            lambda peer: self.peer_epochs[peer],
+            self.chain.adopt,
+            lambda: self.may_fetch,
+            sorted(self.peer_epochs),
+        )
+
+    def broadcast(self, message: Message) -> None:
+        raise AssertionError("nothing here is for everybody")
+
+    def send(self, node: int, message: Message) -> None:
+        self.sent.append((node, message))
+
+    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        self.faults.append((node, kind))
+
+    def poll(self) -> list[tuple[int, BlockRequest]]:
+        """The requests that this makes."""
+        self.catch_up.poll(self.chain.height, self.chain.height + 1)
+        asked = [(peer, message) for peer, message in self.sent if isinstance(message, BlockRequest)]
+        self.sent.clear()
+        return asked
+
+    def take(self, sender: int, *messages: Message) -> None:
+        for message in messages:
+            if isinstance(message, CertifiedHeader):
+                self.catch_up.handle_header(sender, message, self.chain.height)
+            else:
+                assert isinstance(message, BodyPart)
+                self.catch_up.handle_part(sender, message, self.chain.height)
+
+    def serve(self, first: int, count: int, asker: int = 0) -> list[Message]:
+        self.catch_up.serve(asker, BlockRequest(0, first, count))
+        answers = [message for _, message in self.sent]
+        self.sent.clear()
+        return answers
+
+
+def answer(block: Block, certificate: bytes | None = None, body: bytes | None = None) -> list[Message]:
+    """What an honest peer sends for a block, or a variation of it."""
+    body = block.body if body is None else body
+    certificate = CERTIFICATES[block.header.height] if certificate is None else certificate
+    parts = [BodyPart(0, block.header.height, at, body[at : at + PART]) for at in range(0, len(body), PART)]
+    return [CertifiedHeader(0, block.header.encode(), certificate, len(body)), *parts]
+
+
+def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Clock) -> None:
+    bench, server = Bench(0, 2, 16), Bench(1, 16, 0)
+    asked_of = set()
+    while asked := bench.poll():
+        taken = list(bench.chain._pending)
+        asked_of |= {peer for peer, _ in asked}
+        heights = [h for _, request in asked for h in range(request.first, request.first + request.count)]
+        assert len(set(heights)) == len(heights), "no block is asked for twice"
+        for peer, request in reversed(asked):
+            assert list(bench.chain._pending) == taken, "later ranges wait for the first one"
+            bench.take(peer, *server.serve(request.first, request.count))
+        clock.now += PATIENCE_S + 1
+        if bench.chain.height == 16:
+            break
+    assert asked_of == {1, 2, 3}
+    assert (bench.chain.height, bench.chain.tip_hash, bench.catch_up.adopted) == (16, BLOCKS[-1].header.hash, 14)
+    bench.chain.flush()
+    assert [bench.store.certificate(h) for h in range(1, 17)] == [CERTIFICATES[h] for h in range(1, 17)]
+    assert bench.faults == []
+
+
+def test_blocks_are_asked_for_when_far_behind_or_stalled_only(clock: Clock) -> None:
+    bench = Bench(0, 2, 2)
+    clock.now += 10 * STALLED_S
+    assert bench.poll() == [], "nobody is ahead"
+    bench = Bench(0, 2, 4)
+    assert bench.poll() == [], "two epochs behind: the messages will come"
+    clock.now += STALLED_S / 2
+    assert bench.poll() == []
+    clock.now += STALLED_S
+    assert len(bench.poll()) == PARALLEL
+    bench = Bench(0, 2, 2)
+    bench.poll()
+    bench.peer_epochs[2] = 3 + FAR_BEHIND
+    assert bench.poll() == [], "one peer may lie about its epoch"
+    bench.peer_epochs[3] = 3 + FAR_BEHIND
+    bench.may_fetch = False
+    assert bench.poll() == [], "the own disk lags behind"
+    bench.may_fetch = True
+    assert [peer for peer, _ in bench.poll()] == [2, 3]
+
+
+OTHER_CHAIN = chain_of(3, bytes(32))[2]
+FORK = chain_of(3, tag=b"fork")[2]
+LONG = BLOCKS[2].body + bytes(100)
+LIES: dict[str, Callable[[], list[Message]]] = {
+    "forged certificate": lambda: answer(BLOCKS[2], bytes(48)),
+    "coin signature": lambda: answer(BLOCKS[2], sign(BLOCKS[2], "coin")),
+    "certificate of another height": lambda: answer(BLOCKS[2], CERTIFICATES[4]),
+    "certificate of another block": lambda: answer(FORK, CERTIFICATES[3]),
+    "other chain": lambda: answer(OTHER_CHAIN, sign(OTHER_CHAIN)),
+    "other epoch": lambda: answer(
+        build_block(CHAIN_ID, BLOCKS[1].header.hash, 3, 9, (0, 1, 2), BLOCKS[2].transactions()), CERTIFICATES[3]
+    ),
+    "garbage header": lambda: [CertifiedHeader(0, b"\xff", CERTIFICATES[3], 10)],
+    "wrong body": lambda: answer(BLOCKS[2], body=FORK.body[: len(BLOCKS[2].body)]),
+    "no body": lambda: answer(BLOCKS[2], body=b""),
+    "too long body announced": lambda: answer(BLOCKS[2], body=LONG),
+    "too long part": lambda: [answer(BLOCKS[2])[0], BodyPart(0, 3, 0, LONG)],
+    "wrong offset": lambda: [answer(BLOCKS[2])[0], *answer(BLOCKS[2])[2:]],
+    "dripping": lambda: [answer(BLOCKS[2])[0], BodyPart(0, 3, 0, BLOCKS[2].body[:1])],
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_what_does_not_verify_is_not_adopted_and_its_sender_not_asked_for_a_while(name: str, clock: Clock) -> None:
+    bench = Bench(0, 2, 16)
+    first, request = bench.poll()[0]
+    assert request.first == 3
+    bench.take(first, *LIES[name]())
+    assert (bench.chain.height, bench.chain.tip_hash) == (2, BLOCKS[1].header.hash)
+    assert bench.faults == [(first, FaultKind.BAD_CERTIFICATE)]
+    bench.take(first, *answer(BLOCKS[2]))
+    assert bench.chain.height == 2, "its requests went with our trust"
+    while clock.now < 1000 + DISTRUST_S - 1:
+        clock.now += PATIENCE_S + 0.5
+        if clock.now < 1000 + DISTRUST_S:
+            assert first not in [peer for peer, _ in bench.poll()]
+    helper = next(peer for peer, request in bench.catch_up._requests.items() if peer == 3)
+    bench.take(bench.catch_up._requests[helper].peer, *answer(BLOCKS[2]))
+    assert bench.chain.height == 3, "one honest peer is enough"
+    clock.now = 1000 + DISTRUST_S + PATIENCE_S + 1
+    bench.poll()
+    clock.now += PATIENCE_S + 1
+    asked = [*bench.poll(), *bench.poll()]
+    assert first in [peer for peer, _ in asked], "later it gets another chance"
+
+
+def test_what_was_not_asked_for_is_ignored(clock: Clock) -> None:
+    """It may be a late answer, so it is no fault."""
+    bench = Bench(0, 2, 16)
+    bench.take(1, *answer(BLOCKS[2]))
+    asked = bench.poll()
+    (first, _), (second, _) = asked[:2]
+    bench.take(second, *answer(BLOCKS[2]))
+    bench.take(first, *answer(BLOCKS[15]))
+    bench.take(first, *answer(BLOCKS[2])[1:])
+    assert (bench.chain.height, bench.faults, bench.catch_up._ready) == (2, [], {})
+    header, *parts = answer(BLOCKS[2])
+    bench.take(first, header, header, *parts[:1])
+    bench.take(second, *parts[1:])
+    assert bench.chain.height == 2
+    bench.take(first, *parts[1:])
+    assert (bench.chain.height, bench.faults) == (3, [])
+
+
+@pytest.mark.parametrize("silent", [1, 2, 3])
+def test_an_unanswered_request_goes_to_another_peer(silent: int, clock: Clock) -> None:
+    """The turn once came back to the same silent peer each time, and the next block never arrived."""
+    bench, server = Bench(0, 0, 16), Bench(1, 16, 0)
+    for _ in range(12):
+        for _ in range(3):
+            for peer, request in bench.poll():
+                if peer != silent:
+                    bench.take(peer, *server.serve(request.first, request.count))
+        clock.now += PATIENCE_S + 1
+    assert (bench.chain.height, bench.faults) == (16, [])
+
+
+def test_serving_stops_at_the_first_block_without_certificate(clock: Clock) -> None:
+    server = Bench(1, 8, 0, frozenset({3, 7}))
+    expected = [message for block in BLOCKS[:2] for message in answer(block)]
+    assert server.serve(1, BLOCKS_PER_REQUEST) == expected
+    assert server.serve(3, 1) == []
+    assert server.serve(9, 4) == server.serve(2**32 - 1, 4) == []
+    assert server.serve(8, 4) == answer(BLOCKS[7])
+
+
+def test_serving_is_bounded_per_peer_and_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(BLOCKS[0].body)
+    monkeypatch.setattr(catch_up_module, "SERVED_BYTES_PER_S", 5 * size)
+    server = Bench(1, 16, 0)
+
+    def bodies(asker: int) -> int:
+        return sum(isinstance(message, CertifiedHeader) for _ in range(5) for message in server.serve(1, 4, asker))
+
+    assert bodies(2) <= 6
+    assert bodies(2) == 0
+    assert bodies(3) > 0, "each peer has its own allowance"
+    clock.now += 1.1
+    assert 0 < bodies(2) <= 6
