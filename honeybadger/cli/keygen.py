@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from honeybadger.cli.options import choose_faults, make_parameters, option, parameter_options
+from honeybadger.cli.options import Directory, choose_faults, make_parameters, option, parameter_options
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Runtime
 
@@ -15,7 +15,7 @@ from honeybadger.cluster.manifest import Runtime
 @click.command("keygen")
 @option("-n", "--nodes", default=4, help="Number of nodes (N).")
 @option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
-@option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory to make.")
+@option("--out", type=Directory(), required=True, help="Directory to make.")
 @option("--host", "hosts", multiple=True, default=("127.0.0.1",), help="Host of each node, or one for all.")
 @option("--base-port", default=7100, help="Node i uses base+2i for peers and base+2i+1 for clients.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")

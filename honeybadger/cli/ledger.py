@@ -13,7 +13,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from honeybadger.ledger.errors import LedgerError
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.export import export_csv, export_jsonl
 from honeybadger.ledger.proof import Proof, build_proof, verify_proof
 from honeybadger.ledger.sqlite import SQLiteStore
@@ -40,7 +41,7 @@ def _open(data: Path) -> Iterator[SQLiteStore]:
 @command.command()
 @data_argument
 @click.option("--last", default=20, type=click.IntRange(min=1), show_default=True, help="How many blocks.")
-@click.option("--height", type=click.IntRange(min=1), help="One block, with its transactions in hexadecimal.")
+@click.option("--height", type=click.IntRange(1, 2**32 - 1), help="One block, with its transactions in hexadecimal.")
 def show(data: Path, last: int, height: int | None) -> None:
     """List the last blocks, or show one."""
     with _open(data) as store:
@@ -75,16 +76,23 @@ def show(data: Path, last: int, height: int | None) -> None:
 
 @command.command()
 @data_argument
-def verify(data: Path) -> int:
-    """Check hash chain, Merkle roots and uniqueness; non-zero exit naming the first bad block."""
+@click.option("--cluster", type=click.Path(path_type=Path, dir_okay=False), help="Manifest: check certificates too.")
+def verify(data: Path, cluster: Path | None) -> int:
+    """Check hash chain, Merkle roots and uniqueness; non-zero exit naming the first bad block.
+
+    With the cluster's manifest, check that the ledger is of that cluster, and every certificate in it.
+    """
+    manifest = Manifest.load(cluster) if cluster is not None else None
     with _open(data) as store:
-        report = verify_ledger(store)
+        if manifest is not None and store.chain_id != manifest.chain_id:
+            raise LedgerError(f"the ledger is of chain {store.chain_id.hex()[:16]}…, not of the manifest's")
+        report = verify_ledger(store, certificate_key=manifest.public_keys.certificate if manifest else None)
     if not report.ok:
         click.echo(f"block {report.bad_height} is bad: {report.reason}", err=True)
         return 1
     click.echo(
         f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
-        f"tip {report.tip_hash.hex()}"
+        f"tip {report.tip_hash.hex()}" + (f", {report.certified} blocks certified" if manifest else "")
     )
     return 0
 
@@ -127,7 +135,7 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
     try:
         raw = msgspec.json.decode(file.read())
     except msgspec.DecodeError as error:
-        raise LedgerError(f"the proof is not JSON: {error}") from None
+        raise LedgerError(f"the proof is not JSON: {printable(error)}") from None
     if not isinstance(raw, dict):
         raise LedgerError("the proof is not a JSON object")
     proof = Proof.from_dict(raw)
@@ -142,4 +150,4 @@ def _hex(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise LedgerError(f"{text[:40]} is not hexadecimal") from None
+        raise LedgerError(f"{printable(text[:40])} is not hexadecimal") from None

@@ -12,13 +12,13 @@ from typing import Any
 import click
 import msgspec
 
-from honeybadger.cli.options import choose_faults, make_parameters, option, parameter_options
+from honeybadger.cli.options import Directory, FiniteFloat, choose_faults, make_parameters, option, parameter_options
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
 
 
 def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Take defaults from a TOML file: option names as keys, with - or _; flags and environment win over it."""
+    """Take defaults from a TOML file: long flag names as keys, with - or _; flags and environment win over it."""
     if path is None:
         return None
     try:
@@ -27,13 +27,34 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         raise ClusterError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
-    known = {parameter.name for parameter in context.command.params if parameter.name != "config"}
-    values = {name.replace("-", "_"): value for name, value in raw.items()}
-    for name in values:
-        if name not in known:
-            raise ClusterError(f"{path}: unknown key {name}")
+    known = {flag[2:]: p for p in context.command.params for flag in p.opts if flag[:2] == "--" and flag != "--config"}
+    values: dict[str, str | int | float | bool] = {}
+    for key, value in raw.items():
+        parameter = known.get(key.replace("_", "-"))
+        if parameter is None or parameter.name is None:
+            raise ClusterError(f"{path}: unknown key {key}")
+        if parameter.name in values:
+            raise ClusterError(f"{path}: {key} is there twice, with - and with _")
+        if type(value) not in _toml_types(parameter.type):
+            raise ClusterError(f"{path}: {key} = {value!s:.60} is not a {parameter.type.name}")
+        try:
+            parameter.type_cast_value(context, value)
+        except click.BadParameter as error:
+            raise ClusterError(f"{path}: {key}: {error.message}") from None
+        values[parameter.name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
+
+
+def _toml_types(kind: click.ParamType) -> tuple[type, ...]:
+    """What a TOML value may be for an option of this type."""
+    if isinstance(kind, click.types.BoolParamType):
+        return (bool,)
+    if isinstance(kind, click.types.IntParamType):
+        return (int,)
+    if isinstance(kind, click.types.FloatParamType):
+        return (int, float)
+    return (str,)
 
 
 @click.command("local")
@@ -48,20 +69,20 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
 @option("-n", "--nodes", default=4, help="Number of nodes (N).")
 @option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
 @option("--tx-size", default=250, help="Bytes per transaction.")
-@option("--duration", default=10.0, type=click.FloatRange(min=0.1), help="Measured seconds.")
-@option("--warmup", default=2.0, type=click.FloatRange(min=0), help="Seconds before measuring.")
-@option("--rate", type=click.FloatRange(min=0.1), help="Offered transactions per second.  [default: saturate]")
+@option("--duration", default=10.0, type=FiniteFloat(min=0.1), help="Measured seconds.")
+@option("--warmup", default=2.0, type=FiniteFloat(min=0), help="Seconds before measuring.")
+@option("--rate", type=FiniteFloat(min=0.1), help="Offered transactions per second.  [default: saturate]")
 @option("--crash", default=0, type=click.IntRange(min=0), help="Kill this many nodes (kill -9) half-way.")
 @option("--restart", default=0, type=click.IntRange(min=0), help="Kill this many nodes half-way and start them again.")
-@click.option("--restart-all", is_flag=True, help="Kill all nodes half-way and start them again.")
-@option("--restart-after", default=2.0, type=click.FloatRange(min=0), help="Seconds between kill and restart.")
+@option("--restart-all", is_flag=True, help="Kill all nodes half-way and start them again.")
+@option("--restart-after", default=2.0, type=FiniteFloat(min=0), help="Seconds between kill and restart.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
 @option("--encrypt/--no-encrypt", default=True, help="Encrypt proposals; short for --encryption always or never.")
 @option("--recovery/--no-recovery", default=True, help="Vote journal and block certificates, for restarts.")
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
 @option("--seed", type=int, help="Seed of the offered transactions.  [default: random]")
-@option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep everything in this new directory.")
+@option("--out", type=Directory(), help="Keep everything in this new directory.")
 @option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")
 @parameter_options
 @click.pass_context

@@ -84,9 +84,20 @@ def print_table(summary: dict[str, Any]) -> None:
     if crashed:
         count = summary["committed_tx_after_crash"] or 0
         rows.append(("after the crash", f"{count:,}", "transactions committed by the remaining nodes"))
+    if summary["restarted"]:
+        times = ", ".join("never" if s is None else f"{s:.1f} s" for s in summary["recovery_s"])
+        text = f"nodes {summary['restarted']} killed; keeping up again after {times}"
+        rows.append(("restarted", f"{len(summary['restarted'])}", text))
+    if summary["late_sends"]:
+        rows.append(("late sends", f"{summary['late_sends']:,}", "transactions sent after their scheduled time"))
+    if refused := summary["refused_tx"]:
+        rows.append(("refused", f"{sum(refused.values()):,}", f"transactions: {', '.join(refused)}"))
+    if summary["unanswered_tx"]:
+        rows.append(("unanswered", f"{summary['unanswered_tx']:,}", "transactions, when the run ended"))
+    encryption = summary["parameters"]["encryption"]
     guarantees = (
         f"durability {summary['durability']}, CURVE {'on' if summary['curve'] else 'OFF'}, "
-        f"encryption {'on' if summary['encrypt'] else 'OFF'}"
+        f"encryption { {'always': 'on', 'never': 'OFF'}.get(encryption, encryption) }"
     )
     rows.append(("settings", "", guarantees))
     for row in rows:
@@ -94,7 +105,7 @@ def print_table(summary: dict[str, Any]) -> None:
     console.print(table)
 
     nodes = Table(title="Per node")
-    for heading in ("node", "CPU s", "peak MB", "sent MB", "received MB", "messages", "faults seen", "exit"):
+    for heading in ("node", "CPU s", "peak MB", "sent MB", "recv MB", "messages", "faults", "exit"):
         nodes.add_column(heading, justify="right")
     for row in summary["per_node"]:
         if row["cpu_s"] is None:

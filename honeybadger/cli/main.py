@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 
 import click
@@ -62,7 +63,10 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.show()
+        else:
+            _complain(error.format_message())
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone (`… | head`): nothing more to say, not even at exit.
@@ -71,9 +75,16 @@ def main() -> None:
     except Exception as error:
         if not _is_for_people(error):
             raise
-        click.echo(f"error: {error}", err=True)
+        _complain(str(error))
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str) -> None:
+    """One line, whatever is quoted in it: nothing unprintable, long words cut unless they are paths."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    line = re.sub(r"[^\s/]{61,}", lambda word: word[0][:60] + "…", line)
+    click.echo(f"error: {line[:1000]}", err=True)
 
 
 def _is_for_people(error: Exception) -> bool:

@@ -10,7 +10,7 @@ import click
 import gevent
 import msgspec
 
-from honeybadger.cli.options import cluster_option, option
+from honeybadger.cli.options import Directory, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
@@ -24,7 +24,7 @@ from honeybadger.node.node import Node, NodeConfig, NodeError
 @click.command("node")
 @cluster_option
 @option("--keys", type=click.Path(path_type=Path, dir_okay=False), required=True, help="This node's key file.")
-@option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory of its ledger.")
+@option("--data", type=Directory(), required=True, help="Directory of its ledger.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
 @option("--recovery/--no-recovery", default=None, help="Vote journal and certificates; instead of the manifest's.")

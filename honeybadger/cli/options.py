@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +12,36 @@ import click
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.registry import find_protocol
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class FiniteFloat(click.FloatRange):
+    """A number from `min` to a thousand million: neither nan nor infinite, nor too long for a clock."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number) or number > 1e9:
+            self.fail(f"{value} is not a number up to 1e9.", param, ctx)
+        return number
+
+
+class Directory(click.Path):
+    """A directory that need not exist; "" is not one."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "":
+            self.fail("the name is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def option(*names: str, **settings: Any) -> Callable[[F], F]:
     """A click option that shows its default and its environment variable."""
-    long = max(names, key=len).split("/")[0].lstrip("-")
+    long = next(name for name in names if name.startswith("--")).split("/")[0].lstrip("-")
     settings.setdefault("envvar", "HONEYBADGER_" + long.upper().replace("-", "_"))
     settings.setdefault("show_envvar", True)
     settings.setdefault("show_default", settings.get("default") is not None)
@@ -58,13 +82,19 @@ def parameter_options(function: F) -> F:
 
 
 def make_parameters(nodes: int, options: dict[str, Any]) -> Parameters:
-    """Parameters from `parameter_options`, with the defaults that depend on others filled in."""
+    """Parameters from `parameter_options`, with the defaults that depend on others filled in; ClusterError for nonsense."""
     names = Parameters.__struct_fields__
     chosen = {name: options[name] for name in names if options.get(name) is not None}
     if options.get("max_proposal_bytes") is None:
         per_node = max(1, chosen["batch_size"] // max(1, nodes))
         chosen["max_proposal_bytes"] = max(1 << 20, chosen["max_tx_bytes"] + 16, min(per_node * 1024, 256 << 20))
-    return Parameters(**chosen)
+    parameters = Parameters(**chosen)
+    try:
+        parameters.check(nodes)
+        find_protocol(parameters.protocol)
+    except (ValueError, LookupError) as error:
+        raise ClusterError(str(error)) from None
+    return parameters
 
 
 def choose_faults(nodes: int, faults: int | None) -> int:

@@ -12,7 +12,7 @@ import zmq
 from rich.console import Console
 from rich.table import Table
 
-from honeybadger.cli.options import cluster_option, option
+from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
@@ -20,7 +20,7 @@ from honeybadger.network.client_protocol import Status, StatusRequest
 
 @click.command("status")
 @cluster_option
-@option("--timeout", default=3.0, type=click.FloatRange(min=0.1), help="Seconds to wait for answers.")
+@option("--timeout", default=3.0, type=FiniteFloat(min=0.1), help="Seconds to wait for answers.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Everything that the nodes tell, as JSON.")
 def command(cluster: Path, timeout: float, curve: bool | None, as_json: bool) -> int:

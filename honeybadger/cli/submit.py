@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import click
 import zmq
 
-from honeybadger.cli.options import cluster_option, option
+from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client import NodeClient
@@ -28,7 +28,7 @@ WINDOW = 16
 @cluster_option
 @option("--node", default=0, type=click.IntRange(min=0), help="Node to submit to.")
 @click.option("--hex", "as_hex", is_flag=True, help="Each line is a transaction in hexadecimal.")
-@option("--timeout", default=60.0, type=click.FloatRange(min=0.1), help="Give up after this many silent seconds.")
+@option("--timeout", default=60.0, type=FiniteFloat(min=0.1), help="Give up after this many silent seconds.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
 @click.argument("file", type=click.File("rb"))
 def command(cluster: Path, node: int, as_hex: bool, timeout: float, curve: bool | None, file: BinaryIO) -> int:

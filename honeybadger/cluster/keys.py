@@ -45,10 +45,10 @@ class NodeKeys:
             raise ClusterError(f"{path}: there is no such key file") from None
         except OSError as error:
             raise ClusterError(f"{path}: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         except msgspec.ValidationError as error:
             raise ClusterError(f"{path}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         if file.schema != SCHEMA:
             raise ClusterError(f"{path}: schema {file.schema} is not {SCHEMA}")
         if not 0 <= file.node < manifest.quorums.nodes:

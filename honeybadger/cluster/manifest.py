@@ -7,6 +7,7 @@ refuse each other and name the first difference. Addresses and the `runtime` sec
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import tomllib
 from collections.abc import Mapping
@@ -100,6 +101,8 @@ class Manifest:
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
         for index, member in enumerate(members):
+            if not re.fullmatch(r"[!-~]{1,255}", member.host):
+                raise ClusterError(f'members[{index}].host "{_plain(member.host)}" is not a host name or address')
             if not _is_z85_key(member.public_key):
                 raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
         if len({member.public_key for member in members}) != len(members):

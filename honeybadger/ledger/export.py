@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import TextIO
 
 from honeybadger.ledger.block import Header
+from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.store import BlockStore
 
 FIELDS = (
@@ -65,7 +67,10 @@ def export_csv(store: BlockStore, out: TextIO) -> int:
 
 
 def _all_headers(store: BlockStore, step: int = 1000) -> Iterator[Header]:
-    first = 1
-    while headers := store.headers(first, first + step - 1):
-        yield from headers
-        first += step
+    top = store.height()
+    for first in range(1, top + 1, step):
+        last = min(first + step - 1, top)
+        for height, header in zip_longest(range(first, last + 1), store.headers(first, last)):
+            if header is None or header.height != height:
+                raise LedgerError(f"block {height} is missing")
+            yield header

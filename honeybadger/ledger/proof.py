@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from honeybadger.ledger.block import Block, Count, Digest, Header, Height
-from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.merkle import GROUP, leaf_hash, leaves, node_hash, parents, root_hash
 
 
@@ -79,7 +79,7 @@ class Proof(msgspec.Struct, frozen=True):
                 cls,
             )
         except (msgspec.ValidationError, ValueError) as error:
-            raise LedgerError(f"proof cannot be read: {error}") from None
+            raise LedgerError(f"proof cannot be read: {printable(error)}") from None
 
 
 class _JSONProof(msgspec.Struct, forbid_unknown_fields=True):

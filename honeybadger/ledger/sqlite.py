@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from honeybadger.ledger.block import HASH_BYTES, Block, Header
-from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.history import BodyReader
 from honeybadger.ledger.sqlite_open import (
     connect,
@@ -169,10 +169,11 @@ class SQLiteStore:
         return [header for header in map(self._header, rows) if header is not None]
 
     def iter_blocks(self, first: int = 1) -> Iterator[Block]:
-        height = first
-        while (block := self.block(height)) is not None:
+        for height in range(first, self.height() + 1):
+            block = self.block(height)
+            if block is None:
+                raise LedgerError(f"{self.path}: block {height} is missing")
             yield block
-            height += 1
 
     def iter_records(self) -> Iterator[Record]:
         # Outer join both ways by hand: a body without a row in blocks is damage too, and must not go unseen.
@@ -256,4 +257,4 @@ class SQLiteStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{self.path}: {' '.join(str(error).split())}") from error
+            raise LedgerError(f"{self.path}: {printable(error)}") from error

@@ -10,7 +10,7 @@ from typing import IO
 from urllib.parse import quote
 
 from honeybadger.ledger.block import HASH_BYTES
-from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.store import Durability
 
 SCHEMA_VERSION = 1
@@ -65,9 +65,9 @@ def read_chain_id(connection: sqlite3.Connection, path: Path) -> bytes:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         schema, chain_id = meta["schema"], bytes.fromhex(meta["chain_id"])
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
-        raise LedgerError(f"{path}: not a ledger ({error})") from None
+        raise LedgerError(f"{path}: not a ledger ({printable(error)})") from None
     if schema != str(SCHEMA_VERSION):
-        raise LedgerError(f"{path}: ledger of schema {schema}, this program reads {SCHEMA_VERSION}")
+        raise LedgerError(f"{path}: ledger of schema {printable(schema)}, this program reads {SCHEMA_VERSION}")
     if len(chain_id) != HASH_BYTES:
         raise LedgerError(f"{path}: not a ledger (bad chain id)")
     return chain_id

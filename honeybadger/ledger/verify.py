@@ -4,7 +4,7 @@
 heights without gaps from 1, chain id, hash chain, strictly increasing epochs, columns equal to header
 fields, canonical bodies with the header's count, size and Merkle root, and no transaction committed twice.
 What it cannot see is a ledger cut off at its end, or rewritten as a whole: for that compare with other
-nodes (or, later, check certificates).
+nodes, or give the cluster's key: every stored certificate must then hold. The newest blocks may have none yet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.ledger.block import Header, check_block
+from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import History
 from honeybadger.ledger.store import BlockStore, Record, header_columns
@@ -24,7 +26,8 @@ from honeybadger.ledger.store import BlockStore, Record, header_columns
 class VerifyReport:
     """Result of ``verify_ledger``: counts of the good prefix, and the first bad block with a one-line reason.
 
-    ``tip_hash`` is the hash of the last good block (the chain id if there is none).
+    ``tip_hash`` is the hash of the last good block (the chain id if there is none). ``certified`` blocks have a
+    certificate that holds; 0 if certificates were not checked.
     """
 
     blocks: int
@@ -33,6 +36,7 @@ class VerifyReport:
     tip_hash: bytes
     bad_height: int | None = None
     reason: str | None = None
+    certified: int = 0
 
     @property
     def ok(self) -> bool:
@@ -40,14 +44,21 @@ class VerifyReport:
         return self.reason is None
 
 
-def verify_ledger(store: BlockStore, *, find_repeats: bool = True, scratch: Path | None = None) -> VerifyReport:
+def verify_ledger(
+    store: BlockStore,
+    *,
+    find_repeats: bool = True,
+    scratch: Path | None = None,
+    certificate_key: SignaturePublicKey | None = None,
+) -> VerifyReport:
     """Walk the whole ledger and stop at the first bad block; never raises for what it finds in the store.
 
     ``find_repeats=False`` skips the search for transactions committed twice, which costs memory: some 20
     bytes per transaction, of which all but 3 go to temporary files in ``scratch``.
+    ``certificate_key`` is the cluster's; without it certificates are not looked at.
     """
     seen = History(store.open_body, directory=scratch) if find_repeats else None
-    blocks = transactions = tx_bytes = 0
+    blocks = transactions = tx_bytes = certified = 0
     epoch = -1
     tip = store.chain_id
     try:
@@ -55,12 +66,14 @@ def verify_ledger(store: BlockStore, *, find_repeats: bool = True, scratch: Path
             header, body = _check_record(record, blocks + 1, store.chain_id, tip, epoch)
             if seen is not None:
                 _check_repeats(seen, header.height, body)
+            if certificate_key is not None:
+                certified += _check_certificate(store.certificate(header.height), header, certificate_key)
             blocks, epoch, tip = header.height, header.epoch, header.hash
             transactions += header.tx_count
             tx_bytes += header.tx_bytes
     except LedgerError as error:
-        return VerifyReport(blocks, transactions, tx_bytes, tip, blocks + 1, str(error))
-    return VerifyReport(blocks, transactions, tx_bytes, tip)
+        return VerifyReport(blocks, transactions, tx_bytes, tip, blocks + 1, str(error), certified)
+    return VerifyReport(blocks, transactions, tx_bytes, tip, certified=certified)
 
 
 def _check_record(
@@ -96,6 +109,15 @@ def _check_repeats(seen: History, height: int, transactions: Sequence[bytes]) ->
         raise LedgerError(f"transaction {transaction[:16].hex()}... was committed before, in block {first}")
     seen.add(height, transactions)
     seen.compact()
+
+
+def _check_certificate(certificate: bytes | None, header: Header, key: SignaturePublicKey) -> bool:
+    """Whether there is one; raises ``LedgerError`` if it does not hold."""
+    if certificate is None:
+        return False
+    if not isinstance(certificate, bytes) or not key.verify(block_statement(header.hash), certificate):
+        raise LedgerError("certificate does not hold")
+    return True
 
 
 def compare(stores: Sequence[BlockStore]) -> int | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from crypto.dealer import PublicKeys
 from honeybadger.ledger.block import Block, Header, check_block
+from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.store import BlockStore
 from honeybadger.node.block_messages import (
@@ -23,7 +24,6 @@ from honeybadger.node.block_messages import (
     BodyPart,
     CertifiedHeader,
 )
-from honeybadger.node.certifier import block_statement
 from honeybadger.protocols.base import FaultKind, Outbox
 from honeybadger.protocols.quorums import Quorums
 
@@ -151,6 +151,7 @@ class CatchUp:
         if message.body_bytes > header.tx_bytes + 5 * header.tx_count + 5:
             self._distrust(sender, f"body of block {header.height}")
             return
+        self._silent.discard(sender)
         self._is_answering(sender)
         request.header, request.certificate, request.body_bytes = header, message.certificate, message.body_bytes
         self._complete(sender, header.height, height)
@@ -163,7 +164,8 @@ class CatchUp:
         if message.offset != len(request.body):
             # No proof of anything: the peer may be answering an earlier request as well, which we gave up.
             return
-        if len(request.body) + len(message.shard) > request.body_bytes:
+        # Full parts only: a peer that drips single bytes would hold the block for ever.
+        if len(message.shard) != min(PART_BYTES, request.body_bytes - len(request.body)):
             self._distrust(sender, f"body of block {message.height}")
             return
         request.body += message.shard

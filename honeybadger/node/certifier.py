@@ -10,19 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from crypto.dealer import PublicKeys, SecretKeys
+from honeybadger.ledger.certificates import block_statement
 from honeybadger.node.block_messages import BlockShare
 from honeybadger.protocols.base import FaultKind, Outbox
 
 #: heights beyond (and below) the newest durable block for which shares are kept
 WINDOW = 64
-
-
-def block_statement(block_hash: bytes) -> bytes:
-    """What a certificate signs; the hash binds chain, height, epoch, predecessor and transactions."""
-    return msgspec.msgpack.encode(("block", 1, block_hash))
 
 
 class Certifier:

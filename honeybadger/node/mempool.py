@@ -49,7 +49,8 @@ class Mempool:
         self._max_bytes = max_bytes
         self._max_tx_bytes = max_tx_bytes
         self._waiting: dict[bytes, Ticket] = {}
-        self._reserved: dict[bytes, Ticket] = {}
+        #: with the epoch: a transaction that was committed and asked for again may be reserved anew
+        self._reserved: dict[bytes, tuple[int, Ticket]] = {}
         self._reserved_by_epoch: dict[int, list[bytes]] = {}
         #: further requests for a transaction that already waits
         self._also: dict[bytes, list[Ticket]] = {}
@@ -117,7 +118,7 @@ class Mempool:
             fitting = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
             candidates = [candidates[i] for i in np.sort(order[:fitting]).tolist()]
         pop = self._waiting.pop
-        self._reserved.update([(transaction, pop(transaction)) for transaction in candidates])
+        self._reserved.update([(transaction, (epoch, pop(transaction))) for transaction in candidates])
         self._reserved_by_epoch.setdefault(epoch, []).extend(candidates)
         return candidates
 
@@ -131,7 +132,7 @@ class Mempool:
         # Usually only few of a block's transactions are ours: find those at the speed of a set look-up.
         # (Several proposers, or a faulty one alone, may have contributed a transaction more than once.)
         for transaction in dict.fromkeys([tx for tx in transactions if tx in reserved]):
-            tickets.append(reserved.pop(transaction))
+            tickets.append(reserved.pop(transaction)[1])
             self.bytes -= len(transaction)
         if waiting and not waiting.keys().isdisjoint(transactions):
             for transaction in dict.fromkeys([tx for tx in transactions if tx in waiting]):
@@ -140,7 +141,11 @@ class Mempool:
         if self._also:
             for transaction in dict.fromkeys([tx for tx in transactions if tx in self._also]):
                 tickets.extend(self._also.pop(transaction))
-        returned = {tx: reserved.pop(tx) for tx in self._reserved_by_epoch.pop(epoch, ()) if tx in reserved}
+        returned = {
+            tx: reserved.pop(tx)[1]
+            for tx in self._reserved_by_epoch.pop(epoch, ())
+            if tx in reserved and reserved[tx][0] == epoch
+        }
         if returned:
             returned.update(waiting)
             self._waiting = returned

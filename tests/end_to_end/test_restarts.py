@@ -81,8 +81,8 @@ def test_a_lost_journal_makes_a_node_silent_but_not_blind(tmp_path):
 
 
 def test_certificates_are_stored(tmp_path):
+    from honeybadger.ledger.certificates import block_statement
     from honeybadger.ledger.sqlite import SQLiteStore
-    from honeybadger.node.certifier import block_statement
 
     with running(tmp_path / "c") as cluster:
         heights = cluster.submit(0, random_transactions(100))

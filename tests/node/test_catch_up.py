@@ -133,7 +133,8 @@ def answer(block: Block, certificate: bytes | None = None, body: bytes | None = 
 def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Clock) -> None:
     bench, server = Bench(0, 2, 16), Bench(1, 16, 0)
     asked_of = set()
-    while asked := bench.poll():
+    for _ in range(10):
+        asked = bench.poll()
         taken = list(bench.chain._pending)
         asked_of |= {peer for peer, _ in asked}
         heights = [h for _, request in asked for h in range(request.first, request.first + request.count)]
@@ -141,7 +142,7 @@ def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Clo
         for peer, request in reversed(asked):
             assert list(bench.chain._pending) == taken, "later ranges wait for the first one"
             bench.take(peer, *server.serve(request.first, request.count))
-        clock.now += PATIENCE_S + 1
+        clock.now += STALLED_S + 0.1
         if bench.chain.height == 16:
             break
     assert asked_of == {1, 2, 3}
@@ -189,7 +190,6 @@ LIES: dict[str, Callable[[], list[Message]]] = {
     "no body": lambda: answer(BLOCKS[2], body=b""),
     "too long body announced": lambda: answer(BLOCKS[2], body=LONG),
     "too long part": lambda: [answer(BLOCKS[2])[0], BodyPart(0, 3, 0, LONG)],
-    "wrong offset": lambda: [answer(BLOCKS[2])[0], *answer(BLOCKS[2])[2:]],
     "dripping": lambda: [answer(BLOCKS[2])[0], BodyPart(0, 3, 0, BLOCKS[2].body[:1])],
 }
 
@@ -231,7 +231,8 @@ def test_what_was_not_asked_for_is_ignored(clock: Clock) -> None:
     header, *parts = answer(BLOCKS[2])
     bench.take(first, header, header, *parts[:1])
     bench.take(second, *parts[1:])
-    assert bench.chain.height == 2
+    bench.take(first, parts[0], *parts[2:])
+    assert bench.chain.height == 2, "a part out of place may belong to an earlier answer"
     bench.take(first, *parts[1:])
     assert (bench.chain.height, bench.faults) == (3, [])
 
