@@ -36,7 +36,7 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         if parameter.name in values:
             raise ClusterError(f"{path}: {key} is there twice, with - and with _")
         if type(value) not in _toml_types(parameter.type):
-            raise ClusterError(f"{path}: {key} = {value!s:.60} is not a {parameter.type.name}")
+            raise ClusterError(f"{path}: {key} = {value!s:.60} is not of type {parameter.type.name}")
         try:
             parameter.type_cast_value(context, value)
         except click.BadParameter as error:
@@ -46,7 +46,7 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
     return path
 
 
-def _toml_types(kind: click.ParamType) -> tuple[type, ...]:
+def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
     """What a TOML value may be for an option of this type."""
     if isinstance(kind, click.types.BoolParamType):
         return (bool,)
@@ -81,7 +81,7 @@ def _toml_types(kind: click.ParamType) -> tuple[type, ...]:
 @option("--encrypt/--no-encrypt", default=True, help="Encrypt proposals; short for --encryption always or never.")
 @option("--recovery/--no-recovery", default=True, help="Vote journal and block certificates, for restarts.")
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
-@option("--seed", type=int, help="Seed of the offered transactions.  [default: random]")
+@option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")
 @option("--out", type=Directory(), help="Keep everything in this new directory.")
 @option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")
 @parameter_options

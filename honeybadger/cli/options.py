@@ -82,7 +82,7 @@ def parameter_options(function: F) -> F:
 
 
 def make_parameters(nodes: int, options: dict[str, Any]) -> Parameters:
-    """Parameters from `parameter_options`, with the defaults that depend on others filled in; ClusterError for nonsense."""
+    """Checked parameters from `parameter_options`, with the defaults that depend on others filled in."""
     names = Parameters.__struct_fields__
     chosen = {name: options[name] for name in names if options.get(name) is not None}
     if options.get("max_proposal_bytes") is None:

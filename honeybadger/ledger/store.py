@@ -85,7 +85,7 @@ class BlockStore(Protocol):
         """Headers of heights ``first`` to ``last``, both included, as far as they exist."""
 
     def iter_blocks(self, first: int = 1) -> Iterator[Block]:
-        """Blocks from height ``first`` to the present tip, one in memory at a time; ``LedgerError`` if one is missing."""
+        """Blocks from height ``first`` to the present tip, one in memory at a time; none may be missing."""
 
     def iter_records(self) -> Iterator[Record]:
         """Everything stored, by height, unchecked, one in memory at a time."""

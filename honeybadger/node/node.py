@@ -274,6 +274,9 @@ class Node:
         self.chain.certify(height, certificate)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+        if block.header.height != self.chain.height + 1:
+            # Adopting the block before it let the protocol commit this one by itself.
+            return
         self.application.adopt(block, transactions, certificate)
         self.protocol.skip_to(block.header.epoch + 1)
         self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 
+import pytest
 from ledger_helpers import CHAIN_ID, fill, memory_store
 
+from honeybadger.ledger import LedgerError, export_csv, export_jsonl
 from honeybadger.ledger import export as export_module
-from honeybadger.ledger import export_csv, export_jsonl
 
 
 def test_json_lines_with_and_without_transactions() -> None:
@@ -47,3 +48,15 @@ def test_empty_ledger() -> None:
     out = io.StringIO()
     assert export_jsonl(memory_store(), out) == 0
     assert out.getvalue() == ""
+
+
+def test_a_missing_block_is_an_error_also_between_steps() -> None:
+    store = memory_store()
+    fill(store, 7, per_block=2)
+    store._writer.execute("DELETE FROM blocks WHERE height = 4")
+    with pytest.raises(LedgerError, match="block 4 is missing"):
+        list(store.iter_blocks())
+    assert [block.header.height for block in store.iter_blocks(5)] == [5, 6, 7]
+    for step in (1, 3, 100):
+        with pytest.raises(LedgerError, match="block 4 is missing"):
+            list(export_module._all_headers(store, step=step))

@@ -239,7 +239,6 @@ def test_what_was_not_asked_for_is_ignored(clock: Clock) -> None:
 
 @pytest.mark.parametrize("silent", [1, 2, 3])
 def test_an_unanswered_request_goes_to_another_peer(silent: int, clock: Clock) -> None:
-    """The turn once came back to the same silent peer each time, and the next block never arrived."""
     bench, server = Bench(0, 0, 16), Bench(1, 16, 0)
     for _ in range(12):
         for _ in range(3):
