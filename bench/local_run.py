@@ -50,6 +50,7 @@ from honeybadger.protocols.quorums import Quorums
 
 START_TIMEOUT_S = 30.0
 START_TIMEOUT_PER_NODE_S = 4.0
+CATCH_UP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class LocalRun:
             stack.callback(self._stop_everything)
             self._start_nodes(directory, manifest)
             window = self._offer(directory)
+            if self._victims and settings.restart:
+                self._await_catch_up(manifest)
             self._stop_nodes()
             self._say("checking ledgers")
             summary = self._summarise(directory, window)
@@ -263,6 +266,29 @@ class LocalRun:
             except BrokenPipeError:
                 # It has just finished: there is nothing left to tell it.
                 return
+
+    def _await_catch_up(self, manifest: Manifest) -> None:
+        """Give restarted nodes time to reach the others' height; if they do not, the result will say so."""
+        self._say("waiting for restarted nodes")
+        context: Any = zmq.Context()
+        clients = [
+            NodeClient(context, m.host, m.client_port, m.public_key, self._settings.runtime.curve)
+            for m in manifest.members
+        ]
+        limit = time.monotonic() + CATCH_UP_TIMEOUT_S
+        try:
+            while time.monotonic() < limit:
+                for client in clients:
+                    client.send(StatusRequest(0))
+                replies = [client.receive(1.0) for client in clients]
+                heights = {reply.status["height"] for reply in replies if isinstance(reply, Status)}
+                if len(heights) == 1 and None not in replies:
+                    return
+                time.sleep(0.2)
+        finally:
+            for client in clients:
+                client.close()
+            context.term()
 
     # -- stop ----------------------------------------------------------------------------------------------
 

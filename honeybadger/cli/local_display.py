@@ -85,8 +85,8 @@ def print_table(summary: dict[str, Any]) -> None:
         count = summary["committed_tx_after_crash"] or 0
         rows.append(("after the crash", f"{count:,}", "transactions committed by the remaining nodes"))
     if summary["restarted"]:
-        times = ", ".join("never" if s is None else f"{s:.1f} s" for s in summary["recovery_s"])
-        text = f"nodes {summary['restarted']} killed; keeping up again after {times}"
+        times = ", ".join("never" if s is None else f"after {s:.1f} s" for s in summary["recovery_s"])
+        text = f"nodes {summary['restarted']} killed; keeping up again: {times}"
         rows.append(("restarted", f"{len(summary['restarted'])}", text))
     if summary["late_sends"]:
         rows.append(("late sends", f"{summary['late_sends']:,}", "transactions sent after their scheduled time"))

@@ -10,12 +10,12 @@ import pytest
 
 from crypto.dealer import deal
 from honeybadger.ledger.block import Block, build_block
+from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node import catch_up as catch_up_module
 from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PARALLEL, PATIENCE_S, STALLED_S, CatchUp
-from honeybadger.node.certifier import block_statement
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.quorums import Quorums
