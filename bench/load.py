@@ -36,7 +36,7 @@ LATE_S = 0.02
 OPEN_LOOP_TICK_S = 0.005
 #: transactions in one request, at the most
 LONGEST_BATCH = 1000
-#: warm-up goes on until something was committed, but no longer than this, seconds
+#: warm-up goes on until `warm_tx` transactions are committed, but no longer than this, seconds
 LONGEST_WARMUP_S = 60.0
 #: how long to wait for outstanding transactions after the end without any news, seconds
 DRAIN_S = 5.0
@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     duration_s: float
     rate: float | None
     window: int
+    #: warm-up lasts at least until so many transactions are acknowledged
+    warm_tx: int
 
 
 class Result(msgspec.Struct):
@@ -121,7 +123,7 @@ class Load:
         next_due = start
         due_count = 0
         while not self._stop and (now := time.monotonic()) < self._window[1]:
-            if not self._acknowledged and self._window[0] <= now < start + LONGEST_WARMUP_S:
+            if self._acknowledged < settings.warm_tx and self._window[0] <= now < start + LONGEST_WARMUP_S:
                 self._extend_warmup(now)
             if settings.rate is None:
                 self._fill_windows(now)
@@ -155,7 +157,7 @@ class Load:
         )
 
     def _extend_warmup(self, now: float) -> None:
-        """Nothing is committed yet: measuring now would measure the start of a large cluster."""
+        """Hardly anything is committed yet: measuring now would measure the start of a large cluster."""
         self._window = (now + 0.1, now + 0.1 + self._settings.duration_s)
         self._offered_in_window = 0
         self._say("window", start=self._window[0], end=self._window[1])

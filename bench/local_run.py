@@ -189,7 +189,9 @@ class LocalRun:
             warmup_s=settings.warmup_s,
             duration_s=settings.duration_s,
             rate=settings.rate,
-            window=per_node * (settings.parameters.pipeline_depth + 1),
+            # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
+            window=per_node * (settings.parameters.pipeline_depth + 2),
+            warm_tx=settings.parameters.batch_size if settings.rate is None else 1,
         )
         with (directory / "load.log").open("wb") as log:
             self._load = subprocess.Popen(
