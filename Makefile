@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not soak and not processes" -n 2
-	$(BIN)/python -m pytest -m processes
+	$(BIN)/python -m pytest -m "processes and not soak"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
