@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,6 @@ class Progress:
     phase: str = "starting"
     elapsed_s: float = 0.0
     total_s: float = 0.0
-    heights: list[int] = field(default_factory=list)
     committed: int = 0
     rate_tx_per_s: float = 0.0
     crashed: list[int] = field(default_factory=list)
@@ -145,13 +144,8 @@ class LocalRun:
     def _start_nodes(self, directory: Path, manifest: Manifest) -> None:
         self._say("starting nodes")
         self._nodes = [NodeProcess(directory, index) for index in range(self._settings.nodes)]
-        context: Any = zmq.Context()
-        clients = [
-            NodeClient(context, m.host, m.client_port, m.public_key, self._settings.runtime.curve)
-            for m in manifest.members
-        ]
-        limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(clients)
-        try:
+        limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(self._nodes)
+        with self._clients(manifest) as clients:
             for node, client in zip(self._nodes, clients, strict=True):
                 while not self._is_ready(client):
                     for other in self._nodes:
@@ -159,6 +153,17 @@ class LocalRun:
                             raise ClusterError(_plain(other.last_words) or f"node {other.index} ended at once")
                     if time.monotonic() > limit:
                         raise ClusterError(f"node {node.index} was not ready in time: {_plain(node.last_words)}")
+
+    @contextmanager
+    def _clients(self, manifest: Manifest) -> Iterator[list[NodeClient]]:
+        """A client of each node, closed in the end."""
+        context: Any = zmq.Context()
+        clients = [
+            NodeClient(context, m.host, m.client_port, m.public_key, self._settings.runtime.curve)
+            for m in manifest.members
+        ]
+        try:
+            yield clients
         finally:
             for client in clients:
                 client.close()
@@ -272,13 +277,8 @@ class LocalRun:
     def _await_catch_up(self, manifest: Manifest) -> None:
         """Give restarted nodes time to reach the others' height; if they do not, the result will say so."""
         self._say("waiting for restarted nodes")
-        context: Any = zmq.Context()
-        clients = [
-            NodeClient(context, m.host, m.client_port, m.public_key, self._settings.runtime.curve)
-            for m in manifest.members
-        ]
         limit = time.monotonic() + CATCH_UP_TIMEOUT_S
-        try:
+        with self._clients(manifest) as clients:
             while time.monotonic() < limit:
                 for client in clients:
                     client.send(StatusRequest(0))
@@ -287,10 +287,6 @@ class LocalRun:
                 if len(heights) == 1 and None not in replies:
                     return
                 time.sleep(0.2)
-        finally:
-            for client in clients:
-                client.close()
-            context.term()
 
     # -- stop ----------------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Node:
             self.journal,
         )
         self.certifier = Certifier(
-            self.me, manifest.public_keys, config.keys.secret_keys, self.peers, self._block_certified
+            self.me, manifest.public_keys, config.keys.secret_keys, self.peers, self.chain.certify
         )
         self.catch_up = CatchUp(
             manifest.quorums,
@@ -269,9 +269,6 @@ class Node:
                 self.certifier.block_durable(header.height, header.epoch, header.hash)
             else:
                 self.certifier.block_certified(header.height)
-
-    def _block_certified(self, height: int, certificate: bytes) -> None:
-        self.chain.certify(height, certificate)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
         if block.header.height != self.chain.height + 1:
