@@ -36,9 +36,18 @@ def require_free(ports: list[int], host: str = "127.0.0.1") -> None:
 
 
 class NodeProcess:
-    """One `honeybadger node` process; its output goes to `log`, its events to `events`."""
+    """One `honeybadger node` process; its output goes to `log`, its events to `events`.
 
-    def __init__(self, directory: Path, index: int, extra: tuple[str, ...] = ()) -> None:
+    `extra`: further arguments; `program`: what the interpreter runs, for tests that damage a node on purpose.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        index: int,
+        extra: tuple[str, ...] = (),
+        program: tuple[str, ...] = ("-m", "honeybadger.cli.main"),
+    ) -> None:
         home = directory / f"node-{index}"
         self.index = index
         #: how often it was started again
@@ -48,25 +57,25 @@ class NodeProcess:
         self.log = home / "log.txt"
         self.killed = False
         self._command = [
-            *(sys.executable, "-m", "honeybadger.cli.main", "node"),
+            *(sys.executable, *program, "node"),
             *("--cluster", str(directory / "cluster.toml"), "--keys", str(home / "keys.toml")),
             *("--data", str(self.data), "--events", str(self.events), *extra),
         ]
         self._start()
 
-    def restart(self) -> None:
-        """Start it again on its data, after it has ended."""
+    def restart(self, *extra: str) -> None:
+        """Start it again on its data, after it has ended, with further arguments."""
         if self._process.poll() is None:
             raise RuntimeError(f"node {self.index} is still running")
         self.killed = False
         self.restarts += 1
-        self._start()
+        self._start(*extra)
 
-    def _start(self) -> None:
+    def _start(self, *extra: str) -> None:
         with self.log.open("ab") as log:
             # A group of its own: an interrupt from the keyboard reaches the controller, which then stops the nodes.
             self._process = subprocess.Popen(
-                self._command,
+                [*self._command, *extra],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -89,6 +98,13 @@ class NodeProcess:
         """The last line of its output."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+    @property
+    def traceback(self) -> str:
+        """The last line of the last Python traceback in its output, "" if there is none."""
+        _, found, rest = self.log.read_text(errors="replace").rpartition("Traceback (most recent call last):")
+        lines = [line for line in rest.splitlines() if line[:1].strip()] if found else []
+        return lines[0] if lines else ""
 
     def terminate(self) -> None:
         """Ask it to stop."""

@@ -73,6 +73,7 @@ class Chain:
         if self._height != store.height():
             raise LedgerError(f"block {self._height + 1} is missing in the store")
         self._durable_height = self._height
+        self._certified = store.newest_certified()
 
     @property
     def height(self) -> int:
@@ -93,6 +94,14 @@ class Chain:
     def durable_height(self) -> int:
         """Height up to which the store has committed every block."""
         return self._durable_height
+
+    @property
+    def certified_epoch(self) -> int:
+        """Epoch of the newest block whose certificate is in the store; 0 before the first.
+
+        By the hash chain that certificate speaks for all blocks before it as well.
+        """
+        return 0 if self._certified is None else self._certified.epoch
 
     @property
     def transaction_count(self) -> int:
@@ -161,6 +170,8 @@ class Chain:
                 for height in certificates:
                     del self._certificates[height]
             self._durable_height = top
+            if certificates and (self._certified is None or max(certificates) > self._certified.height):
+                self._certified = self._store.header(max(certificates))
             self._history.compact()
             return heights
 

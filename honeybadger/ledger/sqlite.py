@@ -33,8 +33,10 @@ from honeybadger.ledger.block import HASH_BYTES, Block, Header
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.history import BodyReader
 from honeybadger.ledger.sqlite_open import (
+    BEYOND_REPAIR,
     connect,
     create_schema,
+    is_corrupt,
     lock_for_writing,
     read_chain_id,
     sync_directory,
@@ -141,6 +143,39 @@ class SQLiteStore:
             if not done.rowcount:
                 raise LedgerError(f"{self.path}: no block {height} to certify")
 
+    def replace(self, block: Block, certificate: bytes | None) -> None:
+        """Put the block at its height in one transaction; the row's ``timestamp`` stays, if it has one."""
+        header = block.header
+        if header.chain_id != self._chain_id:
+            raise LedgerError(f"{self.path}: block {header.height} belongs to chain {header.chain_id.hex()}")
+        values = {**header_columns(header), "header": header.encode(), "certificate": certificate}
+        with self._write_lock, self._writing() as writer:
+            writer.execute(
+                f"INSERT INTO blocks (height, timestamp, {', '.join(values)})"
+                f" VALUES (?, ?, {', '.join('?' * len(values))})"
+                f" ON CONFLICT (height) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in values)}",
+                (header.height, time.time(), *values.values()),
+            )
+            writer.execute(
+                "INSERT INTO bodies (height, body) VALUES (?, ?)"
+                " ON CONFLICT (height) DO UPDATE SET body = excluded.body WHERE body IS NOT excluded.body",
+                (header.height, block.body),
+            )
+
+    def discard(self, height: int) -> None:
+        with self._write_lock, self._writing() as writer:
+            for table in ("blocks", "bodies"):
+                writer.execute(f"DELETE FROM {table} WHERE height = ?", (height,))
+
+    def check_container(self) -> None:
+        """SQLite's own check of the file's pages, which reads the whole file."""
+        with self._read_lock, self._translated():
+            lines = [str(row[0]) for row in self._reader.execute("PRAGMA quick_check(100)")]
+        # Values of the wrong type are damage of a block, not of the file.
+        damage = [line for line in lines if line != "ok" and " value in " not in line]
+        if damage:
+            raise LedgerError(f"{self.path}: {printable(damage[0])}; {BEYOND_REPAIR}")
+
     def height(self) -> int:
         row = self._one("SELECT max(height) FROM blocks")
         return int(row[0] or 0) if row else 0
@@ -181,21 +216,24 @@ class SQLiteStore:
             "SELECT min(height) FROM (SELECT min(height) AS height FROM blocks WHERE height > ?1"
             " UNION SELECT min(height) FROM bodies WHERE height > ?1)"
         )
-        fields = f"SELECT header, {', '.join(COLUMNS)} FROM blocks WHERE height = ?"
         height: int | None = -(2**63)
         while True:
             row = self._one(following, height)
             height = row[0] if row else None
             if height is None:
                 return
-            block = self._one(fields, height) or (None,) * (1 + len(COLUMNS))
-            body = (self._one("SELECT body FROM bodies WHERE height = ?", height) or (None,))[0]
-            yield Record(
-                height,
-                dict(zip(COLUMNS, block[1:], strict=True)),
-                block[0] if isinstance(block[0], bytes) else None,
-                body if isinstance(body, bytes) else None,
-            )
+            yield self.record(height)
+
+    def record(self, height: int) -> Record:
+        fields = f"SELECT header, {', '.join(COLUMNS)} FROM blocks WHERE height = ?"
+        block = self._one(fields, height) or (None,) * (1 + len(COLUMNS))
+        body = (self._one("SELECT body FROM bodies WHERE height = ?", height) or (None,))[0]
+        return Record(
+            height,
+            dict(zip(COLUMNS, block[1:], strict=True)),
+            block[0] if isinstance(block[0], bytes) else None,
+            body if isinstance(body, bytes) else None,
+        )
 
     @contextmanager
     def open_body(self, height: int) -> Iterator[BodyReader]:
@@ -206,10 +244,23 @@ class SQLiteStore:
         ):
             yield cast(BodyReader, blob)  # its type does not say that a slice gives bytes
 
+    def body_part(self, height: int, offset: int, size: int) -> tuple[int, bytes]:
+        with (
+            self._read_lock,
+            self._translated(),
+            closing(self._reader.blobopen("bodies", "body", height, readonly=True)) as blob,
+        ):
+            return len(blob), cast(BodyReader, blob)[slice(offset, offset + size)]
+
     def certificate(self, height: int) -> bytes | None:
         row = self._one("SELECT certificate FROM blocks WHERE height = ?", height)
         certificate: bytes | None = row[0] if row else None
         return certificate
+
+    def newest_certified(self) -> Header | None:
+        return self._header(
+            self._one("SELECT height, header FROM blocks WHERE certificate IS NOT NULL ORDER BY height DESC LIMIT 1")
+        )
 
     def save_copy(self, path: Path) -> None:
         """Write the whole ledger to a new file: how one that lives in memory is kept after an orderly stop."""
@@ -257,4 +308,5 @@ class SQLiteStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{self.path}: {printable(error)}") from error
+            advice = f"; {BEYOND_REPAIR}" if is_corrupt(error) else ""
+            raise LedgerError(f"{self.path}: {printable(error)}{advice}") from error

@@ -87,17 +87,38 @@ class BlockStore(Protocol):
     def iter_blocks(self, first: int = 1) -> Iterator[Block]:
         """Blocks from height ``first`` to the present tip, one in memory at a time; none may be missing."""
 
+    def record(self, height: int) -> Record:
+        """What is stored at ``height``, unchecked; all ``None`` if nothing is."""
+
     def iter_records(self) -> Iterator[Record]:
         """Everything stored, by height, unchecked, one in memory at a time."""
 
     def open_body(self, height: int) -> AbstractContextManager[BodyReader]:
         """Random access to the body at ``height`` without reading all of it."""
 
+    def body_part(self, height: int, offset: int, size: int) -> tuple[int, bytes]:
+        """Length of the body at ``height``, and at most ``size`` bytes of it from ``offset`` on."""
+
     def certificate(self, height: int) -> bytes | None:
         """Certificate of the block at ``height``, ``None`` if it has none."""
 
+    def newest_certified(self) -> Header | None:
+        """Header of the highest block that has a certificate, ``None`` if none has."""
+
     def set_certificate(self, height: int, certificate: bytes) -> None:
         """Attach an opaque certificate to a stored block."""
+
+    def replace(self, block: Block, certificate: bytes | None) -> None:
+        """Put ``block`` at its height in the place of whatever is there, if anything, and touch nothing else.
+
+        For repair: the links to its neighbours are the caller's to check.
+        """
+
+    def discard(self, height: int) -> None:
+        """Remove whatever is stored at ``height``, which is no height of a block. For repair."""
+
+    def check_container(self) -> None:
+        """Raise ``LedgerError`` if the store is damaged below the level of blocks, so that writing is unsafe."""
 
     def close(self) -> None:
         """Release everything; calling it again does nothing."""

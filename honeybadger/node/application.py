@@ -80,14 +80,18 @@ class NodeApplication:
         )
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`."""
+        """See `Application`. After a restart the protocol may come again through epochs that the chain has: nothing is
+        appended then."""
+        contributed = list(concatenate.from_iterable(part for _, part in contributions))
+        if epoch <= self._chain.epoch:
+            self._mempool.commit(epoch, contributed)
+            return
         update = self._chain.extend(epoch, contributions)
         header = update.block.header
         repeated: dict[int, list[Ticket]] = {}
         for transaction, height in update.duplicates.items():
             # Committed before it was proposed again: whoever asked learns where it is.
             repeated.setdefault(height, []).extend(self._mempool.commit(-1, [transaction]))
-        contributed = list(concatenate.from_iterable(part for _, part in contributions))
         tickets = self._mempool.commit(epoch, contributed)
         self.pending.append(
             CommittedBlock(

@@ -46,5 +46,24 @@ class BodyPart(Message, frozen=True, tag=104):
     shard: Annotated[bytes, Meta(min_length=1, max_length=PART_BYTES)]
 
 
-BlockMessage = BlockShare | BlockRequest | CertifiedHeader | BodyPart
-BLOCK_MESSAGES: tuple[type[Message], ...] = (BlockShare, BlockRequest, CertifiedHeader, BodyPart)
+class CertificateRequest(Message, frozen=True, tag=105):
+    """Please send the certificate of this block, or your share of it if you have none. (`epoch` is 0.)"""
+
+    height: Height
+
+
+class BlockCertificate(Message, frozen=True, tag=106):
+    """The certificate of a block that the receiver has. (`epoch` is 0.)"""
+
+    height: Height
+    certificate: GroupElement
+
+
+BLOCK_MESSAGES: tuple[type[Message], ...] = (
+    BlockShare,
+    BlockRequest,
+    CertifiedHeader,
+    BodyPart,
+    CertificateRequest,
+    BlockCertificate,
+)

@@ -24,6 +24,7 @@ from honeybadger.node.block_messages import (
     BodyPart,
     CertifiedHeader,
 )
+from honeybadger.node.rate import PerSecond
 from honeybadger.protocols.base import FaultKind, Outbox
 from honeybadger.protocols.quorums import Quorums
 
@@ -37,8 +38,9 @@ PATIENCE_S = 5.0
 DISTRUST_S = 60.0
 #: peers asked at a time
 PARALLEL = 3
-#: answers to one peer per second, bytes
+#: answers to one peer per second: bytes (a little more for the last), and blocks, which may be empty
 SERVED_BYTES_PER_S = 256 * 1024 * 1024
+SERVED_BLOCKS_PER_S = 4096
 
 
 @dataclass
@@ -55,7 +57,8 @@ class _Request:
 
 class CatchUp:
     """See the module. `peer_epoch(peer)`: the highest epoch the peer says it has on disk; `adopt(block, txs,
-    certificate)` appends the next block; `may_fetch()` is False while the own disk lags behind."""
+    certificate)` appends the next block; `may_fetch()` is False while the own disk lags behind;
+    `on_uncertified(header)`: somebody wants a block that has no certificate here."""
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class CatchUp:
         adopt: Callable[[Block, list[bytes], bytes], None],
         may_fetch: Callable[[], bool],
         peers: list[int],
+        on_uncertified: Callable[[Header], None],
     ) -> None:
         self._quorums = quorums
         self._chain_id = chain_id
@@ -83,7 +87,9 @@ class CatchUp:
         self._distrusted: dict[int, float] = {}
         #: left a request unanswered and have not answered one since: asked last
         self._silent: set[int] = set()
-        self._served: dict[int, tuple[float, int]] = {}
+        self._on_uncertified = on_uncertified
+        self._served_bytes = PerSecond(SERVED_BYTES_PER_S)
+        self._served_blocks = PerSecond(SERVED_BLOCKS_PER_S)
         self._turn = 0
         self._epoch = 0
         self._progress_at = time.monotonic()
@@ -197,21 +203,22 @@ class CatchUp:
 
     def serve(self, sender: int, request: BlockRequest) -> None:
         """Send what was asked for, as far as it is certified; a bounded amount per peer and second."""
-        now = time.monotonic()
-        since, served = self._served.get(sender, (now, 0))
-        if now - since > 1.0:
-            since, served = now, 0
         for height in range(request.first, request.first + request.count):
+            if not self._served_blocks.take(sender):
+                return
             certificate = self._store.certificate(height)
-            block = self._store.block(height) if certificate is not None else None
-            if block is None or certificate is None or served > SERVED_BYTES_PER_S:
-                break
+            if certificate is None:
+                header = self._store.header(height)
+                if header is not None:
+                    self._on_uncertified(header)
+                return
+            block = self._store.block(height)
+            if block is None or not self._served_bytes.take(sender, len(block.body)):
+                return
             body = block.body
-            served += len(body)
             self._outbox.send(sender, CertifiedHeader(0, block.header.encode(), certificate, len(body)))
             for offset in range(0, len(body), PART_BYTES):
                 self._outbox.send(sender, BodyPart(0, height, offset, body[offset : offset + PART_BYTES]))
-        self._served[sender] = (since, served)
 
     def _is_answering(self, peer: int) -> None:
         """What comes from a peer comes in order, so whatever else it was asked for is only later."""

@@ -3,54 +3,72 @@
 f+1 contain a correct node, and correct nodes have the same block at a height, so one certificate proves the block to
 anybody who knows the cluster's public keys. The statement is signed with a key set of its own, apart from coins.
 
+Why it must be there before a node forgets an epoch: as long as no f+1 nodes have the block, nobody can take it over,
+and after a crash of all nodes the epoch has to be run again, by all of them. So votes are kept until then.
+
+A node that misses a certificate (it was stored at no disk before a crash, or shares were dropped for a slow peer) asks
+for it: whoever has the certificate sends that, whoever has the block sends its share again.
+
 Source: the threshold-signed blocks of erlang-hbbft; PROTOCOLS: quorum f+1 because the subset is agreed already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from crypto.dealer import PublicKeys, SecretKeys
 from honeybadger.ledger.certificates import block_statement
-from honeybadger.node.block_messages import BlockShare
+from honeybadger.ledger.store import BlockStore
+from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
+from honeybadger.node.rate import PerSecond
 from honeybadger.protocols.base import FaultKind, Outbox
 
-#: heights beyond (and below) the newest durable block for which shares are kept
+#: heights beyond the newest durable block for which shares are kept, and own blocks waiting for a certificate
 WINDOW = 64
+#: newest blocks for which a certificate is asked
+ASK = 16
+#: requests of one peer that are answered per second
+ANSWERS_PER_S = 64
 
 
 class Certifier:
-    """Collects shares at one node. `on_certificate(height, certificate)` is called once per height."""
+    """Collects shares at one node. `on_certificate(height, epoch, certificate)` is called once per height."""
 
     def __init__(
         self,
         me: int,
         public_keys: PublicKeys,
         secret_keys: SecretKeys,
+        store: BlockStore,
         outbox: Outbox,
-        on_certificate: Callable[[int, bytes], None],
+        on_certificate: Callable[[int, int, bytes], None],
     ) -> None:
         self._me = me
         self._public = public_keys.certificate
         self._secret = secret_keys.certificate
+        self._store = store
         self._outbox = outbox
         self._on_certificate = on_certificate
         self._suspects: set[int] = set()
+        self._answers = PerSecond(ANSWERS_PER_S)
         self._durable = 0
-        #: durable and not yet certified
-        self._hashes: dict[int, bytes] = {}
+        #: own share for each block that is durable and not yet certified, the oldest first
+        self._own: dict[int, BlockShare] = {}
+        #: of those, the ones that were so at the last `ask`
+        self._missing: set[int] = set()
         #: the first of each node; None if it was bad
         self._shares: dict[int, dict[int, BlockShare | None]] = {}
 
     def block_durable(self, height: int, epoch: int, block_hash: bytes) -> None:
         """This node has the block on disk: say so."""
         self._durable = max(self._durable, height)
-        share = BlockShare(epoch, height, block_hash, self._secret.sign_share(block_statement(block_hash)))
-        self._hashes[height] = block_hash
+        share = self._sign(height, epoch, block_hash)
+        self._own[height] = share
         self._shares.setdefault(height, {})[self._me] = share
-        for old in [h for h in self._shares if h <= self._durable - WINDOW]:
-            self._shares.pop(old)
-            self._hashes.pop(old, None)
+        while len(self._own) > WINDOW:
+            del self._own[next(iter(self._own))]
+        for old in [h for h in self._shares if h <= self._durable and h not in self._own]:
+            del self._shares[old]
         self._outbox.broadcast(share)
         self._try(height)
 
@@ -58,12 +76,20 @@ class Certifier:
         """The block came with its certificate."""
         self._durable = max(self._durable, height)
         self._shares.pop(height, None)
-        self._hashes.pop(height, None)
+        self._own.pop(height, None)
+
+    def ask(self, peers: Iterable[int]) -> None:
+        """Ask `peers` for what was missing at the last call already, for the latest blocks."""
+        missing = [height for height in self._own if height in self._missing][-ASK:]
+        self._missing = set(self._own)
+        for peer in peers:
+            for height in missing:
+                self._outbox.send(peer, CertificateRequest(0, height))
 
     def handle_share(self, sender: int, share: BlockShare) -> None:
         """The first share of each node and height counts."""
         height = share.height
-        if sender == self._me or (height <= self._durable and height not in self._hashes):
+        if sender == self._me or (height <= self._durable and height not in self._own):
             return
         if height > self._durable + WINDOW:
             # We are far behind; that block will come with its certificate.
@@ -73,20 +99,49 @@ class Certifier:
             shares[sender] = share
             self._try(height)
 
-    def _try(self, height: int) -> None:
-        block_hash = self._hashes.get(height)
-        if block_hash is None:
+    def handle_request(self, sender: int, request: CertificateRequest) -> None:
+        """Send the certificate, or at least the own share, if the block is on disk here."""
+        if sender == self._me or not self._answers.take(sender):
             return
-        shares = {n: share for n, share in self._shares[height].items() if share and share.block_hash == block_hash}
+        certificate = self._store.certificate(request.height)
+        if certificate is not None:
+            self._outbox.send(sender, BlockCertificate(0, request.height, certificate))
+        elif (header := self._store.header(request.height)) is not None:
+            self._outbox.send(sender, self._sign(header.height, header.epoch, header.hash))
+
+    def handle_certificate(self, sender: int, message: BlockCertificate) -> None:
+        """A certificate that this node asked for, or may still need."""
+        own = self._own.get(message.height)
+        if own is None or sender in self._suspects:
+            return
+        if self._public.verify(block_statement(own.block_hash), message.certificate):
+            self._certified(own, message.certificate)
+        else:
+            self._accuse(sender, message.height)
+
+    def _sign(self, height: int, epoch: int, block_hash: bytes) -> BlockShare:
+        return BlockShare(epoch, height, block_hash, self._secret.sign_share(block_statement(block_hash)))
+
+    def _try(self, height: int) -> None:
+        own = self._own.get(height)
+        if own is None:
+            return
+        shares = {n: share for n, share in self._shares[height].items() if share and share.block_hash == own.block_hash}
         if len(shares) < self._public.threshold:
             return
         signature, bad = self._public.combine(
-            block_statement(block_hash), {node: share.share for node, share in shares.items()}, self._suspects
+            block_statement(own.block_hash), {node: share.share for node, share in shares.items()}, self._suspects
         )
         for node in sorted(bad):
             self._shares[height][node] = None
-            self._suspects.add(node)
-            self._outbox.fault(node, FaultKind.BAD_CERTIFICATE, f"share for block {height}")
+            self._accuse(node, height)
         if signature is not None:
-            self.block_certified(height)
-            self._on_certificate(height, signature)
+            self._certified(own, signature)
+
+    def _certified(self, own: BlockShare, certificate: bytes) -> None:
+        self.block_certified(own.height)
+        self._on_certificate(own.height, own.epoch, certificate)
+
+    def _accuse(self, node: int, height: int) -> None:
+        self._suspects.add(node)
+        self._outbox.fault(node, FaultKind.BAD_CERTIFICATE, f"block {height}")

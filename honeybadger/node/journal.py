@@ -42,7 +42,6 @@ import msgspec
 from honeybadger.ledger.block import HASH_BYTES
 from honeybadger.ledger.sqlite_open import sync_directory
 from honeybadger.ledger.store import Durability
-from honeybadger.protocols.base import Vote
 
 FORMAT = 1
 RESERVE_BLOCK = 64
@@ -53,11 +52,6 @@ SEGMENT_BYTES = 64 << 20
 """A segment above this takes no further frame."""
 RECYCLE_BYTES = 16 << 20
 """A last segment above this is replaced as soon as nothing in it is needed."""
-
-#: votes that follow from the others, which pin them: a node that forgets one can only come to the same one again,
-#: so they are written with the next vote that cannot wait. READY: two roots cannot both have N-f ECHOs, of which
-#: every correct node sends one. TERM: two decisions cannot both have their AUX and CONF quorums.
-DERIVED = frozenset({Vote.READY, Vote.TERM})
 
 #: epoch, vote, proposer, round, value
 Record = tuple[int, int, int, int, bytes]
@@ -121,7 +115,6 @@ class Journal:
         self._slots: dict[int, dict[Slot, bytes]] = {}
         self._buffer: list[bytes] = []
         self._buffer_epoch = 0
-        self._pressing = False
         self._failure: str | None = None
         self._pruned = first_epoch - 1
         self._state = _State(chain_id)
@@ -161,7 +154,6 @@ class Journal:
             slots[slot] = value
         if self._on_disk:
             self._buffer.append(_encode((epoch, vote, proposer, round_number, value)))
-            self._pressing |= vote not in DERIVED
             if epoch > self._buffer_epoch:
                 self._buffer_epoch = epoch
         return value
@@ -173,11 +165,19 @@ class Journal:
         slots = self._slots.get(epoch)
         return None if slots is None else slots.get((vote, proposer, round_number))
 
+    def epochs(self) -> list[int]:
+        """The epochs in which anything is remembered, ascending."""
+        return sorted(self._slots)
+
+    def votes(self, epoch: int) -> list[tuple[int, int, int, bytes]]:
+        """All that is remembered of an epoch, ascending: (vote, proposer, round, value)."""
+        return sorted((*slot, value) for slot, value in self._slots.get(epoch, {}).items())
+
     def sync(self) -> None:
-        """Make everything remembered as durable as asked for, in one write; put off while only `DERIVED` votes wait."""
+        """Make everything remembered as durable as asked for, in one write."""
         if self._failure is not None:
             raise JournalError(self._failure)
-        if not self._pressing:
+        if not self._buffer:
             return
         try:
             if self._buffer_epoch > self._state.reserved:
@@ -193,7 +193,6 @@ class Journal:
             self._segments[self._state.last] = self._buffer_epoch
         self._buffer.clear()
         self._buffer_epoch = 0
-        self._pressing = False
 
     def reserve(self, epoch: int) -> None:
         """Call before anything of `epoch` is sent, journalled or not: moves the persisted bound if it is too low."""

@@ -19,14 +19,22 @@ from gevent.event import Event
 from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
-from honeybadger.ledger.block import Block
+from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import FORGET, Codec, Hello
 from honeybadger.network.security import Credentials, ZapHandler
 from honeybadger.network.transport import Transport, Watcher
 from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
-from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, BodyPart, CertifiedHeader
+from honeybadger.node.block_messages import (
+    BLOCK_MESSAGES,
+    BlockCertificate,
+    BlockRequest,
+    BlockShare,
+    BodyPart,
+    CertificateRequest,
+    CertifiedHeader,
+)
 from honeybadger.node.catch_up import CatchUp
 from honeybadger.node.certifier import Certifier
 from honeybadger.node.client_api import ClientApi
@@ -52,7 +60,12 @@ class NodeError(Exception):
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """What a node is built from. `data`: directory of its ledger; `say(line)` tells a person."""
+    """What a node is built from.
+
+    `data`: directory of its ledger; `say(line)` tells a person. For experiments: `byzantine`, the name of a strategy
+    that makes this node lie; `schedule_start`: Unix time of second 0 of the manifest's fault schedule, None if that is
+    when this node is first connected to all others.
+    """
 
     manifest: Manifest
     keys: NodeKeys
@@ -60,6 +73,8 @@ class NodeConfig:
     runtime: Runtime
     events: EventLog
     say: Callable[[str], None]
+    byzantine: str = ""
+    schedule_start: float | None = None
 
 
 class Node:
@@ -86,7 +101,8 @@ class Node:
             raise NodeError(f"{self._ledger_path} exists already, and a ledger in memory would replace it")
         self.store = SQLiteStore(self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id)
         self.chain = Chain(self.store, manifest.chain_id, scratch=config.data)
-        first_epoch = self.chain.epoch + 1 if self.chain.height else 1
+        # What is not certified may have to be run again, by all, before anybody can take it over.
+        first_epoch = self.chain.certified_epoch + 1 if runtime.recovery else max(0, self.chain.epoch) + 1
         self.journal = Journal(
             config.data / "journal",
             manifest.chain_id,
@@ -137,7 +153,7 @@ class Node:
             self.journal,
         )
         self.certifier = Certifier(
-            self.me, manifest.public_keys, config.keys.secret_keys, self.peers, self.chain.certify
+            self.me, manifest.public_keys, config.keys.secret_keys, self.store, self.peers, self._block_certified
         )
         self.catch_up = CatchUp(
             manifest.quorums,
@@ -149,8 +165,9 @@ class Node:
             self._adopt,
             self._may_read,
             sorted(self.peers.links),
+            self._uncertified,
         )
-        self._next_poll = 0.0
+        self._next_poll = self._next_certification = 0.0
         # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
         self._statm: BinaryIO | None = None
         with contextlib.suppress(OSError):
@@ -187,7 +204,7 @@ class Node:
             self.peers,
             self.clients,
             self._each_tick,
-            lambda: self.application.durable_epoch if runtime.recovery else FORGET,
+            lambda: self.chain.certified_epoch if runtime.recovery else FORGET,
             self._may_read,
             self._report,
             self.wake,
@@ -247,6 +264,10 @@ class Node:
         match message:
             case BlockShare():
                 self.certifier.handle_share(sender, message)
+            case CertificateRequest():
+                self.certifier.handle_request(sender, message)
+            case BlockCertificate():
+                self.certifier.handle_certificate(sender, message)
             case BlockRequest():
                 self.catch_up.serve(sender, message)
             case CertifiedHeader():
@@ -257,7 +278,7 @@ class Node:
                 self.protocol.handle(sender, message)
 
     def _peer_epoch(self, peer: int) -> int:
-        """The highest epoch that the peer says it has on disk; 0 if it does not take part in recovery."""
+        """The highest epoch that the peer says it has certified on disk; 0 if it does not take part in recovery."""
         durable = self.peers.links[peer].peer_durable
         return durable if durable < FORGET else 0
 
@@ -269,6 +290,18 @@ class Node:
                 self.certifier.block_durable(header.height, header.epoch, header.hash)
             else:
                 self.certifier.block_certified(header.height)
+
+    def _uncertified(self, header: Header) -> None:
+        """A peer wants a block whose certificate is missing here: make it, at most one in a while."""
+        now = time.monotonic()
+        if now >= self._next_certification:
+            self._next_certification = now + POLL_S
+            self.certifier.block_durable(header.height, header.epoch, header.hash)
+
+    def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
+        self.chain.certify(height, certificate)
+        # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
+        self.protocol.skip_to(epoch + 1)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
         if block.header.height != self.chain.height + 1:
@@ -306,7 +339,9 @@ class Node:
                 bytes=block.tx_bytes,
                 proposers=block.proposers,
             )
-        self.journal.prune(self.application.durable_epoch)
+        self.journal.prune(
+            self.chain.certified_epoch if self._config.runtime.recovery else self.application.durable_epoch
+        )
         self.wake.set()
 
     def _ledger_failed(self, error: Exception) -> None:
@@ -344,6 +379,8 @@ class Node:
 
     def _report(self) -> None:
         self.writer.request(certificates=True)
+        if self._config.runtime.recovery:
+            self.certifier.ask(peer for peer, link in self.peers.links.items() if link.connected)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._events.emit(
             "usage",

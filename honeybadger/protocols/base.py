@@ -9,7 +9,7 @@ A message that is merely early or late is neither, and is buffered or dropped by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
@@ -43,7 +43,15 @@ class FaultKind(StrEnum):
 
 
 class Vote(IntEnum):
-    """Messages that a correct node sends once and never differently; a restarted node must remember them."""
+    """Messages that a restarted node must remember and send again.
+
+    Safety needs those that a correct node sends once and never differently: all but BVAL, of which both are legal.
+    Liveness needs all of them. Others have acted on what they heard: they hold AUX(b) because 2f+1 nodes sent BVAL(b),
+    or decided 1 because 2f+1 READYs promised that the proposal can be restored. After a crash of all nodes, those who
+    cannot take back their AUX or TERM wait for ever unless the messages that caused it come again. So each vote is
+    sent again as it was when its epoch is opened again, not when its cause happens to occur again: the shard of an
+    ECHO, too, since a faulty proposer will not send it twice.
+    """
 
     PROPOSAL = 1
     ECHO = 2
@@ -51,16 +59,24 @@ class Vote(IntEnum):
     AUX = 4
     CONF = 5
     TERM = 6
+    BVAL_FALSE = 7
+    BVAL_TRUE = 8
 
 
 class VoteJournal(Protocol):
-    """Remembers one-shot messages across restarts; the runtime makes them durable before the tick's frames leave."""
+    """Remembers votes across restarts; the runtime makes them durable before the tick's frames leave."""
 
     def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
         """The value first remembered for this slot, which is `value` unless the node sent another one before."""
 
     def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
         """The value remembered for this slot, if any."""
+
+    def epochs(self) -> Iterable[int]:
+        """The epochs in which anything is remembered, ascending."""
+
+    def votes(self, epoch: int) -> Iterable[tuple[int, int, int, bytes]]:
+        """All that is remembered of an epoch, ascending: (vote, proposer, round, value)."""
 
 
 class NoJournal:
@@ -73,6 +89,14 @@ class NoJournal:
     def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
         """See `VoteJournal`."""
         return None
+
+    def epochs(self) -> Iterable[int]:
+        """See `VoteJournal`."""
+        return ()
+
+    def votes(self, epoch: int) -> Iterable[tuple[int, int, int, bytes]]:
+        """See `VoteJournal`."""
+        return ()
 
 
 class Outbox(Protocol):

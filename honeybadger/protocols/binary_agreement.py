@@ -126,6 +126,18 @@ class BinaryAgreement:
         self._send_bval(0, bit)
         self._advance()
 
+    def resume(self, vote: Vote, number: int, value: bytes) -> None:
+        """After a restart: send again what the journal holds, before anything else happens here."""
+        match vote:
+            case Vote.BVAL_FALSE | Vote.BVAL_TRUE:
+                self._send_bval(number, int(vote is Vote.BVAL_TRUE))
+            case Vote.AUX:
+                self._send_aux(number, value[0])
+            case Vote.CONF:
+                self._send_conf(number, value[0])
+            case Vote.TERM:
+                self._decide(value[0])
+
     def handle_bval(self, sender: int, message: BVal) -> None:
         """Count, relay at f+1, accept at 2f+1: for every round, decided or not."""
         votes = self._votes(sender, message.round)
@@ -247,7 +259,19 @@ class BinaryAgreement:
         if votes.bval_sent >> value & 1:
             return
         votes.bval_sent |= singleton(value)
+        vote = Vote.BVAL_TRUE if value else Vote.BVAL_FALSE
+        self._journal.remember(self._epoch, vote, self._proposer, number, b"")
         self._outbox.broadcast(BVal(self._epoch, self._proposer, number, bool(value)))
+
+    def _send_aux(self, number: int, value: int) -> None:
+        self._rounds.setdefault(number, _Round()).aux_sent = True
+        value = self._once(Vote.AUX, number, value)
+        self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(value)))
+
+    def _send_conf(self, number: int, values: int) -> None:
+        self._rounds.setdefault(number, _Round()).conf_sent = True
+        values = self._once(Vote.CONF, number, values)
+        self._outbox.broadcast(Conf(self._epoch, self._proposer, number, values))
 
     # -- rounds --------------------------------------------------------------------------------------------
 
@@ -266,9 +290,7 @@ class BinaryAgreement:
         if not votes.bin_values:
             return False
         if not votes.aux_sent:
-            votes.aux_sent = True
-            value = self._once(Vote.AUX, number, votes.first_value)
-            self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(value)))
+            self._send_aux(number, votes.first_value)
         if not votes.vals:
             votes.vals = self._accepted_aux(votes)
             if not votes.vals:
@@ -278,9 +300,7 @@ class BinaryAgreement:
             self._finish_round(votes.vals, 1 - number % 3)
             return True
         if not votes.conf_sent:
-            votes.conf_sent = True
-            values = self._once(Vote.CONF, number, votes.vals)
-            self._outbox.broadcast(Conf(self._epoch, self._proposer, number, values))
+            self._send_conf(number, votes.vals)
         if not votes.candidate:
             votes.candidate = self._accepted_conf(votes)
             if not votes.candidate:

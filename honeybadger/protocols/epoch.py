@@ -87,6 +87,15 @@ class Epoch:
         """(proposer, transactions) ascending by proposer; final once `complete`."""
         return [(j, self._contributions[j]) for j in self._subset]
 
+    def resume(self) -> None:
+        """Right after the construction: send again the votes of this epoch that were sent before a restart."""
+        for number, proposer, round_number, value in self._context.journal.votes(self.number):
+            vote = Vote(number)
+            if vote in (Vote.ECHO, Vote.READY):
+                self.subset.broadcasts[proposer].resume(vote, value)
+            elif vote is not Vote.PROPOSAL:
+                self.subset.agreements[proposer].resume(vote, round_number, value)
+
     def propose(self, select: Callable[[int], Sequence[bytes]]) -> None:
         """Encrypt (if the schedule says so) and disperse this node's proposal, once: `select(epoch)`'s transactions.
 

@@ -53,6 +53,8 @@ class HoneyBadger:
         self._lingering: dict[int, dict[int, BinaryAgreement]] = {}
         self._heard = 0
         self._current = context.first_epoch
+        #: epochs in which this node voted before a restart, to be opened as soon as the window allows
+        self._voted = set(context.journal.epochs())
 
     @property
     def epoch(self) -> int:
@@ -66,6 +68,8 @@ class HoneyBadger:
 
     def poke(self) -> None:
         """Propose if it is time."""
+        if self._voted:
+            self._resume()
         self._propose_where_due()
 
     def handle(self, sender: int, message: Message) -> None:
@@ -158,7 +162,14 @@ class HoneyBadger:
         epoch = self._epochs[number] = Epoch(
             number, self._context, self._code, self._suspects, self._propose_where_due, self._commit_completed
         )
+        epoch.resume()
         return epoch
+
+    def _resume(self) -> None:
+        for number in sorted(number for number in self._voted if number <= self.horizon):
+            self._voted.remove(number)
+            if number >= self._current and number not in self._epochs:
+                self._open(number)
 
     def _propose_where_due(self) -> None:
         for number in range(self._current, self._current + self._context.parameters.pipeline_depth):

@@ -24,12 +24,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from crypto.erasure import ErasureCode
 from crypto.errors import InvalidCodeword
 from crypto.merkle import MerkleTree, leaf_digest, verify_digest
 from honeybadger.protocols.base import FaultKind, NoJournal, Outbox, Vote, VoteJournal
 from honeybadger.protocols.messages import Echo, Ready, Val
 from honeybadger.protocols.quorums import Quorums
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_echo = msgspec.msgpack.Decoder(Echo).decode
 
 
 @dataclass(slots=True)
@@ -97,6 +102,15 @@ class ReliableBroadcast:
         for node, shard in enumerate(shards):
             self._outbox.send(node, Val(self._epoch, self._proposer, tree.root, tree.branch(node), shard))
 
+    def resume(self, vote: Vote, value: bytes) -> None:
+        """After a restart: send again what the journal holds, before anything else happens here."""
+        if vote is Vote.ECHO:
+            echo = _decode_echo(value)
+            self._val_root = echo.root
+            self._send_echo(echo)
+        elif vote is Vote.READY:
+            self._send_ready(value)
+
     def handle_val(self, sender: int, message: Val) -> None:
         """The proposer's shard for this node: answer with ECHO, once."""
         if sender != self._proposer:
@@ -108,13 +122,9 @@ class ReliableBroadcast:
             return
         if self._valid_leaf(sender, self._me, message) is None:
             return
-        self._val_root = self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, message.root)
-        if self._val_root != message.root:
-            # Before a restart this node echoed another root; it must not echo a second one.
-            self._fault(sender, FaultKind.EQUIVOCATION, "VAL")
-        elif not self.delivered:
-            echo = Echo(self._epoch, self._proposer, message.root, message.branch, message.shard)
-            self._outbox.broadcast(echo)
+        self._val_root = message.root
+        if not self.delivered:
+            self._send_echo(Echo(self._epoch, self._proposer, message.root, message.branch, message.shard))
 
     def handle_echo(self, sender: int, message: Echo) -> None:
         """A node's own shard: count it if it proves itself at the sender's index."""
@@ -202,6 +212,11 @@ class ReliableBroadcast:
         except InvalidCodeword:
             return False
         return True
+
+    def _send_echo(self, echo: Echo) -> None:
+        value = _encode(echo)
+        if self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, value) == value:
+            self._outbox.broadcast(echo)
 
     def _send_ready(self, root: bytes) -> None:
         self._ready_sent = True

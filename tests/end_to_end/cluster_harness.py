@@ -66,10 +66,10 @@ class Cluster:
     def manifest_path(self) -> Path:
         return self.directory / "cluster.toml"
 
-    def start(self, *indices: int) -> None:
-        """Start the given nodes, or all."""
+    def start(self, *indices: int, **process: tuple[str, ...]) -> None:
+        """Start the given nodes, or all; `process` goes to `NodeProcess`."""
         for index in indices or range(len(self.manifest.members)):
-            self.processes[index] = NodeProcess(self.directory, index)
+            self.processes[index] = NodeProcess(self.directory, index, **process)
 
     def client(self, index: int) -> NodeClient:
         if index not in self._clients:

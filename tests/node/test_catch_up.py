@@ -14,6 +14,7 @@ from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node import catch_up as catch_up_module
+from honeybadger.node import rate
 from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PARALLEL, PATIENCE_S, STALLED_S, CatchUp
 from honeybadger.protocols.base import FaultKind
@@ -63,7 +64,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(catch_up_module, "time", SimpleNamespace(monotonic=made.monotonic))
+    for module in (catch_up_module, rate):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.monotonic))
     monkeypatch.setattr(catch_up_module, "PART_BYTES", PART)
     return made
 
@@ -79,6 +81,8 @@ class Bench:
         self.faults: list[tuple[int, FaultKind]] = []
         self.peer_epochs = dict.fromkeys([peer for peer in range(4) if peer != me], peer_epochs)
         self.may_fetch = True
+        #: heights that somebody wanted and that have no certificate here
+        self.wanted: list[int] = []
         self.catch_up = CatchUp(
             Quorums(4, 1),
             CHAIN_ID,
@@ -89,6 +93,7 @@ class Bench:
             self.chain.adopt,
             lambda: self.may_fetch,
             sorted(self.peer_epochs),
+            lambda header: self.wanted.append(header.height),
         )
 
     def broadcast(self, message: Message) -> None:
@@ -271,3 +276,16 @@ def test_serving_is_bounded_per_peer_and_second(clock: Clock, monkeypatch: pytes
     assert bodies(3) > 0, "each peer has its own allowance"
     clock.now += 1.1
     assert 0 < bodies(2) <= 6
+
+
+def test_serving_is_bounded_in_blocks_too(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up_module, "SERVED_BLOCKS_PER_S", 3)
+    server = Bench(1, 16, 0)
+    assert sum(isinstance(message, CertifiedHeader) for message in server.serve(1, 4, 2)) == 3
+
+
+def test_a_wanted_block_without_certificate_is_made_known() -> None:
+    server = Bench(1, 8, 0, uncertified=frozenset({5}))
+    assert [m for m in server.serve(4, 4, 2) if isinstance(m, CertifiedHeader)][1:] == []
+    server.serve(9, 1, 2)
+    assert server.wanted == [5]

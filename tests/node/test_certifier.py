@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from hashlib import sha256
+from types import SimpleNamespace
 
 from crypto.dealer import deal
-from honeybadger.node.block_messages import BlockShare
-from honeybadger.node.certifier import WINDOW, Certifier, block_statement
+from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
+from honeybadger.node.certifier import ANSWERS_PER_S, WINDOW, Certifier, block_statement
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 
@@ -28,22 +29,49 @@ def bad_share(node: int, height: int) -> BlockShare:
     return BlockShare(height, height, hash_of(height), share(node, height, "other").share)
 
 
+def certificate(height: int, tag: str = "block") -> bytes:
+    shares = {node: share(node, height, tag).share for node in (1, 2)}
+    signature, _ = PUBLIC.certificate.combine(block_statement(hash_of(height, tag)), shares)
+    assert signature is not None
+    return bytes(signature)
+
+
+class Blocks:
+    """The node's store: headers of the heights in `there`."""
+
+    def __init__(self) -> None:
+        self.there: set[int] = set()
+        self.certificates: dict[int, bytes] = {}
+
+    def certificate(self, height: int) -> bytes | None:
+        return self.certificates.get(height)
+
+    def header(self, height: int) -> SimpleNamespace | None:
+        if height not in self.there:
+            return None
+        return SimpleNamespace(height=height, epoch=height, hash=hash_of(height))
+
+
 class Bench:
     """The certifier of node 0."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
+        self.answers: list[tuple[int, Message]] = []
         self.faults: list[tuple[int, FaultKind]] = []
         self.certificates: list[tuple[int, bytes]] = []
-        self.certifier = Certifier(
-            0, PUBLIC, SECRET[0], self, lambda height, certificate: self.certificates.append((height, certificate))
-        )
+        self.store = Blocks()
+        self.certifier = Certifier(0, PUBLIC, SECRET[0], self.store, self, self.certified)  # type: ignore[arg-type]
+
+    def certified(self, height: int, epoch: int, certificate: bytes) -> None:
+        assert epoch == height
+        self.certificates.append((height, certificate))
 
     def broadcast(self, message: Message) -> None:
         self.sent.append(message)
 
     def send(self, node: int, message: Message) -> None:
-        raise AssertionError("a share is for everybody")
+        self.answers.append((node, message))
 
     def fault(self, node: int, kind: FaultKind, detail: str) -> None:
         self.faults.append((node, kind))
@@ -57,7 +85,7 @@ class Bench:
             assert PUBLIC.certificate.verify(block_statement(hash_of(height)), certificate)
 
     def kept(self) -> int:
-        return len(self.certifier._hashes) + sum(map(len, self.certifier._shares.values()))
+        return len(self.certifier._own) + sum(map(len, self.certifier._shares.values()))
 
 
 def test_enough_shares_make_one_certificate_that_verifies() -> None:
@@ -151,5 +179,54 @@ def test_memory_is_bounded_when_nobody_else_certifies() -> None:
         for ahead in (1, WINDOW, WINDOW + 1, 2**32 - 1 - height):
             bench.certifier.handle_share(1, BlockShare(1, height + ahead, bytes(32), one))
         assert bench.kept() <= WINDOW + 4 * 2 * WINDOW
-    assert len(bench.certifier._hashes) <= WINDOW
+    assert len(bench.certifier._own) <= WINDOW
     bench.check()
+
+
+def test_only_what_stays_missing_is_asked_for() -> None:
+    bench = Bench()
+    bench.durable(1)
+    bench.certifier.ask([1, 3])
+    assert bench.answers == [], "its shares may be under way"
+    bench.durable(2)
+    bench.certifier.ask([1, 3])
+    assert bench.answers == [(1, CertificateRequest(0, 1)), (3, CertificateRequest(0, 1))]
+    bench.answers.clear()
+    bench.certifier.handle_certificate(3, BlockCertificate(0, 1, certificate(1)))
+    bench.check(1)
+    bench.certifier.ask([2])
+    assert bench.answers == [(2, CertificateRequest(0, 2))]
+
+
+def test_a_request_is_answered_with_the_certificate_or_a_share_or_not_at_all() -> None:
+    bench = Bench()
+    bench.store.there = {1, 2}
+    bench.store.certificates = {1: certificate(1)}
+    for height in (1, 2, 3):
+        bench.certifier.handle_request(3, CertificateRequest(0, height))
+    assert bench.answers == [(3, BlockCertificate(0, 1, certificate(1))), (3, share(0, 2))]
+
+
+def test_answers_to_one_peer_are_bounded() -> None:
+    bench = Bench()
+    bench.store.certificates = {1: certificate(1)}
+    for _ in range(10 * ANSWERS_PER_S):
+        bench.certifier.handle_request(3, CertificateRequest(0, 1))
+    assert ANSWERS_PER_S <= len(bench.answers) <= 3 * ANSWERS_PER_S
+    bench.answers.clear()
+    bench.certifier.handle_request(2, CertificateRequest(0, 1))
+    assert len(bench.answers) == 1
+
+
+def test_a_certificate_must_be_of_the_own_block() -> None:
+    bench = Bench()
+    bench.durable(1)
+    bench.certifier.handle_certificate(1, BlockCertificate(0, 2, certificate(2)))
+    assert bench.faults == [], "not asked for"
+    bench.certifier.handle_certificate(1, BlockCertificate(0, 1, certificate(1, "fork")))
+    assert bench.faults == [(1, FaultKind.BAD_CERTIFICATE)]
+    bench.certifier.handle_certificate(1, BlockCertificate(0, 1, certificate(1, "fork")))
+    assert len(bench.faults) == 1, "a liar is not checked again"
+    bench.check()
+    bench.certifier.handle_certificate(2, BlockCertificate(0, 1, certificate(1)))
+    bench.check(1)

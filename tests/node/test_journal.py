@@ -674,3 +674,31 @@ class AgainstAModel(RuleBasedStateMachine):
 
 TestAgainstAModel = AgainstAModel.TestCase
 TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_votes_are_listed_by_epoch(tmp_path):
+    journal = Journal(tmp_path / "j", CHAIN, "os", 1)
+    journal.remember(7, 4, 2, 1, b"b")
+    journal.remember(7, 4, 2, 0, b"a")
+    journal.remember(5, 2, 0, 0, b"c")
+    journal.close()
+    again = Journal(tmp_path / "j", CHAIN, "os", 5)
+    assert again.epochs() == [5, 7]
+    assert again.votes(7) == [(4, 2, 0, b"a"), (4, 2, 1, b"b")]
+    assert again.votes(6) == []
+    again.prune(5)
+    assert again.epochs() == [7]
+    again.close()
+
+
+def test_the_first_value_wins_even_if_a_pruned_slot_was_written_twice(tmp_path):
+    """A pruned epoch is written but not kept; should the node come back to it, what it said first must count."""
+    journal = Journal(tmp_path / "j", CHAIN, "os", 1)
+    journal.prune(5)
+    assert journal.remember(5, 4, 0, 0, b"first") == b"first"
+    journal.remember(5, 4, 0, 0, b"second")
+    journal.sync()
+    journal.close()
+    again = Journal(tmp_path / "j", CHAIN, "os", 5)
+    assert again.recall(5, 4, 0, 0) == b"first"
+    again.close()

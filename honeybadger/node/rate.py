@@ -1,0 +1,24 @@
+"""What one peer may cost this node per second."""
+
+from __future__ import annotations
+
+import time
+
+
+class PerSecond:
+    """A budget of `limit` units a second for each peer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._spent: dict[int, tuple[float, int]] = {}
+
+    def take(self, peer: int, amount: int = 1) -> bool:
+        """Spend `amount`; False, and nothing is spent, if the peer has used up its second."""
+        now = time.monotonic()
+        since, spent = self._spent.get(peer, (now, 0))
+        if now - since > 1.0:
+            since, spent = now, 0
+        if spent >= self._limit:
+            return False
+        self._spent[peer] = (since, spent + amount)
+        return True

@@ -1,0 +1,91 @@
+"""The node's real vote journal on disk, under simulated nodes that are killed and started again."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("adversary", "simulation")]
+
+from crash_runs import POINTS, DiskJournal, crash_cluster, crash_in_tick, finish  # noqa: E402
+
+from honeybadger.node.journal import Journal  # noqa: E402
+
+CHAIN = b"simulated chain".ljust(32, b".")
+
+
+def with_disks(tmp_path, nodes, seed, **how):
+    def make(node):
+        path = tmp_path / f"{seed}-{node}"
+        path.mkdir()
+        return DiskJournal(path, lambda folder, first_epoch: Journal(folder, CHAIN, "os", first_epoch))
+
+    return crash_cluster(nodes, seed, make_journal=make, **how)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_crash_points(tmp_path, point):
+    """Scenario 26."""
+    for k in range(1, 32, 3):
+        cluster = with_disks(tmp_path, 4, k)
+        crash_in_tick(cluster, k % 4, k, point, random.Random(k).randrange(100))
+        cluster.start()
+        finish(cluster)
+        assert not cluster.network.faults
+
+
+@pytest.mark.parametrize("encryption", ["never", "always"])
+def test_all_killed_together(tmp_path, encryption):
+    """Scenario 28."""
+    for steps in range(20, 320, 60):
+        cluster = with_disks(tmp_path, 4, steps, encryption=encryption)
+
+        def all_die(cluster=cluster):
+            for node in cluster.live.values():
+                node.crash()
+            for me in cluster.correct:
+                cluster.restart(me)
+
+        cluster.at(steps, all_die)
+        cluster.start()
+        finish(cluster)
+        assert not cluster.network.faults
+
+
+def test_lost_segments(tmp_path):
+    """Scenario 27: the segments are gone, the bound is not: silent through it; the others go on without this node."""
+    cluster = with_disks(tmp_path, 4, 1)
+    cluster.start()
+    cluster.run(lambda: cluster.network.steps > 120)
+    node = cluster.live[0]
+    node.crash()
+    node.journal.lose()
+    silent = []
+    transmit = cluster.network.transmit
+    cluster.network.transmit = lambda s, r, m: (silent.append(m.epoch) if s == 0 else None, transmit(s, r, m))[1]
+    cluster.restart(0)
+    assert node.journal.silent_through > 0
+    finish(cluster)
+    assert all(epoch > node.journal.silent_through for epoch in silent)
+    assert not cluster.network.faults
+
+
+def test_pruned_behind_certified_blocks_only(tmp_path):
+    """Votes of a block that is durable, but not certified, are there after a restart; those of certified ones are not."""
+    cluster = with_disks(tmp_path, 4, 2)
+    cluster.start()
+    finish(cluster)
+    height = cluster.ledgers[0].certified
+    cluster.certify = lambda node, epoch: False
+    cluster.submit(0, [b"more"])
+    cluster.poke(0)
+    cluster.run_until_committed([b"more"])
+    assert cluster.ledgers[0].durable > height == cluster.ledgers[0].certified
+    node = cluster.live[0]
+    node.crash()
+    cluster.restart(0)
+    epochs = list(node.journal.real.epochs())
+    assert height + 1 in epochs and min(epochs) > height
+    cluster.certify = lambda node, epoch: True
+    finish(cluster)
