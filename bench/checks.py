@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,16 +15,22 @@ from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import compare, verify_ledger
 
+Hashes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 
 @dataclass(frozen=True)
 class LedgerCheck:
-    """Outcome. `problem`: the first thing that is wrong, for people, or ""; `height`, `tip`: of the shortest ledger."""
+    """Outcome. `problem`: the first thing that is wrong, for people, or ""; `height`, `tip`: of the shortest ledger.
+
+    `missing`: acknowledged transactions that are not in the shortest ledger of a correct node.
+    """
 
     problem: str
     agree: bool
     height: int
     tip: str
     transactions: int
+    missing: int = 0
 
 
 def check_ledgers(
@@ -36,7 +42,8 @@ def check_ledgers(
 ) -> LedgerCheck:
     """Verify and compare ledgers (index → file), and match them against what was offered.
 
-    Those of killed nodes must agree as far as they go; height and tip are of the shortest of the `correct` ones.
+    `batches`, `acknowledged`: as in `load.Result` and its `acknowledged.npy`. Ledgers of killed nodes must agree as far
+    as they go; height and tip are of the shortest of the `correct` ones.
     """
     with ExitStack() as stack:
         stores: dict[int, SQLiteStore] = {}
@@ -60,31 +67,39 @@ def check_ledgers(
         longest = max(stores.values(), key=lambda store: store.height())
         shortest = min((stores[index] for index in stores if index in correct), key=lambda store: store.height())
         tip = shortest.tip()
-        problem, count = _match(longest, workload, batches, acknowledged)
-        return LedgerCheck(problem, True, shortest.height(), tip.hash.hex() if tip else "", count)
+        known = [_hashes(block.transactions()) for block in longest.iter_blocks()]
+        committed = np.concatenate(known or [_hashes([])])
+        offered, promised = _offered(workload, batches, acknowledged)
+        in_shortest = np.concatenate(known[: shortest.height()] or [_hashes([])])
+        return LedgerCheck(
+            _mismatch(committed, offered, promised),
+            True,
+            shortest.height(),
+            tip.hash.hex() if tip else "",
+            len(committed),
+            len(np.setdiff1d(promised, in_shortest)),
+        )
 
 
-def _match(
-    store: SQLiteStore, workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any
-) -> tuple[str, int]:
-    """Compare by 64-bit keyed hashes of whole transactions: (problem or "", committed transactions)."""
-    committed = np.concatenate([_hashes(block.transactions()) for block in store.iter_blocks()] or [_hashes([])])
-    hashes = [_hashes(workload.batch(number, count)) for number, count, _ in batches]
-    offered = np.concatenate(hashes or [_hashes([])])
-    distinct = np.unique(committed)
-    if len(distinct) != len(committed):
-        return f"{len(committed) - len(distinct)} transactions were committed more than once", len(committed)
-    unknown = len(np.setdiff1d(distinct, offered, assume_unique=True))
-    if unknown:
-        return f"{unknown} committed transactions were never offered", len(committed)
+def _offered(workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any) -> tuple[Hashes, Hashes]:
+    """All that was offered, and what of it was acknowledged."""
+    offered = np.concatenate([_hashes(workload.batch(number, count)) for number, count, _ in batches] or [_hashes([])])
     # Batches are numbered from 0 without gaps, so a batch's transactions begin at the sum of the counts before it.
     starts = np.cumsum([0, *(count for _, count, _ in batches)])
-    promised = offered[starts[acknowledged[0]] + acknowledged[1]]
+    return offered, offered[starts[acknowledged[0]] + acknowledged[1]]
+
+
+def _mismatch(committed: Hashes, offered: Hashes, promised: Hashes) -> str:
+    """What is wrong with what was committed, or ""; by 64-bit keyed hashes of whole transactions."""
+    distinct = np.unique(committed)
+    if len(distinct) != len(committed):
+        return f"{len(committed) - len(distinct)} transactions were committed more than once"
+    unknown = len(np.setdiff1d(distinct, offered, assume_unique=True))
+    if unknown:
+        return f"{unknown} committed transactions were never offered"
     lost = len(np.setdiff1d(promised, distinct))
-    if lost:
-        return f"{lost} acknowledged transactions are not in the ledger", len(committed)
-    return "", len(committed)
+    return f"{lost} acknowledged transactions are not in the ledger" if lost else ""
 
 
-def _hashes(transactions: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _hashes(transactions: Sequence[bytes]) -> Hashes:
     return np.fromiter(map(hash, transactions), dtype=np.int64, count=len(transactions))

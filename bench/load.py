@@ -38,14 +38,14 @@ OPEN_LOOP_TICK_S = 0.005
 LONGEST_BATCH = 1000
 #: warm-up goes on until `warm_tx` transactions are committed, but no longer than this, seconds
 LONGEST_WARMUP_S = 60.0
-#: how long to wait for outstanding transactions after the end without any news, seconds
-DRAIN_S = 5.0
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """What to offer.
 
-    `rate`: transactions per second over all nodes, or None for the closed loop with `window` per node.
+    `rate`: transactions per second over all nodes, or None for the closed loop with `window` per node. `skip`: nodes
+    that are offered nothing. `patience_s`: how long to wait, after the end, for outstanding transactions without any
+    news.
     """
 
     manifest: str
@@ -59,12 +59,15 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     window: int
     #: warm-up lasts at least until so many transactions are acknowledged
     warm_tx: int
+    skip: list[int]
+    patience_s: float
 
 
 class Result(msgspec.Struct):
     """What was offered and what came back. Times are of the monotonic clock, in seconds.
 
-    `batches`: [number, transactions, node] in order of sending. Latencies are in `latencies.npy` beside it.
+    `batches`: [number, transactions, node] in order of sending. `unanswered`: transactions that nobody answered, of
+    which `abandoned` were with a node when it went down. Latencies are in `latencies.npy` beside it.
     """
 
     window_start: float
@@ -76,6 +79,7 @@ class Result(msgspec.Struct):
     refused: dict[str, int]
     acknowledged: int
     unanswered: int
+    abandoned: int
 
 
 @dataclass
@@ -100,6 +104,8 @@ class Load:
         self._nodes = [
             _Node(NodeClient(context, m.host, m.client_port, m.public_key, settings.curve)) for m in manifest.members
         ]
+        for index in settings.skip:
+            self._nodes[index].up = False
         self._poller = zmq.Poller()
         for node in self._nodes:
             self._poller.register(node.client.socket, zmq.POLLIN)
@@ -112,6 +118,7 @@ class Load:
         self._acknowledged_positions: deque[Any] = deque()
         self._chunk = max(1, min(LONGEST_BATCH, settings.window // 8))
         self._stop = False
+        self._partial_order = b""
         self._progress_at = 0.0
 
     def run(self) -> Result:
@@ -123,7 +130,7 @@ class Load:
         next_due = start
         due_count = 0
         while not self._stop and (now := time.monotonic()) < self._window[1]:
-            if self._acknowledged < settings.warm_tx and self._window[0] <= now < start + LONGEST_WARMUP_S:
+            if self._acknowledged < settings.warm_tx and self._window[0] - 0.05 <= now < start + LONGEST_WARMUP_S:
                 self._extend_warmup(now)
             if settings.rate is None:
                 self._fill_windows(now)
@@ -137,6 +144,7 @@ class Load:
                 next_due = max(next_due + OPEN_LOOP_TICK_S, now)
                 wait = max(0.0, next_due - time.monotonic())
             self._receive(wait)
+            self._take_orders()
             self._report_progress()
         self._drain()
         latencies: Any = (
@@ -154,6 +162,7 @@ class Load:
             self._refused,
             self._acknowledged,
             self._abandoned + sum(sum(node.unanswered.values()) for node in self._nodes),
+            self._abandoned,
         )
 
     def _extend_warmup(self, now: float) -> None:
@@ -233,11 +242,13 @@ class Load:
             del node.unanswered[reply.request], node.scheduled[reply.request]
 
     def _drain(self) -> None:
-        """Wait until everything is answered, or nothing has been for DRAIN_S."""
+        """Wait until everything is answered, or nothing has been for a while."""
+        patience_s = self._settings.patience_s
         last_news = time.monotonic()
-        while any(node.outstanding for node in self._nodes if node.up) and time.monotonic() < last_news + DRAIN_S:
+        while any(node.outstanding for node in self._nodes if node.up) and time.monotonic() < last_news + patience_s:
             if self._receive(0.1):
                 last_news = time.monotonic()
+            self._take_orders()
             self._report_progress()
 
     # -- the controller ------------------------------------------------------------------------------------
@@ -247,20 +258,28 @@ class Load:
         if now < self._progress_at:
             return
         self._progress_at = now + 0.5
-        while select.select([sys.stdin], [], [], 0)[0]:
-            line = sys.stdin.readline()
-            if not line:
-                break
-            if line.strip() == "stop":
-                self._stop = True
-            else:
-                order = json.loads(line)
-                for index in order.get("down", ()):
-                    self._abandon(self._nodes[index])
-                for index in order.get("up", ()):
-                    self._nodes[index].up = True
         outstanding = sum(node.outstanding for node in self._nodes)
         self._say("progress", offered=self._offered, acknowledged=self._acknowledged, outstanding=outstanding)
+
+    def _take_orders(self) -> None:
+        while select.select([0], [], [], 0)[0]:
+            # Not through `sys.stdin`, whose buffer `select` does not see.
+            data = os.read(0, 65536)
+            if not data:
+                break
+            *lines, self._partial_order = (self._partial_order + data).split(b"\n")
+            for line in lines:
+                self._obey(line)
+
+    def _obey(self, line: bytes) -> None:
+        if line.strip() == b"stop":
+            self._stop = True
+            return
+        order = json.loads(line)
+        for index in order.get("down", ()):
+            self._abandon(self._nodes[index])
+        for index in order.get("up", ()):
+            self._nodes[index].up = True
 
     def _abandon(self, node: _Node) -> None:
         """The node is gone, and with it what only its mempool held: nothing more is expected from it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.observations import NodeObservations, everywhere_durable
+from bench.observations import NodeObservations, blocks_of, everywhere_durable
 
 SCHEMA = 1
 
@@ -30,7 +30,8 @@ def committed_in(window: tuple[float, float], nodes: Sequence[NodeObservations])
     """(transactions, bytes, blocks) that became durable at all of `nodes` inside `window`."""
     start, end = window
     heights = [h for h, at in everywhere_durable(nodes).items() if start <= at < end]
-    blocks = [nodes[0].block[height] for height in heights]
+    known = blocks_of(nodes)
+    blocks = [known[height] for height in heights if height in known]
     return sum(b["transactions"] for b in blocks), sum(b["bytes"] for b in blocks), len(blocks)
 
 
@@ -46,12 +47,14 @@ def epoch_durations(window: tuple[float, float], nodes: Sequence[NodeObservation
 
 
 def epoch_intervals(window: tuple[float, float], nodes: Sequence[NodeObservations]) -> list[float]:
-    """Between successive commits of a node inside `window`, at all of `nodes`."""
+    """Between successive commits of a node inside `window`, at all of `nodes`; not across a restart."""
     start, end = window
     gaps: list[float] = []
     for node in nodes:
         times = sorted(t for p in node.phases.values() if start <= (t := p.get("committed", -1.0)) < end)
-        gaps.extend(np.diff(times).tolist())
+        # Which life each commit belongs to.
+        lives = np.searchsorted(node.started_at, times)
+        gaps.extend(np.diff(times)[np.diff(lives) == 0].tolist())
     return gaps
 
 
@@ -70,29 +73,37 @@ def phase_means(window: tuple[float, float], nodes: Sequence[NodeObservations]) 
         spent = [p[until] - p[since] for p in inside if since in p and until in p]
         means[name] = float(np.mean(spent)) if spent else None
     to_disk = [
-        at - node.phases[node.block[height]["epoch"]]["committed"]
+        block["t"] - node.phases[block["epoch"]]["committed"]
         for node in nodes
-        for height, at in node.durable_at.items()
-        if start <= at < end and "committed" in node.phases.get(node.block[height]["epoch"], {})
+        for block in node.block.values()
+        if start <= block["t"] < end and "committed" in node.phases.get(block["epoch"], {})
     ]
     means["ledger"] = float(np.mean(to_disk)) if to_disk else None
     return means
 
 
 def memory_growth(window: tuple[float, float], node: NodeObservations) -> float | None:
-    """Resident memory at the end of `window` relative to its beginning, each a mean of a tenth of the window."""
+    """Resident memory at the end of `window` relative to its beginning, each a mean of a tenth of the window.
+
+    None if the node was restarted in it: these would be two processes.
+    """
     start, end = window
+    if any(start <= at < end for at in node.started_at):
+        return None
     tenth = (end - start) / 10
     first = [u["rss_bytes"] for u in node.usage if start <= u["t"] < start + max(tenth, 1.5)]
     last = [u["rss_bytes"] for u in node.usage if end - max(tenth, 1.5) <= u["t"] < end]
     return float(np.mean(last) / np.mean(first)) if first and last else None
 
 
-def node_row(index: int, seen: NodeObservations, exit_status: int | None) -> dict[str, Any]:
-    """One node's part of the summary."""
-    usage = seen.last_usage
+def node_row(
+    index: int, seen: NodeObservations, exit_status: int | None, byzantine: str = "", traceback: str = ""
+) -> dict[str, Any]:
+    """One node's part of the summary, over all its lives. `byzantine`: its strategy; `traceback`: see NodeProcess."""
+    usage = seen.usage_in_all
     return {
         "id": index,
+        "byzantine": byzantine,
         "cpu_s": usage.get("cpu_s"),
         "peak_rss_bytes": usage.get("peak_rss_bytes"),
         "sent_bytes": usage.get("sent_bytes"),
@@ -102,4 +113,5 @@ def node_row(index: int, seen: NodeObservations, exit_status: int | None) -> dic
         "longest_tick_s": max((u["longest_tick_s"] for u in seen.usage), default=None),
         "faults": usage.get("faults"),
         "exit": exit_status,
+        "traceback": traceback,
     }

@@ -1,4 +1,4 @@
-"""`honeybadger ledger`: read a node's ledger. DATA is the node's data directory, or the ledger file itself."""
+"""`honeybadger ledger`: read a node's ledger, or repair it. DATA is the node's data directory, or the ledger file."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 import msgspec
+import zmq
 from rich.console import Console
 from rich.table import Table
 
-from honeybadger.cluster.manifest import Manifest
+from honeybadger.cli.options import FiniteFloat, cluster_option, option
+from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.export import export_csv, export_jsonl
 from honeybadger.ledger.proof import Proof, build_proof, verify_proof
+from honeybadger.ledger.repair import repair_ledger
 from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.ledger.verify import verify_ledger
+from honeybadger.ledger.verify import VerifyReport, verify_ledger
+from honeybadger.network.client import BlockSource, NodeClient
+from honeybadger.network.client_protocol import LONGEST_BLOCK_REPLY
+
+#: damaged blocks that are named when a repair has failed
+MOST_NAMED = 10
 
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 
 
 @click.group("ledger")
 def command() -> None:
-    """Show, verify, export or prove from a node's ledger. DATA is a node's data directory."""
+    """Show, verify, export, repair or prove from a node's ledger. DATA is a node's data directory."""
 
 
 @contextmanager
-def _open(data: Path) -> Iterator[SQLiteStore]:
+def _open(data: Path, *, read_only: bool = True) -> Iterator[SQLiteStore]:
     path = data / "ledger.sqlite" if data.is_dir() else data
-    store = SQLiteStore(path, read_only=True)
+    store = SQLiteStore(path, read_only=read_only)
     try:
         yield store
     finally:
@@ -84,17 +92,47 @@ def verify(data: Path, cluster: Path | None) -> int:
     """
     manifest = Manifest.load(cluster) if cluster is not None else None
     with _open(data) as store:
-        if manifest is not None and store.chain_id != manifest.chain_id:
-            raise LedgerError(f"the ledger is of chain {store.chain_id.hex()[:16]}…, not of the manifest's")
+        if manifest is not None:
+            _require_chain(store, manifest)
         report = verify_ledger(store, certificate_key=manifest.public_keys.certificate if manifest else None)
     if not report.ok:
         click.echo(f"block {report.bad_height} is bad: {report.reason}", err=True)
         return 1
-    click.echo(
-        f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
-        f"tip {report.tip_hash.hex()}" + (f", {report.certified} blocks certified" if manifest else "")
-    )
+    click.echo(_summary(report) + (f", {report.certified} blocks certified" if manifest else ""))
     return 0
+
+
+@command.command()
+@data_argument
+@cluster_option
+@option("--timeout", default=5.0, type=FiniteFloat(min=0.1), help="Seconds to wait for a node's answer.")
+@option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
+def repair(data: Path, cluster: Path, timeout: float, curve: bool | None) -> int:
+    """Find the damaged blocks of a stopped node's ledger and fetch those, and only those, from the other nodes.
+
+    Exit status 0 only if the ledger is good at the end. A good ledger is not touched, and nobody is asked.
+    """
+    manifest = Manifest.load(cluster)
+    secure = manifest.runtime.curve if curve is None else curve
+    context: Any = zmq.Context()
+    sources = [_block_source(context, index, member, timeout, secure) for index, member in enumerate(manifest.members)]
+    try:
+        with _open(data, read_only=False) as store:
+            _require_chain(store, manifest)
+            key = manifest.public_keys.certificate
+            report = repair_ledger(store, key, sources, click.echo, patience_s=timeout)
+    finally:
+        for source in sources:
+            source.close()
+        context.term()
+    repaired = f"repaired {len(report.repaired)}"
+    if report.verify.ok:
+        click.echo(f"{repaired if report.repaired else 'nothing to repair'}; {_summary(report.verify)}")
+        return 0
+    left = [f"{height} ({reason})" for height, reason in sorted(report.left.items())]
+    more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+    click.echo(f"{repaired}; still damaged: block {', '.join(left[:MOST_NAMED])}{more}", err=True)
+    return 1
 
 
 @command.command()
@@ -144,6 +182,27 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
         return 1
     click.echo(f"the transaction is in block {proof.height}")
     return 0
+
+
+def _summary(report: VerifyReport) -> str:
+    return (
+        f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
+        f"tip {report.tip_hash.hex()}"
+    )
+
+
+def _require_chain(store: SQLiteStore, manifest: Manifest) -> None:
+    if store.chain_id != manifest.chain_id:
+        raise LedgerError(f"the ledger is of chain {store.chain_id.hex()[:16]}…, not of the manifest's")
+
+
+def _block_source(context: Any, index: int, member: Member, timeout: float, curve: bool) -> BlockSource:
+    def connect() -> NodeClient:
+        return NodeClient(
+            context, member.host, member.client_port, member.public_key, curve, longest_reply=LONGEST_BLOCK_REPLY
+        )
+
+    return BlockSource(f"node {index}", connect, timeout)
 
 
 def _hex(text: str) -> bytes:

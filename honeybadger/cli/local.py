@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from honeybadger.cli.fault_options import fault_options, parse
 from honeybadger.cli.options import Directory, FiniteFloat, choose_faults, make_parameters, option, parameter_options
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
@@ -57,6 +60,56 @@ def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
     return (str,)
 
 
+class _Pieces(click.types.StringParamType):
+    """Text, of which an environment variable may hold several pieces."""
+
+    envvar_list_splitter = ","
+
+
+class _Repeatable(click.Option):
+    """A config file gives one text where the command line gives several."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        return super().type_cast_value(ctx, (value,) if isinstance(value, str) else value)
+
+
+def parse_byzantine(texts: Sequence[str], nodes: int) -> dict[int, str]:
+    """Node → strategy from `K:STRATEGY` texts: the last nodes lie. UsageError, in one line, for nonsense."""
+    strategies: list[str] = []
+    for piece in (piece.strip() for text in texts for piece in text.split(",")):
+        found = re.fullmatch(r"(\d{1,4}):([a-z-]+)", piece, re.ASCII)
+        if not found or not int(found[1]):
+            raise click.UsageError(f"--byzantine {piece!r:.80}: write K:STRATEGY, such as 1:silent")
+        from honeybadger.adversary import STRATEGIES
+
+        if found[2] not in STRATEGIES:
+            raise click.UsageError(f"--byzantine {piece!r:.80}: the strategies are {', '.join(STRATEGIES)}")
+        strategies += [found[2]] * int(found[1])
+    if len(strategies) >= nodes and strategies:
+        raise click.UsageError(f"--byzantine: {len(strategies)} liars would leave no correct one of {nodes} nodes")
+    return dict(enumerate(strategies, nodes - len(strategies)))
+
+
+def check_outages(options: dict[str, Any], correct: int) -> None:
+    """UsageError, in one line, if what is asked for kills and restarts makes no sense with so many correct nodes."""
+    crash, restart, rounds = options["crash"], options["restart"], options["restart_rounds"]
+    restarts = restart or options["restart_all"]
+    if restart > correct:
+        raise click.UsageError(f"--restart {restart}: there are only {correct} correct nodes")
+    if crash and restarts:
+        raise click.UsageError("--crash and --restart cannot be combined")
+    if crash >= correct:
+        raise click.UsageError(f"--crash {crash} would leave none of {correct} correct nodes")
+    if rounds > 1 and not restarts:
+        raise click.UsageError("--restart-rounds needs --restart or --restart-all")
+    if restarts and options["durability"] == "memory":
+        raise click.UsageError("--durability memory: a node that is killed would forget its votes and its ledger")
+    from bench.fault_plan import why_too_tight
+
+    if restarts and (why := why_too_tight(rounds, options["restart_after"], options["duration"])):
+        raise click.UsageError(f"--restart-rounds {rounds} with --restart-after {options['restart_after']:g}: {why}")
+
+
 @click.command("local")
 @click.option(
     "--config",
@@ -73,8 +126,14 @@ def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
 @option("--warmup", default=2.0, type=FiniteFloat(min=0), help="Seconds before measuring.")
 @option("--rate", type=FiniteFloat(min=0.1), help="Offered transactions per second.  [default: saturate]")
 @option("--crash", default=0, type=click.IntRange(min=0), help="Kill this many nodes (kill -9) half-way.")
-@option("--restart", default=0, type=click.IntRange(min=0), help="Kill this many nodes half-way and start them again.")
+@option(
+    "--restart",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Kill this many nodes half-way, drawn by --seed, and start them again.",
+)
 @option("--restart-all", is_flag=True, help="Kill all nodes half-way and start them again.")
+@option("--restart-rounds", default=1, type=click.IntRange(1, 1000), help="Do that so often, to nodes drawn anew.")
 @option("--restart-after", default=2.0, type=FiniteFloat(min=0), help="Seconds between kill and restart.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
@@ -84,26 +143,38 @@ def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
 @option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")
 @option("--out", type=Directory(), help="Keep everything in this new directory.")
 @option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")
+@option(
+    "--byzantine",
+    cls=_Repeatable,
+    type=_Pieces(),
+    multiple=True,
+    metavar="K:STRATEGY[,...]",
+    help="K nodes lie: 1:silent, 1:bad-shards, 2:equivocate-votes, ….",
+)
+@fault_options
 @parameter_options
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> int:
     """Run a whole cluster on this machine under load, measure it, cross-check the ledgers.
 
     Exit status 0 only if the result is valid: the ledgers of all correct nodes agree, every committed transaction was
-    offered and is committed once, and something was committed.
+    offered and is committed once, and something was committed, also after the last fault.
+
+    Byzantine nodes are the last ones; they get no load and count neither as correct nor as crashed. The seconds of
+    link faults count from when all nodes are connected, so warm-up is included; what falls into the measured time is
+    measured.
     """
     # Here and not above: the benchmark package is needed for this command only.
-    from bench.local_run import LocalRun, LocalSettings
+    from bench.local_run import LocalRun
+    from bench.settings import LocalSettings
     from honeybadger.cli.local_display import Display, print_table
 
     nodes = options["nodes"]
     faults = choose_faults(nodes, options["faults"])
-    if options["restart"] > nodes:
-        raise click.UsageError(f"--restart {options['restart']}: there are only {nodes} nodes")
-    if options["crash"] and (options["restart"] or options["restart_all"]):
-        raise click.UsageError("--crash and --restart cannot be combined")
-    if options["crash"] >= nodes:
-        raise click.UsageError(f"--crash {options['crash']} would leave none of {nodes} nodes")
+    byzantine = parse_byzantine(options["byzantine"], nodes)
+    correct = nodes - len(byzantine)
+    check_outages(options, correct)
+    link_faults = parse(options, nodes)
     if context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT and not options["encrypt"]:
         options["encryption"] = "never"
     elif not options["encrypt"] and options["encryption"] != "never":
@@ -125,12 +196,17 @@ def command(context: click.Context, /, **options: Any) -> int:
         warmup_s=options["warmup"],
         rate=options["rate"],
         crash=options["crash"],
-        restart=nodes if options["restart_all"] else options["restart"],
+        restart=correct if options["restart_all"] else options["restart"],
+        restart_rounds=options["restart_rounds"],
         restart_after_s=options["restart_after"],
         base_port=options["base_port"],
         seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
         out=options["out"],
+        byzantine=byzantine,
+        link_faults=tuple(link_faults),
     )
+    if len(byzantine) > faults:
+        click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # End like Ctrl-C: the nodes must not outlive this command.
         signal.signal(number, signal.default_int_handler)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from bench.local_run import Progress
+    from bench.settings import Progress
 
 
 class Display:
@@ -43,6 +43,7 @@ class Display:
         else:
             # Not a terminal: one line per phase, and nothing that would fill a log file.
             line = progress.phase + (f" (nodes {progress.crashed} killed)" if progress.crashed else "")
+            line += f" ({', '.join(progress.link_faults)})" if progress.link_faults else ""
             if line != self._last_line:
                 self._last_line = line
                 self._console.print(line, highlight=False)
@@ -55,7 +56,16 @@ class Display:
             f"{progress.phase:<10} {min(progress.elapsed_s, progress.total_s):5.1f} / {progress.total_s:.0f} s  "
             f"{progress.committed:>11,} transactions  {progress.rate_tx_per_s:>8,.0f} tx/s"
         )
-        return line + (f"  killed: {progress.crashed}" if progress.crashed else "")
+        return line + "".join(
+            f"  {name}: {value}"
+            for name, value in (
+                ("killed", progress.crashed),
+                ("restarts", progress.restarts),
+                ("Byzantine", progress.byzantine),
+                ("links", ", ".join(progress.link_faults)),
+            )
+            if value
+        )
 
 
 def print_table(summary: dict[str, Any]) -> None:
@@ -84,16 +94,17 @@ def print_table(summary: dict[str, Any]) -> None:
     if crashed:
         count = summary["committed_tx_after_crash"] or 0
         rows.append(("after the crash", f"{count:,}", "transactions committed by the remaining nodes"))
-    if summary["restarted"]:
-        times = ", ".join("never" if s is None else f"after {s:.1f} s" for s in summary["recovery_s"])
-        text = f"nodes {summary['restarted']} killed; keeping up again: {times}"
-        rows.append(("restarted", f"{len(summary['restarted'])}", text))
+    rows += _restart_rows(summary)
+    rows += _byzantine_rows(summary)
+    rows += _link_rows(summary)
     if summary["late_sends"]:
         rows.append(("late sends", f"{summary['late_sends']:,}", "transactions sent after their scheduled time"))
     if refused := summary["refused_tx"]:
         rows.append(("refused", f"{sum(refused.values()):,}", f"transactions: {', '.join(refused)}"))
     if summary["unanswered_tx"]:
-        rows.append(("unanswered", f"{summary['unanswered_tx']:,}", "transactions, when the run ended"))
+        text = "transactions, when the run ended"
+        text += f"; {summary['abandoned_tx']:,} at killed nodes" if summary["abandoned_tx"] else ""
+        rows.append(("unanswered", f"{summary['unanswered_tx']:,}", text))
     encryption = summary["parameters"]["encryption"]
     guarantees = (
         f"durability {summary['durability']}, CURVE {'on' if summary['curve'] else 'OFF'}, "
@@ -120,9 +131,95 @@ def print_table(summary: dict[str, Any]) -> None:
             f"{row['messages_handled']:,}",
             str(row["faults"]),
             "killed" if row["id"] in crashed else str(row["exit"]),
+            style="dim" if row["byzantine"] else None,
         )
     console.print(nodes)
     console.print("valid: ledgers agree, nothing lost or doubled" if summary["valid"] else "INVALID", highlight=False)
+
+
+Row = tuple[str, str, str]
+
+
+def _restart_rows(summary: dict[str, Any]) -> list[Row]:
+    """How long restarted nodes took, and what the others did while they were down."""
+    restarts = summary["restarts"]
+    if not restarts:
+        return []
+    times = [row["recovery_s"] for row in restarts]
+    cut_short = sum(time is None and row["killed_again"] for time, row in zip(times, restarts, strict=True))
+    never = times.count(None) - cut_short
+    text = f"of nodes {summary['restarted']}"
+    text += f"; {never} never kept up" if never else ""
+    text += f"; {cut_short} killed again before keeping up" if cut_short else ""
+    rows = [("restarts", f"{len(restarts)}", text)]
+    if summary["recovery_median_s"] is not None:
+        worst = f"s from restart to keeping up, worst {summary['recovery_worst_s']:.1f} s"
+        rows.append(("recovery median", f"{summary['recovery_median_s']:.1f}", worst))
+    # Once for each round: its nodes were killed at the same moment.
+    rounds = {row["killed_at_s"]: row for row in restarts}.values()
+    down = [
+        row["throughput_while_down_tx_per_s"] for row in rounds if row["throughput_while_down_tx_per_s"] is not None
+    ]
+    before = [row["throughput_before_tx_per_s"] for row in rounds if row["throughput_before_tx_per_s"] is not None]
+    if down and before:
+        text = f"tx/s of the others, {sum(before) / len(before):,.0f} before"
+        rows.append(("while down", f"{sum(down) / len(down):,.0f}", text))
+    return rows
+
+
+def _byzantine_rows(summary: dict[str, Any]) -> list[Row]:
+    """Who lied and how it was found out, and any other fault that was recorded."""
+    byzantine, rows = summary["byzantine"], []
+    if byzantine:
+        more = len(byzantine) - summary["faults_tolerated"]
+        text = ", ".join(f"{index}: {strategy}" for index, strategy in byzantine.items())
+        rows.append(("Byzantine", f"{len(byzantine)}", text + (f" ({more} more than f)" if more > 0 else "")))
+    for row in summary["per_node"]:
+        if row["traceback"]:
+            rows.append((f"node {row['id']} failed", "", row["traceback"][:60]))
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for fault in summary["faults_recorded"]:
+        kinds.setdefault(fault["kind"], []).append(fault)
+    for kind, faults in kinds.items():
+        accused = sorted({fault["node"] for fault in faults})
+        text = f"recorded by {max(fault['recorded_by'] for fault in faults)} correct nodes, of nodes {accused}"
+        rows.append((kind, f"{sum(fault['records'] for fault in faults)}", text))
+    return rows
+
+
+def _link_rows(summary: dict[str, Any]) -> list[Row]:
+    """The link faults, and where on their clock the measured time lies."""
+    if not summary["link_faults"]:
+        return []
+    start = -summary["link_fault_zero_s"]
+    rows = [
+        ("link faults", "", f"measured: seconds {start:.1f} to {start + summary['duration_s']:.1f} of the schedule")
+    ]
+    for fault in summary["link_faults"]:
+        end = f"{fault['end_s']:g}" if fault.get("end_s") is not None else "the end"
+        when = f"seconds {fault.get('start_s', 0):g} to {end}"
+        rows.append(("", fault["kind"], ", ".join(filter(None, (_links(fault), _strength(fault), when)))))
+    return rows
+
+
+def _links(fault: dict[str, Any]) -> str:
+    if "groups" in fault:
+        return " | ".join(",".join(map(str, group)) for group in fault["groups"])
+    senders, receivers = (",".join(map(str, fault.get(name, ()))) or "all" for name in ("senders", "receivers"))
+    if fault["kind"] == "slow":
+        return f"nodes {receivers}"
+    return "all links" if senders == receivers == "all" else f"{senders} to {receivers}"
+
+
+def _strength(fault: dict[str, Any]) -> str:
+    if "delay_s" in fault:
+        jitter = f" ± {fault['jitter_s'] * 1000:g}" if fault.get("jitter_s") else ""
+        return f"{fault['delay_s'] * 1000:g}{jitter} ms"
+    if "bytes_per_s" in fault:
+        return f"{fault['bytes_per_s'] / 1e6:g} MB/s"
+    if "probability" in fault:
+        return f"probability {fault['probability']:g}"
+    return f"every {fault['every_s'] * 1000:g} ms" if "every_s" in fault else ""
 
 
 def _ms(seconds: float | None) -> str:

@@ -20,7 +20,7 @@ COMMANDS = {
     "local": ("honeybadger.cli.local", "Run a whole cluster on this machine under load, measure and check it."),
     "submit": ("honeybadger.cli.submit", "Submit transactions and wait until they are committed."),
     "status": ("honeybadger.cli.status", "Show one row per node of a running cluster."),
-    "ledger": ("honeybadger.cli.ledger", "Show, verify, export or prove from a node's ledger."),
+    "ledger": ("honeybadger.cli.ledger", "Show, verify, repair, export or prove from a node's ledger."),
 }
 
 

@@ -20,6 +20,9 @@ from honeybadger.node.events import EventLog
 from honeybadger.node.journal import JournalError
 from honeybadger.node.node import Node, NodeConfig, NodeError
 
+#: no Unix time that a clock shows is larger, seconds
+LATEST_TIME = 1e11
+
 
 @click.command("node")
 @cluster_option
@@ -28,6 +31,13 @@ from honeybadger.node.node import Node, NodeConfig, NodeError
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
 @option("--recovery/--no-recovery", default=None, help="Vote journal and certificates; instead of the manifest's.")
+@option("--byzantine", default="", metavar="NAME", show_default=False, help="For experiments: lie by this strategy.")
+@option(
+    "--schedule-start",
+    type=float,
+    metavar="UNIX_TIME",
+    help="Second 0 of the manifest's link faults.  [default: when first connected to all]",
+)
 @option("--events", type=click.Path(path_type=Path, dir_okay=False), help="Append events here, as JSON lines.")
 def command(
     cluster: Path,
@@ -36,9 +46,19 @@ def command(
     durability: str | None,
     curve: bool | None,
     recovery: bool | None,
+    byzantine: str,
+    schedule_start: float | None,
     events: Path | None,
 ) -> None:
     """Run one node until it is interrupted."""
+    # Written so that nan is refused too.
+    if schedule_start is not None and not 0 <= schedule_start < LATEST_TIME:
+        raise click.UsageError(f"--schedule-start {schedule_start} is not a Unix time")
+    if byzantine:
+        from honeybadger.adversary import STRATEGIES
+
+        if byzantine not in STRATEGIES:
+            raise click.UsageError(f"--byzantine {byzantine!r:.60}: the strategies are {', '.join(STRATEGIES)}")
     manifest = Manifest.load(cluster)
     node_keys = NodeKeys.load(keys, manifest)
     runtime = manifest.runtime
@@ -55,7 +75,7 @@ def command(
 
     log = EventLog(events.open("ab") if events is not None else None)
     try:
-        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say))
+        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start))
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,8 @@
 """The cluster manifest: who the members are, what they agree on, how a node runs by default (`cluster.toml`).
 
 The `consensus` section and the members' public keys are hashed into the chain id. Two nodes whose chain ids differ
-refuse each other and name the first difference. Addresses and the `runtime` section may differ between nodes.
+refuse each other and name the first difference. Addresses, the `runtime` section and the `faults` that an experiment
+injects into the links may differ between nodes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import re
 import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from zmq.utils import z85
 from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
@@ -82,12 +84,19 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     consensus: Consensus
     members: list[Member]
     runtime: Runtime = msgspec.field(default_factory=Runtime)
+    faults: tuple[LinkFault, ...] = ()
 
 
 class Manifest:
     """A validated manifest."""
 
-    def __init__(self, consensus: Consensus, members: list[Member], runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        consensus: Consensus,
+        members: list[Member],
+        runtime: Runtime | None = None,
+        faults: Iterable[LinkFault] = (),
+    ) -> None:
         """ClusterError, in one line, for the first thing that is wrong."""
         try:
             self.quorums = Quorums(consensus.nodes, consensus.faults)
@@ -113,6 +122,12 @@ class Manifest:
         self.consensus = consensus
         self.members = members
         self.runtime = runtime or Runtime()
+        self.faults = tuple(faults)
+        for index, fault in enumerate(self.faults):
+            try:
+                fault.check(consensus.nodes)
+            except ValueError as error:
+                raise ClusterError(f"faults[{index}].{error}") from None
         self.settings = _flatten(consensus, members)
         self.chain_id = hashlib.sha256(
             msgspec.msgpack.encode(["honeybadger chain", SCHEMA, sorted(self.settings.items())])
@@ -138,18 +153,24 @@ class Manifest:
             file = msgspec.convert(raw, _File)
             if file.schema != SCHEMA:
                 raise ClusterError(f"schema {file.schema} is not {SCHEMA}")
-            return Manifest(file.consensus, file.members, file.runtime)
+            return Manifest(file.consensus, file.members, file.runtime, file.faults)
         except (msgspec.ValidationError, ClusterError) as error:
             raise ClusterError(f"{path}: {error}") from None
 
+    def with_faults(self, faults: Iterable[LinkFault]) -> Manifest:
+        """The same chain, whose links suffer `faults`; ClusterError if one names a node that does not exist."""
+        return Manifest(self.consensus, self.members, self.runtime, faults)
+
     def save(self, path: Path) -> None:
         """Write the manifest as TOML."""
-        raw = {
+        raw: dict[str, Any] = {
             "schema": SCHEMA,
             "consensus": msgspec.to_builtins(self.consensus),
             "runtime": msgspec.to_builtins(self.runtime),
             "members": msgspec.to_builtins(self.members),
         }
+        if self.faults:
+            raw["faults"] = msgspec.to_builtins(self.faults)
         path.write_text(tomli_w.dumps(raw), encoding="utf-8")
 
     def difference(self, settings: Mapping[str, str]) -> str:

@@ -68,10 +68,13 @@ class Chain:
         self._hand_over = threading.Lock()
         self._flushing = threading.Lock()
         self._history = History(self._open_body, directory=scratch)
-        for block in store.iter_blocks():
-            self._reload(block)
-        if self._height != store.height():
-            raise LedgerError(f"block {self._height + 1} is missing in the store")
+        try:
+            for block in store.iter_blocks():
+                self._reload(block)
+            if self._height != store.height():
+                raise LedgerError(f"block {self._height + 1} is missing in the store")
+        except LedgerError as error:
+            raise LedgerError(f"block {self._height + 1} is damaged, see `honeybadger ledger repair`: {error}") from None
         self._durable_height = self._height
         self._certified = store.newest_certified()
 

@@ -18,6 +18,12 @@ PAGE_BYTES = 65536
 """Large pages: a 10 MB body in 4 KiB pages costs a third more CPU."""
 BUSY_SECONDS = 10.0
 
+BEYOND_REPAIR = (
+    "the database file itself is damaged, which `honeybadger ledger repair` cannot mend: move it and its -wal and -shm"
+    " files away and start the node, which then fetches the blocks from the others"
+)
+"""What a person can do about a file whose pages are broken: there is no telling what else a write would break."""
+
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (
@@ -59,12 +65,20 @@ def create_schema(connection: sqlite3.Connection, chain_id: bytes) -> None:
         connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", meta)
 
 
+def is_corrupt(error: Exception) -> bool:
+    """Whether SQLite says that the file is damaged (or no database), below the level of tables and rows."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def read_chain_id(connection: sqlite3.Connection, path: Path) -> bytes:
     """Return the chain id of an open ledger; raises ``LedgerError`` if it is none, or of another schema."""
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         schema, chain_id = meta["schema"], bytes.fromhex(meta["chain_id"])
     except (sqlite3.DatabaseError, KeyError, TypeError, ValueError) as error:
+        if is_corrupt(error):
+            raise
         raise LedgerError(f"{path}: not a ledger ({printable(error)})") from None
     if schema != str(SCHEMA_VERSION):
         raise LedgerError(f"{path}: ledger of schema {printable(schema)}, this program reads {SCHEMA_VERSION}")

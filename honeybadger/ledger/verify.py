@@ -67,7 +67,7 @@ def verify_ledger(
             if seen is not None:
                 _check_repeats(seen, header.height, body)
             if certificate_key is not None:
-                certified += _check_certificate(store.certificate(header.height), header, certificate_key)
+                certified += check_certificate(store.certificate(header.height), header, certificate_key)
             blocks, epoch, tip = header.height, header.epoch, header.hash
             transactions += header.tx_count
             tx_bytes += header.tx_bytes
@@ -81,23 +81,34 @@ def _check_record(
 ) -> tuple[Header, list[bytes]]:
     if record.height != height:
         raise LedgerError(f"block {height} is missing, the next one stored is {record.height}")
-    if record.header is None:
-        raise LedgerError("header is missing")
-    header = Header.decode(record.header)
-    if header.height != height:
-        raise LedgerError(f"header says height {header.height}")
-    if header.chain_id != chain_id:
-        raise LedgerError(f"header belongs to chain {header.chain_id.hex()}")
+    header = read_header(record.header, height, chain_id)
     if header.previous != previous:
         raise LedgerError("previous hash is not the hash of the block before")
     if header.epoch <= epoch:
         raise LedgerError(f"epoch {header.epoch} does not follow epoch {epoch}")
+    return header, check_contents(record, header)
+
+
+def read_header(data: bytes | None, height: int, chain_id: bytes) -> Header:
+    """The header in ``data``; ``LedgerError`` unless it can be that of block ``height`` of the chain."""
+    if data is None:
+        raise LedgerError("header is missing")
+    header = Header.decode(data)
+    if header.height != height:
+        raise LedgerError(f"header says height {header.height}")
+    if header.chain_id != chain_id:
+        raise LedgerError(f"header belongs to chain {header.chain_id.hex()}")
+    return header
+
+
+def check_contents(record: Record, header: Header) -> list[bytes]:
+    """Transactions of a record; ``LedgerError`` unless its columns and body are those of ``header``."""
     for name, value in header_columns(header).items():
         if record.columns.get(name) != value:
             raise LedgerError(f"column {name} differs from the header")
     if record.body is None:
         raise LedgerError("body is missing")
-    return header, check_block(header, record.body)
+    return check_block(header, record.body)
 
 
 def _check_repeats(seen: History, height: int, transactions: Sequence[bytes]) -> None:
@@ -111,8 +122,8 @@ def _check_repeats(seen: History, height: int, transactions: Sequence[bytes]) ->
     seen.compact()
 
 
-def _check_certificate(certificate: bytes | None, header: Header, key: SignaturePublicKey) -> bool:
-    """Whether there is one; raises ``LedgerError`` if it does not hold."""
+def check_certificate(certificate: bytes | None, header: Header, key: SignaturePublicKey) -> bool:
+    """Whether there is a certificate; raises ``LedgerError`` if it does not hold."""
     if certificate is None:
         return False
     if not isinstance(certificate, bytes) or not key.verify(block_statement(header.hash), certificate):

@@ -3,6 +3,7 @@
 A client submits many transactions in one message and hears, in as many messages as it takes, what became of each:
 committed (and durable on the answering node) at a height, or refused with a reason. Transactions are named by their
 position in the request. Any client may connect; with CURVE the client knows that it talks to the node it means.
+The ledger is public: anybody may ask for blocks, a part at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ RequestNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 LONGEST_REQUEST = 16 * 1024 * 1024
 #: transactions in one request, at the most: what a node can take in without a pause in consensus
 MOST_TRANSACTIONS = 10_000
+#: bytes of a block's body in one reply, at the most
+BLOCK_PART_BYTES = 512 * 1024
+#: bytes of a reply to a block query, at the most, with room to spare
+LONGEST_BLOCK_REPLY = 2 * 1024 * 1024
+NO_SUCH_BLOCK = "no such block"
+BUSY = "busy"
 
 
 class Submit(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -60,8 +67,42 @@ class Status(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     status: dict[str, Any]
 
 
-Request = Submit | StatusRequest
-Reply = Committed | Refused | Status
+class BlockQuery(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """Client → node: the block at `height`, and of its body what follows `offset`.
+
+    `ticket`: that of the last `BlockPart` on this connection, 0 before the first. It shows that the client reads what
+    it asks for; one that does not would make the node hold replies without end.
+    """
+
+    request: RequestNumber
+    height: Annotated[int, Meta(ge=1, le=2**32 - 1)]
+    offset: Annotated[int, Meta(ge=0, le=2**40)]
+    ticket: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class BlockPart(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
+    """Node → client: a durable block's header, certificate (empty if there is none yet), length of the body, and at
+    most `BLOCK_PART_BYTES` of the body from `offset` on. What the node says proves nothing: check it."""
+
+    request: int
+    height: int
+    offset: int
+    ticket: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    header: Annotated[bytes, Meta(max_length=512 * 1024)]
+    certificate: Annotated[bytes, Meta(max_length=1024)]
+    body_bytes: Annotated[int, Meta(ge=0, le=2**40)]
+    part: Annotated[bytes, Meta(max_length=BLOCK_PART_BYTES)]
+
+
+class NoBlock(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
+    """Node → client: why a query is not answered, `NO_SUCH_BLOCK` or `BUSY` (ask again a little later)."""
+
+    request: int
+    reason: Annotated[str, Meta(max_length=64)]
+
+
+Request = Submit | StatusRequest | BlockQuery
+Reply = Committed | Refused | Status | BlockPart | NoBlock
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

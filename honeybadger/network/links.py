@@ -57,6 +57,7 @@ class Outgoing:
         self._in_flight = 0
         self._waiting: dict[int, list[Entry]] = {}
         self._horizon = 0
+        self._highest = 0
         self._durable = 0
         self._retained: deque[Entry] = deque()
         self.held_bytes = 0
@@ -81,8 +82,11 @@ class Outgoing:
             self._shrink()
 
     def acknowledge(self, ack: int) -> bool:
-        """The peer has processed everything up to `ack`; False if it never was sent that much."""
-        if ack >= self._base + self._sent:
+        """The peer has processed everything up to `ack`; False if it never was sent that much.
+
+        After a rewind that may be more than was sent again: the acknowledgement was lost with the connection.
+        """
+        if ack > max(self._highest, self._base - 1):
             return False
         while self._base <= ack:
             entry = self._take_oldest()
@@ -112,6 +116,7 @@ class Outgoing:
         self._queue.clear()
         self._waiting.clear()
         self._horizon = horizon
+        self._highest = self._base - 1
         self.rewind()
         for entry in entries:
             self._place(entry)
@@ -140,6 +145,7 @@ class Outgoing:
             self._in_flight += len(entry.data)
             chosen.append(entry.data)
         self._sent += len(chosen)
+        self._highest = max(self._highest, first + len(chosen) - 1)
         return first, chosen
 
     def _place(self, entry: Entry) -> None:

@@ -103,6 +103,8 @@ class Transport:
         self._watchers = [Watcher(self._pull, ready)]
         self._push: dict[int, Any] = {}
         self._monitors: dict[int, Any] = {}
+        self._endpoints: dict[int, str] = {}
+        self._noted: list[PeerEvent] = []
         # A descriptor tells of nothing before its socket was first read until empty, so look at all of them once.
         self._changed = set(range(len(addresses))) - {me}
         for peer, (host, port) in enumerate(addresses):
@@ -129,7 +131,7 @@ class Transport:
 
     def events(self) -> list[PeerEvent]:
         """Connections that opened, closed or failed since the last call."""
-        found: list[PeerEvent] = []
+        found, self._noted = self._noted, []
         # Only monitors whose descriptor fired: looking at all of them in every tick costs more than the tick.
         while self._changed:
             peer = self._changed.pop()
@@ -144,6 +146,13 @@ class Transport:
                 else:
                     found.append(PeerEvent(peer, kind == zmq.EVENT_HANDSHAKE_SUCCEEDED))
         return found
+
+    def reset(self, peer: int) -> None:
+        """Close the TCP connection to the peer and open a new one; what is queued for it is lost."""
+        # ZeroMQ reports no connection that was closed on purpose, so this is noted here, after what came before it.
+        self._noted = [*self.events(), PeerEvent(peer, False)]
+        self._push[peer].disconnect(self._endpoints[peer])
+        self._push[peer].connect(self._endpoints[peer])
 
     def close(self, linger_ms: int = 0) -> None:
         """Close everything; what is queued may still leave for `linger_ms`."""
@@ -176,7 +185,8 @@ class Transport:
             ready()
 
         self._watchers.append(Watcher(monitor, changed))
+        self._endpoints[peer] = f"tcp://{host}:{port}"
         try:
-            socket.connect(f"tcp://{host}:{port}")
+            socket.connect(self._endpoints[peer])
         except zmq.ZMQError as error:
             raise OSError(f"cannot connect to node {peer} at {host}:{port}: {error.strerror}") from None

@@ -1,4 +1,5 @@
-"""The socket that clients talk to: takes transactions, tells when they are durable, answers how the node is doing.
+"""The socket that clients talk to: takes transactions, tells when they are durable, answers how the node is doing and
+what is in its ledger.
 
 Clients are not trusted: requests are bounded and typed, a client that does not read its replies loses them, and
 nothing it sends can raise out of here.
@@ -13,9 +14,13 @@ from typing import Any
 import msgspec
 import zmq
 
+from honeybadger.ledger.store import BlockStore
 from honeybadger.network.client_protocol import (
     LONGEST_REQUEST,
+    NO_SUCH_BLOCK,
+    BlockQuery,
     Committed,
+    NoBlock,
     Refused,
     Reply,
     Status,
@@ -27,6 +32,7 @@ from honeybadger.network.client_protocol import (
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
 from honeybadger.network.transport import HANDSHAKE_MS, Watcher, bind
 from honeybadger.node.application import CommittedBlock, Submission
+from honeybadger.node.block_service import BlockService
 from honeybadger.node.mempool import Request, Ticket
 
 #: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
@@ -34,7 +40,8 @@ TURN_S = 0.01
 
 
 class ClientApi:
-    """See the module. `submit(request, transactions)` takes transactions; `status()` answers a status request."""
+    """See the module. `submit(request, transactions)` takes transactions; `status()` answers a status request;
+    `blocks` is the ledger that block queries are answered from."""
 
     def __init__(
         self,
@@ -44,9 +51,11 @@ class ClientApi:
         submit: Callable[[Request, Sequence[bytes]], Submission],
         status: Callable[[], dict[str, Any]],
         ready: Callable[[], None],
+        blocks: BlockStore | None = None,
     ) -> None:
         self._submit_to = submit
         self._status = status
+        self._blocks = BlockService(blocks) if blocks is not None else None
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.maxmsgsize = LONGEST_REQUEST
@@ -96,6 +105,8 @@ class ClientApi:
             return
         if isinstance(request, StatusRequest):
             self._reply(client, Status(request.request, self._status()))
+        elif isinstance(request, BlockQuery):
+            self._reply(client, self._blocks.answer(client, request) if self._blocks else _no_block(request))
         else:
             self._submit(client, request)
 
@@ -123,3 +134,7 @@ class ClientApi:
         except zmq.ZMQError:
             # The client is gone or does not read: its loss.
             self.refused_requests += 1
+
+
+def _no_block(query: BlockQuery) -> NoBlock:
+    return NoBlock(query.request, NO_SUCH_BLOCK)

@@ -105,8 +105,13 @@ class Journal:
     `silent_through` is the highest epoch in which this node must send nothing, 0 if it never lost a vote.
     """
 
-    def __init__(self, directory: Path, chain_id: bytes, durability: Durability, first_epoch: int) -> None:
-        """Open or create; epochs below `first_epoch` are in the ledger and are dropped."""
+    def __init__(
+        self, directory: Path, chain_id: bytes, durability: Durability, first_epoch: int, ledger_epoch: int = 0
+    ) -> None:
+        """Open or create; epochs below `first_epoch` are never run again, and dropped.
+
+        `ledger_epoch`: the newest epoch in the ledger. It may be later, and proves that this is no first start.
+        """
         if len(chain_id) != HASH_BYTES:
             raise JournalError(f"{directory}: a chain id has {HASH_BYTES} bytes, not {len(chain_id)}")
         self._directory = directory
@@ -117,13 +122,14 @@ class Journal:
         self._buffer_epoch = 0
         self._failure: str | None = None
         self._pruned = first_epoch - 1
+        self._ledger_epoch = max(ledger_epoch, first_epoch - 1)
         self._state = _State(chain_id)
         #: segment number to the highest epoch in it, ascending
         self._segments: dict[int, int] = {}
         self._file = self._lock = -1
         self._size = 0
         if not self._on_disk:
-            self.silent_through = first_epoch - 1 + LOST_MARGIN if first_epoch > 1 else 0
+            self.silent_through = self._ledger_epoch + LOST_MARGIN if self._ledger_epoch else 0
             return
         try:
             self._open(first_epoch)
@@ -254,7 +260,7 @@ class Journal:
         try:
             state = self._read_state()
             if state is None:
-                if present or first_epoch > 1:
+                if present or self._ledger_epoch:
                     raise _DamageError
                 self._save_state()
             else:
@@ -264,7 +270,7 @@ class Journal:
                 if first_epoch <= state.pruned:
                     state.silent_through = max(state.silent_through, state.pruned)
         except _DamageError:
-            self._start_over(first_epoch, present)
+            self._start_over(present)
         self._state.pruned = max(self._state.pruned, first_epoch - 1)
         self._start_segment(self._state.last + 1, self._slots.items())
         for number in present:
@@ -284,14 +290,14 @@ class Journal:
             if epoch >= first_epoch:
                 self._slots.setdefault(epoch, {}).setdefault((vote, proposer, round_number), value)
 
-    def _start_over(self, first_epoch: int, present: list[int]) -> None:
+    def _start_over(self, present: list[int]) -> None:
         """Nothing read is of use: the node is silent in all epochs in which it may have voted."""
         self._slots.clear()
         state = self._state
         if state.last or state.reserved:
             bound = state.reserved
         else:
-            highest = first_epoch - 1
+            highest = self._ledger_epoch
             for number in present:
                 for record in _read_segment(self._path(number), state.chain_id, number).records:
                     highest = max(highest, record[0])

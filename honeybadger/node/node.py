@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import zmq
 from gevent.event import Event
@@ -19,24 +16,14 @@ from gevent.event import Event
 from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
-from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.network.codec import FORGET, Codec, Hello
+from honeybadger.network.codec import Codec, Hello
+from honeybadger.network.faulty_transport import FaultyTransport, PeerTransport
 from honeybadger.network.security import Credentials, ZapHandler
 from honeybadger.network.transport import Transport, Watcher
-from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
-from honeybadger.node.block_messages import (
-    BLOCK_MESSAGES,
-    BlockCertificate,
-    BlockRequest,
-    BlockShare,
-    BodyPart,
-    CertificateRequest,
-    CertifiedHeader,
-)
-from honeybadger.node.catch_up import CatchUp
-from honeybadger.node.certifier import Certifier
+from honeybadger.node.application import NodeApplication
+from honeybadger.node.block_messages import BLOCK_MESSAGES
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal import Journal
@@ -44,14 +31,11 @@ from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
-from honeybadger.protocols.base import Context, FaultKind
+from honeybadger.node.recovery import Recovery, settled_epoch
+from honeybadger.node.usage import ProcessUsage
+from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox
 from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Message
-
-#: how often to look whether blocks must be fetched, seconds
-POLL_S = 0.05
-#: newest blocks whose certificates are looked after at a restart
-CERTIFY_AGAIN = 16
 
 
 class NodeError(Exception):
@@ -93,6 +77,7 @@ class Node:
         self._said: set[str] = set()
         self.faults: Counter[tuple[int, str]] = Counter()
         self.wake = Event()
+        self._usage = ProcessUsage()
 
         nodes = manifest.quorums.nodes
         config.data.mkdir(parents=True, exist_ok=True)
@@ -101,13 +86,13 @@ class Node:
             raise NodeError(f"{self._ledger_path} exists already, and a ledger in memory would replace it")
         self.store = SQLiteStore(self._ledger_path, durability=runtime.durability, chain_id=manifest.chain_id)
         self.chain = Chain(self.store, manifest.chain_id, scratch=config.data)
-        # What is not certified may have to be run again, by all, before anybody can take it over.
-        first_epoch = self.chain.certified_epoch + 1 if runtime.recovery else max(0, self.chain.epoch) + 1
+        first_epoch = settled_epoch(self.chain, enabled=runtime.recovery) + 1
         self.journal = Journal(
             config.data / "journal",
             manifest.chain_id,
             runtime.durability if runtime.recovery else "memory",
             first_epoch,
+            max(0, self.chain.epoch),
         )
         if self.journal.silent_through:
             self._say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
@@ -131,13 +116,7 @@ class Node:
         self._zmq.max_sockets = max(1023, 8 * nodes)
         self._zap = ZapHandler(self._zmq, credentials)
         self._zap_watcher = Watcher(self._zap.socket, self.wake.set)
-        self.transport = Transport(
-            self._zmq,
-            credentials,
-            [(member.host, member.port) for member in manifest.members],
-            codec.longest_part,
-            self.wake.set,
-        )
+        self.transport = self._transport(credentials, codec)
         self.peers = Peers(
             self.me,
             nodes,
@@ -152,41 +131,41 @@ class Node:
             self._record_fault,
             self.journal,
         )
-        self.certifier = Certifier(
-            self.me, manifest.public_keys, config.keys.secret_keys, self.store, self.peers, self._block_certified
+        outbox: Outbox = self.peers
+        context = Context(
+            me=self.me,
+            parameters=manifest.parameters,
+            quorums=manifest.quorums,
+            chain_id=manifest.chain_id,
+            public_keys=manifest.public_keys,
+            secret_keys=config.keys.secret_keys,
+            outbox=self.peers,
+            application=self.application,
+            randbytes=secrets.token_bytes,
+            observe=self._observe,
+            first_epoch=first_epoch,
+            journal=self.journal,
         )
-        self.catch_up = CatchUp(
-            manifest.quorums,
-            manifest.chain_id,
-            manifest.public_keys,
+        if config.byzantine:
+            # Here and not above: no honest node needs it.
+            from honeybadger.node.byzantine import corrupt
+
+            liar = corrupt(context, manifest.specification, config.byzantine)
+            self.protocol: ConsensusProtocol = liar
+            outbox = liar.outbox
+        else:
+            self.protocol = manifest.specification.build(context)
+        self.recovery = Recovery(
+            manifest,
+            config.keys,
+            self.chain,
             self.store,
-            self.peers,
-            self._peer_epoch,
-            self._adopt,
-            self._may_read,
-            sorted(self.peers.links),
-            self._uncertified,
-        )
-        self._next_poll = self._next_certification = 0.0
-        # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
-        self._statm: BinaryIO | None = None
-        with contextlib.suppress(OSError):
-            self._statm = Path("/proc/self/statm").open("rb", buffering=0)  # noqa: SIM115
-        self.protocol = manifest.specification.build(
-            Context(
-                me=self.me,
-                parameters=manifest.parameters,
-                quorums=manifest.quorums,
-                chain_id=manifest.chain_id,
-                public_keys=manifest.public_keys,
-                secret_keys=config.keys.secret_keys,
-                outbox=self.peers,
-                application=self.application,
-                randbytes=secrets.token_bytes,
-                observe=self._observe,
-                first_epoch=first_epoch,
-                journal=self.journal,
-            )
+            self.application,
+            self.protocol,
+            outbox,
+            self.peers.links,
+            self._events,
+            enabled=runtime.recovery,
         )
         member = manifest.members[self.me]
         self.clients = ClientApi(
@@ -196,6 +175,7 @@ class Node:
             self.application.submit,
             self.status,
             self.wake.set,
+            blocks=self.store,
         )
         self.reactor = Reactor(
             self.me,
@@ -204,17 +184,31 @@ class Node:
             self.peers,
             self.clients,
             self._each_tick,
-            lambda: self.chain.certified_epoch if runtime.recovery else FORGET,
-            self._may_read,
+            lambda: self.recovery.announced_epoch,
+            self.recovery.may_go_on,
             self._report,
             self.wake,
         )
 
+    def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
+        manifest = self._manifest
+        transport = Transport(
+            self._zmq,
+            credentials,
+            [(member.host, member.port) for member in manifest.members],
+            codec.longest_part,
+            self.wake.set,
+        )
+        if not manifest.faults:
+            return transport
+        nodes = manifest.quorums.nodes
+        start = self._config.schedule_start
+        return FaultyTransport(transport, self.me, nodes, manifest.faults, self.wake.set, start)
+
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
-        if self._config.runtime.recovery:
-            self._certify_again()
+        self.recovery.start()
         try:
             self.reactor.run()
         finally:
@@ -231,8 +225,7 @@ class Node:
             self._zmq.term()
             self.journal.close()
             self.store.close()
-            if self._statm is not None:
-                self._statm.close()
+            self._usage.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
@@ -261,76 +254,20 @@ class Node:
 
     def _handle(self, sender: int, message: Message) -> None:
         """Every message, own ones included: about blocks, or for the protocol."""
-        match message:
-            case BlockShare():
-                self.certifier.handle_share(sender, message)
-            case CertificateRequest():
-                self.certifier.handle_request(sender, message)
-            case BlockCertificate():
-                self.certifier.handle_certificate(sender, message)
-            case BlockRequest():
-                self.catch_up.serve(sender, message)
-            case CertifiedHeader():
-                self.catch_up.handle_header(sender, message, self.chain.height)
-            case BodyPart():
-                self.catch_up.handle_part(sender, message, self.chain.height)
-            case _:
-                self.protocol.handle(sender, message)
-
-    def _peer_epoch(self, peer: int) -> int:
-        """The highest epoch that the peer says it has certified on disk; 0 if it does not take part in recovery."""
-        durable = self.peers.links[peer].peer_durable
-        return durable if durable < FORGET else 0
-
-    def _certify_again(self) -> None:
-        """After a restart: blocks whose certificate was not stored may lack one everywhere."""
-        top = self.chain.durable_height
-        for header in self.store.headers(max(1, top - CERTIFY_AGAIN + 1), top) if top else []:
-            if self.store.certificate(header.height) is None:
-                self.certifier.block_durable(header.height, header.epoch, header.hash)
-            else:
-                self.certifier.block_certified(header.height)
-
-    def _uncertified(self, header: Header) -> None:
-        """A peer wants a block whose certificate is missing here: make it, at most one in a while."""
-        now = time.monotonic()
-        if now >= self._next_certification:
-            self._next_certification = now + POLL_S
-            self.certifier.block_durable(header.height, header.epoch, header.hash)
-
-    def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
-        self.chain.certify(height, certificate)
-        # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
-        self.protocol.skip_to(epoch + 1)
-
-    def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
-        if block.header.height != self.chain.height + 1:
-            # Adopting the block before it let the protocol commit this one by itself.
-            return
-        self.application.adopt(block, transactions, certificate)
-        self.protocol.skip_to(block.header.epoch + 1)
-        self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
+        if not self.recovery.handle(sender, message):
+            self.protocol.handle(sender, message)
 
     def _each_tick(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_poll:
-            self._next_poll = now + POLL_S
-            self.catch_up.poll(self.chain.height, self.protocol.epoch)
+        self.recovery.each_tick()
         self._zap.serve()
         for refused in self._zap.refused:
             self._say_once(f"refused a connection from {refused}")
         self._zap.refused.clear()
 
-    def _may_read(self) -> bool:
-        return len(self.application.pending) < 2 * PENDING_BLOCKS_TO_PAUSE
-
     def _blocks_durable(self, height: int) -> None:
         for block in self.application.blocks_durable(height):
             self.clients.report(block)
-            if block.certified:
-                self.certifier.block_certified(block.height)
-            elif self._config.runtime.recovery:
-                self.certifier.block_durable(block.height, block.epoch, block.block_hash)
+            self.recovery.block_durable(block)
             self._events.emit(
                 "block",
                 height=block.height,
@@ -339,9 +276,7 @@ class Node:
                 bytes=block.tx_bytes,
                 proposers=block.proposers,
             )
-        self.journal.prune(
-            self.chain.certified_epoch if self._config.runtime.recovery else self.application.durable_epoch
-        )
+        self.journal.prune(self.recovery.settled_epoch)
         self.wake.set()
 
     def _ledger_failed(self, error: Exception) -> None:
@@ -379,14 +314,10 @@ class Node:
 
     def _report(self) -> None:
         self.writer.request(certificates=True)
-        if self._config.runtime.recovery:
-            self.certifier.ask(peer for peer, link in self.peers.links.items() if link.connected)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self.recovery.each_second()
         self._events.emit(
             "usage",
-            cpu_s=usage.ru_utime + usage.ru_stime,
-            rss_bytes=self._memory(),
-            peak_rss_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            **self._usage.read(),
             sent_bytes=self.transport.sent_bytes,
             received_bytes=self.transport.received_bytes,
             messages_handled=self.reactor.messages_handled,
@@ -400,16 +331,6 @@ class Node:
             faults=sum(self.faults.values()),
         )
         self.reactor.longest_tick_s = 0.0
-
-    def _memory(self) -> int | None:
-        """Resident bytes now; None where the system does not tell."""
-        if self._statm is None:
-            return None
-        try:
-            self._statm.seek(0)
-            return int(self._statm.read().split()[1]) * resource.getpagesize()
-        except (OSError, IndexError, ValueError):
-            return None
 
     def _say_once(self, line: str) -> bool:
         """Tell a person, unless it was told before or too much was told: peers must not fill a log."""

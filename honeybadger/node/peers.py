@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
+from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
-from honeybadger.network.transport import Transport
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 
@@ -50,7 +50,7 @@ class Peers:
         session: int,
         held_bytes_cap: int,
         codec: Codec,
-        transport: Transport,
+        transport: PeerTransport,
         hello: Hello,
         check_hello: Callable[[Hello], str],
         on_refused: Callable[[int, str], None],
@@ -94,6 +94,10 @@ class Peers:
             self.loopback.append(message)
         else:
             self._private[node].setdefault(message.epoch, []).append(message)
+
+    def send_now(self, node: int, message: Message) -> None:
+        """Whatever epochs the peer's window allows: a correct node never does that, a faulty one (`adversary`) may."""
+        self._private[node].setdefault(0, []).append(message)
 
     def fault(self, node: int, kind: FaultKind, detail: str) -> None:
         """See `Outbox`."""
@@ -145,6 +149,10 @@ class Peers:
             self._accepted_session.pop(sender, None)
             self._on_refused(sender, why)
             return
+        if self._accepted_session.get(sender, header.session) != header.session:
+            # Another incarnation. What ZeroMQ still queues for the old one is dropped with its connection: a peer that
+            # greets again and again without reading must not fill our memory.
+            self._transport.reset(sender)
         self._accepted_session[sender] = header.session
         self.links[sender].receive(header, 0)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from crypto.dealer import PublicKeys, SecretKeys, deal
+from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
 from honeybadger.protocols.base import ConsensusProtocol, Context, Specification
 from honeybadger.protocols.honey_badger import SPECIFICATION
 from honeybadger.protocols.messages import Message
@@ -91,28 +92,6 @@ class ByzantineNode:
         return self.specification.build(replace(self.context, outbox=outbox))
 
 
-class FilteredOutbox:
-    """An outbox that lets a strategy change, drop or multiply each message per recipient."""
-
-    def __init__(self, inner: NetworkOutbox, nodes: int, change: Callable[[int, Message], Sequence[Message]]) -> None:
-        self._inner = inner
-        self._nodes = nodes
-        self._change = change
-
-    def broadcast(self, message: Message) -> None:
-        """To every node, each through the change."""
-        for node in range(self._nodes):
-            self.send(node, message)
-
-    def send(self, node: int, message: Message) -> None:
-        """To one node, through the change."""
-        for changed in self._change(node, message):
-            self._inner.send(node, changed)
-
-    def fault(self, node: int, kind: object, detail: str) -> None:
-        """A faulty node's accusations are worth nothing."""
-
-
 @lru_cache(maxsize=64)
 def dealt_keys(nodes: int, faults: int) -> tuple[PublicKeys, tuple[SecretKeys, ...]]:
     """Keys from a seeded dealer: for simulation only."""
@@ -139,7 +118,7 @@ class SimulatedCluster:
     ) -> None:
         self.quorums = Quorums(nodes, Quorums.largest_faults(nodes) if faults is None else faults)
         self.parameters = parameters or Parameters(batch_size=4 * nodes, max_proposal_bytes=1 << 17)
-        self.network = InMemoryNetwork(nodes, seed, scheduler)
+        self.network = self._make_network(nodes, seed, scheduler)
         self.byzantine: dict[int, ByzantineNode] = {}
         self.nodes: dict[int, ConsensusProtocol] = {}
         self.applications: dict[int, SimulatedApplication] = {}
@@ -147,7 +126,7 @@ class SimulatedCluster:
         public, secret = dealt_keys(nodes, self.quorums.faults)
         for me in range(nodes):
             rng = random.Random(f"node {me} {seed}")
-            application = SimulatedApplication(self.parameters.transactions_per_node(nodes), rng)
+            application = self._make_application(me, rng)
             context = Context(
                 me=me,
                 parameters=self.parameters,
@@ -164,8 +143,7 @@ class SimulatedCluster:
                 self.network.attach(me, Endpoint(self._receiver(node)))
             else:
                 self.applications[me] = application
-                protocol = self.nodes[me] = specification.build(context)
-                self.network.attach(me, Endpoint(protocol.handle, lambda p=protocol: p.horizon))  # type: ignore[misc]
+                self._add_correct(context, specification)
 
     @property
     def correct(self) -> list[int]:
@@ -221,6 +199,16 @@ class SimulatedCluster:
         for fault in self.network.faults:
             if fault.node in self.nodes:
                 raise AssertionError(f"a correct node was accused: {fault}")
+
+    def _make_network(self, nodes: int, seed: int, scheduler: Scheduler) -> InMemoryNetwork:
+        return InMemoryNetwork(nodes, seed, scheduler)
+
+    def _make_application(self, me: int, rng: random.Random) -> SimulatedApplication:
+        return SimulatedApplication(self.parameters.transactions_per_node(self.quorums.nodes), rng)
+
+    def _add_correct(self, context: Context, specification: Specification) -> None:
+        protocol = self.nodes[context.me] = specification.build(context)
+        self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon))
 
     @staticmethod
     def _receiver(node: ByzantineNode) -> Callable[[int, Message], None]:

@@ -1,14 +1,15 @@
 """An asynchronous network in memory: authenticated, lossless, in any order.
 
 It models what the reliable links promise: the recipient knows the true sender; nothing between attached nodes is lost;
-a message beyond the recipient's horizon is held back until the recipient gets there.
+a message beyond the recipient's horizon is held back until the recipient gets there. `cut` parts the nodes into
+groups that cannot reach each other; what is sent between groups waits until `heal`.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from honeybadger.protocols.base import FaultKind
@@ -72,6 +73,10 @@ class InMemoryNetwork:
         self._sent = 0
         self._endpoints: dict[int, Endpoint] = {}
         self._pending: list[tuple[float, int, int, int, Message]] = []
+        self._groups: dict[int, int] = {}
+        self._cut_off: list[tuple[int, int, Message]] = []
+        #: called by `run` when nothing is left to deliver; True if that gave rise to something
+        self.idle: Callable[[], bool] = lambda: False
 
     def outbox(self, node: int) -> NetworkOutbox:
         """Where `node` puts what it sends."""
@@ -87,9 +92,31 @@ class InMemoryNetwork:
 
     def transmit(self, sender: int, recipient: int, message: Message) -> None:
         """Put a message on its way."""
+        self._schedule(sender, recipient, message)
+
+    def _schedule(self, sender: int, recipient: int, message: Message) -> None:
         self._sent += 1
         key = self.scheduler(self._sent, sender, recipient, message, self.rng)
         heapq.heappush(self._pending, (key, self._sent, sender, recipient, message))
+
+    def cut(self, groups: Sequence[Collection[int]]) -> None:
+        """From now on only nodes of one group reach each other; a node of no group reaches other such nodes only."""
+        self._groups = {node: number for number, group in enumerate(groups) for node in group}
+
+    def connected(self, one: int, other: int) -> bool:
+        """Whether messages between the two get through."""
+        return self._groups.get(one) == self._groups.get(other)
+
+    def heal(self, lost: Callable[[int, int, Message], bool] = lambda sender, recipient, message: False) -> None:
+        """All nodes reach each other again. What waited is on its way now, but for what is `lost`.
+
+        (A link that holds more than its cap drops the oldest, and its peer must catch up.)
+        """
+        self._groups = {}
+        waiting, self._cut_off = self._cut_off, []
+        for item in waiting:
+            if not lost(*item):
+                self._schedule(*item)
 
     def pending(self) -> list[tuple[int, int, Message]]:
         """(sender, recipient, message) of all that is under way, in order of sending."""
@@ -130,13 +157,20 @@ class InMemoryNetwork:
             if until is not None and until():
                 return
             if not self.step():
-                if until is None or until():
+                if until is not None and until():
+                    return
+                if self.idle():
+                    continue
+                if until is None:
                     return
                 raise Stalled(f"nothing left to deliver after {self.steps} steps")
         raise Stalled(f"goal not reached within {max_steps} steps")
 
     def _deliver(self, sender: int, recipient: int, message: Message) -> None:
         self.steps += 1
+        if self._groups and not self.connected(sender, recipient):
+            self._cut_off.append((sender, recipient, message))
+            return
         endpoint = self._endpoints.get(recipient)
         if endpoint is None:
             return
@@ -150,4 +184,4 @@ class InMemoryNetwork:
             if ready:
                 endpoint.held = [item for item in endpoint.held if item[1].epoch > horizon]
                 for held_sender, held_message in ready:
-                    self.transmit(held_sender, recipient, held_message)
+                    self._schedule(held_sender, recipient, held_message)

@@ -4,7 +4,6 @@ import pytest
 from byzantine.agreement import OtherChain
 from byzantine.harness import SIZES, accused, attacked, faulty_nodes, parameters, proposers, rushing
 from byzantine.proposals import (
-    CIPHERTEXTS,
     PLAINTEXTS,
     BadDecryptionShares,
     Copier,
@@ -15,6 +14,7 @@ from byzantine.proposals import (
     WrongShareSet,
 )
 
+from honeybadger.adversary.garbage import CIPHERTEXTS
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import DecryptionShares
 

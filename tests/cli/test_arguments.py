@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bench.local_run
+from bench.settings import LocalSettings
 from honeybadger.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -29,12 +30,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> list[bench.local_run.LocalSettings]:
+def settings(monkeypatch: pytest.MonkeyPatch) -> list[LocalSettings]:
     """What `honeybadger local` would run; the run itself is left out."""
-    seen: list[bench.local_run.LocalSettings] = []
+    seen: list[LocalSettings] = []
 
     class FakeRun:
-        def __init__(self, settings: bench.local_run.LocalSettings, show: object) -> None:
+        def __init__(self, settings: LocalSettings, show: object) -> None:
             seen.append(settings)
 
         def run(self) -> dict[str, object]:
@@ -86,25 +87,61 @@ def test_a_wrong_config_is_one_line(run: Run, tmp_path: Path, settings: list[obj
     assert not settings
 
 
-def test_keys_of_a_config_are_the_long_flag_names(
-    run: Run, tmp_path: Path, settings: list[bench.local_run.LocalSettings]
-) -> None:
+def test_keys_of_a_config_are_the_long_flag_names(run: Run, tmp_path: Path, settings: list[LocalSettings]) -> None:
     config = tmp_path / "run.toml"
-    config.write_text("json = true\nnodes = 7\ntx_size = 20\nrestart-all = true\nduration = 3\ncurve = false\n")
+    config.write_text("json = true\nnodes = 7\ntx_size = 20\nrestart-all = true\nduration = 6\ncurve = false\n")
     status, out, _ = run("local", "--config", config, "--tx-size", "30")
     assert (status, out) == (0, '{\n  "valid": true\n}\n')
     (chosen,) = settings
-    assert (chosen.nodes, chosen.tx_bytes, chosen.restart, chosen.duration_s) == (7, 30, 7, 3.0)
+    assert (chosen.nodes, chosen.tx_bytes, chosen.restart, chosen.duration_s) == (7, 30, 7, 6.0)
     assert chosen.runtime.curve is False
 
 
 def test_the_environment_uses_flag_names_too(
-    run: Run, monkeypatch: pytest.MonkeyPatch, settings: list[bench.local_run.LocalSettings]
+    run: Run, monkeypatch: pytest.MonkeyPatch, settings: list[LocalSettings]
 ) -> None:
     monkeypatch.setenv("HONEYBADGER_JSON", "1")
     monkeypatch.setenv("HONEYBADGER_RESTART_ALL", "1")
     assert run("local")[:2] == (0, '{\n  "valid": true\n}\n')
     assert settings[0].restart == 4
+
+
+def test_byzantine_nodes_are_the_last_ones(run: Run, settings: list[LocalSettings]) -> None:
+    run("local", "-n", 7, "--byzantine", "1:silent", "--byzantine", "1:replay, 1:flood", "--restart-all", "--json")
+    (chosen,) = settings
+    assert chosen.byzantine == {4: "silent", 5: "replay", 6: "flood"}
+    assert chosen.correct == [0, 1, 2, 3] and chosen.restart == 4
+
+
+def test_more_liars_than_f_are_allowed_and_said(run: Run, settings: list[LocalSettings]) -> None:
+    status, _, err = run("local", "--byzantine", "2:silent", "--json")
+    assert status == 0 and err == "note: 2 nodes lie, but the protocol tolerates f = 1\n"
+    assert settings[0].byzantine == {2: "silent", 3: "silent"}
+
+
+def test_several_of_a_kind_in_file_and_environment(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[LocalSettings]
+) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        'byzantine = "1:silent,1:replay"\npartition = "0|1@1-2;2|3@4-5"\nrestart_rounds = 2\nrestart = 1\n'
+    )
+    run("local", "--config", config, "--json")
+    monkeypatch.setenv("HONEYBADGER_BYZANTINE", "1:flood,1:silent")
+    monkeypatch.setenv("HONEYBADGER_PARTITION", "0|1@7-8;2|3@9-10")
+    run("local", "--config", config, "--json")
+    first, second = settings
+    assert first.byzantine == {2: "silent", 3: "replay"} and first.restart_rounds == 2
+    assert [fault.start_s for fault in first.link_faults] == [1.0, 4.0]
+    assert second.byzantine == {2: "flood", 3: "silent"}
+    assert [fault.start_s for fault in second.link_faults] == [7.0, 9.0]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300"])
+def test_a_schedule_starts_at_a_unix_time(run: Run, value: str) -> None:
+    needed = ("--cluster", "x", "--keys", "x", "--data", "x")
+    refused(run("node", *needed, "--schedule-start", value), "--schedule-start")
+    refused(run("node", *needed, "--byzantine", "shout"), "the strategies are silent, ")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "-1"])
@@ -132,6 +169,29 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--out", ""), "--out"),
         (("--protocol", "x" * 5000), "unknown protocol"),
         (("--protocol", "\x1b[31m\nraft"), "[31m raft"),
+        (("--restart", 5), "there are only 4 correct nodes"),
+        (("--restart", 4, "--byzantine", "1:silent"), "there are only 3 correct nodes"),
+        (("--restart", 1, "--crash", 1), "cannot be combined"),
+        (("--restart-all", "--crash", 1), "cannot be combined"),
+        (("--restart-rounds", 2), "needs --restart"),
+        (("--restart", 1, "--restart-rounds", 0), "--restart-rounds"),
+        (("--restart", 1, "--restart-rounds", 9, "--restart-after", 1), "rounds begin every"),
+        (("--restart", 1, "--duration", 3), "after the measured 3 s"),
+        (("--restart", 1, "--durability", "memory"), "forget its votes"),
+        (("--crash", 3, "--byzantine", "1:silent"), "would leave none of 3"),
+        (("--byzantine", "silent"), "write K:STRATEGY"),
+        (("--byzantine", "0:silent"), "write K:STRATEGY"),
+        (("--byzantine", ""), "write K:STRATEGY"),
+        (("--byzantine", "1:silent,"), "write K:STRATEGY"),
+        (("--byzantine", "-1:silent"), "write K:STRATEGY"),
+        (("--byzantine", "1:" + "x" * 5000), "--byzantine"),
+        (("--byzantine", "1:\x1b[31m"), "write K:STRATEGY"),
+        (("--byzantine", "1:shout"), "the strategies are silent, "),
+        (("--byzantine", "4:silent"), "no correct one of 4"),
+        (("--byzantine", "3:silent,1:replay"), "no correct one of 4"),
+        (("--byzantine", "3:silent", "--byzantine", "1:replay"), "no correct one of 4"),
+        (("--partition", "0|9"), "names node 9"),
+        (("--delay", "soon"), "--delay"),
     ],
 )
 def test_local_checks_before_it_begins(run: Run, settings: list[object], options: tuple[str, ...], says: str) -> None:

@@ -109,3 +109,57 @@ def test_export_does_not_end_early_in_silence(
     tamper(data, "DELETE FROM blocks WHERE height = 2")
     assert run(monkeypatch, "export", data, *options) == 1
     assert "block 2 is missing" in capsys.readouterr().err
+
+
+def test_repair_of_a_good_ledger_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    monkeypatch.setattr("honeybadger.cli.ledger.NodeClient", lambda *_, **__: pytest.fail("somebody was asked"))
+    assert run(monkeypatch, "repair", data, "--cluster", data.parent / "cluster.toml") == 0
+    assert capsys.readouterr().out.startswith("nothing to repair; good: 3 blocks, 3 transactions, ")
+
+
+def test_repair_names_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    """Nobody listens at the manifest's addresses."""
+    tamper(data, "UPDATE bodies SET body = x'90' WHERE height IN (1, 3)")
+    tamper(data, "UPDATE blocks SET epoch = 99 WHERE height = 2")
+    assert run(monkeypatch, "repair", data, "--cluster", data.parent / "cluster.toml", "--timeout", 0.1) == 1
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert "node 0 did not serve block 3: no answer for 0.1 s" in lines
+    assert "block 3: body has 0 transactions, header says 1; not repaired" in lines
+    assert any(line.startswith("block 2: column epoch differs from the header; ") for line in lines)
+    assert captured.err.startswith("repaired 1; still damaged: block 1 (body has 0 transactions")
+    assert captured.err.count("\n") == 1
+    assert run(monkeypatch, "verify", data) == 1
+
+
+def test_repair_refuses_a_running_node_and_another_cluster_and_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, cluster: Cluster
+) -> None:
+    manifest = data.parent / "cluster.toml"
+    writer = SQLiteStore(data / "ledger.sqlite", "os", chain_id=cluster[0].chain_id)
+    assert run(monkeypatch, "repair", data, "--cluster", manifest) == 1
+    assert "another process is writing to this ledger" in (err := capsys.readouterr().err) and err.count("\n") == 1
+    writer.close()
+    assert run(monkeypatch, "repair", data / "nothing", "--cluster", manifest) == 1
+    assert "no ledger here" in capsys.readouterr().err
+    assert not (data / "nothing").exists()
+    manifest.write_text(manifest.read_text().replace("batch_size = 10000", "batch_size = 9"))
+    assert run(monkeypatch, "repair", data, "--cluster", manifest) == 1
+    assert "not of the manifest's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["repair", "verify", "show"])
+def test_a_broken_file_is_one_line_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, command: str
+) -> None:
+    file = data / "ledger.sqlite"
+    file.write_bytes(b"\0" * 4096 + file.read_bytes()[4096:])
+    options = () if command == "show" else ("--cluster", data.parent / "cluster.toml")
+    assert run(monkeypatch, command, data, *options) == 1
+    err = capsys.readouterr().err
+    assert "move it and its -wal and -shm files away and start the node" in err
+    assert err.count("\n") == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 
-from honeybadger.cli.local_display import print_table
+from bench.settings import Progress
+from honeybadger.cli.local_display import Display, print_table
 
 
 def summary(**changes: Any) -> dict[str, Any]:
@@ -29,16 +31,26 @@ def summary(**changes: Any) -> dict[str, Any]:
         "ledger": {"height": 3, "tip": "ab" * 32},
         "crashed": [],
         "restarted": [],
+        "restarts": [],
         "recovery_s": [],
+        "recovery_median_s": None,
+        "recovery_worst_s": None,
+        "byzantine": {},
+        "link_faults": [],
+        "link_fault_zero_s": -2.5,
+        "faults_recorded": [],
         "committed_tx_after_crash": None,
         "late_sends": 0,
         "refused_tx": {},
         "unanswered_tx": 0,
+        "abandoned_tx": 0,
         "durability": "fsync",
         "curve": True,
         "encrypt": True,
         "parameters": {"encryption": "always"},
-        "per_node": [{"id": i, "messages_handled": 12_345_678, **row} for i in range(4)],
+        "per_node": [
+            {"id": i, "messages_handled": 12_345_678, "byzantine": "", "traceback": "", **row} for i in range(4)
+        ],
         "valid": True,
         **changes,
     }
@@ -69,10 +81,22 @@ def test_titles_fit_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert max(map(len, lines)) <= 80
 
 
+def restart(node: int, killed_at_s: float, recovery_s: float | None, **changes: Any) -> dict[str, Any]:
+    return {
+        "node": node,
+        "killed_at_s": killed_at_s,
+        "recovery_s": recovery_s,
+        "killed_again": False,
+        "throughput_before_tx_per_s": 2000.0,
+        "throughput_while_down_tx_per_s": 1000.0,
+        **changes,
+    }
+
+
 def test_rows_for_what_happened_and_only_for_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("late sends", "refused", "unanswered", "restarted")
+    words = ("late sends", "refused", "unanswered", "restarts", "Byzantine", "link faults")
     calm = shown(monkeypatch, capsys)
     assert not any(word in calm for word in words)
     busy = shown(
@@ -81,7 +105,75 @@ def test_rows_for_what_happened_and_only_for_that(
         late_sends=1234,
         refused_tx={"full": 7, "too long": 8},
         unanswered_tx=9,
+        abandoned_tx=4,
         restarted=[2, 3],
-        recovery_s=[3.14, None],
+        restarts=[restart(2, 3.0, 3.14), restart(3, 3.0, None), restart(2, 7.0, None, killed_again=True)],
+        recovery_median_s=3.14,
+        recovery_worst_s=9.87,
+        byzantine={"3": "bad-shards"},
+        link_faults=[{"kind": "drop", "probability": 0.01}],
     )
-    assert all(word in busy for word in (*words, "1,234", "15", "full", "3.1 s", "never"))
+    assert all(word in busy for word in (*words, "1,234", "15", "full"))
+    flat = " ".join(busy.replace("│", " ").split())
+    assert "restarts 3 of nodes [2, 3]; 1 never kept up; 1 killed again" in flat
+    assert "recovery median 3.1 s from restart to keeping up, worst 9.9 s" in flat
+    assert "while down 1,000 tx/s of the others, 2,000 before" in flat
+    assert "unanswered 9 transactions, when the run ended; 4 at killed nodes" in flat
+
+
+def test_when_nobody_stayed_up_there_are_no_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody = {"throughput_before_tx_per_s": None, "throughput_while_down_tx_per_s": None}
+    out = shown(monkeypatch, capsys, restarted=[0], restarts=[restart(0, 3.0, None, **nobody)])
+    assert "restarts" in out and "while down" not in out and "recovery median" not in out
+
+
+def test_liars_and_what_was_recorded_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = [
+        {"node": 2, "kind": "BAD_BRANCH", "records": 30, "recorded_by": 2},
+        {"node": 3, "kind": "BAD_BRANCH", "records": 5, "recorded_by": 1},
+    ]
+    rows = summary()["per_node"]
+    rows[3]["traceback"] = "KeyError: 'x'"
+    liars = {"2": "bad-shards", "3": "replay"}
+    out = shown(monkeypatch, capsys, byzantine=liars, faults_recorded=faults, per_node=rows)
+    flat = " ".join(out.replace("│", " ").split())
+    assert "Byzantine 2 2: bad-shards, 3: replay (1 more than f)" in flat
+    assert "BAD_BRANCH 35" in flat and "2 correct nodes" in flat and "[2, 3]" in flat
+    assert "node 3 failed KeyError: 'x'" in flat
+
+
+def test_link_faults_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [
+        {"kind": "partition", "groups": [[0, 1], [2, 3]], "start_s": 5.0, "end_s": 10.0},
+        {"kind": "one-way", "senders": [0]},
+        {"kind": "delay", "delay_s": 0.1, "jitter_s": 0.02},
+        {"kind": "bandwidth", "bytes_per_s": 250000.0, "receivers": [3]},
+        {"kind": "drop", "probability": 0.01},
+        {"kind": "reset", "every_s": 0.5},
+        {"kind": "slow", "every_s": 0.02, "receivers": [1]},
+    ]
+    flat = " ".join(shown(monkeypatch, capsys, link_faults=faults).replace("│", " ").split())
+    for words in (
+        "measured: seconds 2.5 to 4.5 of the schedule",
+        "partition 0,1 | 2,3, seconds 5 to 10",
+        "one-way 0 to all, seconds 0 to the end",
+        "delay all links, 100 ± 20 ms",
+        "bandwidth all to 3, 0.25 MB/s",
+        "drop all links, probability 0.01",
+        "reset all links, every 500 ms",
+        "slow nodes 1, every 20 ms",
+    ):
+        assert words in flat, flat
+
+
+def test_what_goes_on_now_is_shown() -> None:
+    now = Progress("running", 1.0, 12.0, crashed=[2], restarts=3, byzantine=[3], link_faults=["partition", "drop"])
+    line = Display._line(now)
+    assert "killed: [2]  restarts: 3  Byzantine: [3]  links: partition, drop" in line
+    out = io.StringIO()
+    Display(out).show(now)
+    assert out.getvalue() == "running (nodes [2] killed) (partition, drop)\n"

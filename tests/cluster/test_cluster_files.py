@@ -17,6 +17,7 @@ from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 
 ADDRESSES = [("127.0.0.1", 7100 + 2 * i, 7101 + 2 * i) for i in range(4)]
@@ -53,6 +54,41 @@ def test_round_trip_and_modes(cluster: Path) -> None:
         shown = repr(keys) + repr(keys.secret_keys)
         assert keys.curve_secret_key not in shown
         assert not any(share in shown for share in keys.secret_keys.to_dict().values())
+
+
+def test_faults_are_kept_and_are_no_part_of_the_chain(cluster: Path) -> None:
+    path = cluster / "cluster.toml"
+    plain = Manifest.load(path)
+    assert plain.faults == ()
+    assert "faults]]" not in path.read_text()
+    faults = (
+        LinkFault(kind="partition", groups=((0, 1), (2, 3)), start_s=5, end_s=10),
+        LinkFault(kind="delay", delay_s=0.1, jitter_s=0.02, senders=(3,)),
+        LinkFault(kind="slow", every_s=0.02, receivers=(3,)),
+    )
+    made = plain.with_faults(list(faults))
+    assert made.chain_id == plain.chain_id
+    assert made.difference(plain.settings) == ""
+    made.save(path)
+    assert Manifest.load(path).faults == faults
+    Manifest.load(path).with_faults([]).save(path)
+    assert Manifest.load(path).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ('kind = "one-way"\nsenders = [4]', "faults[0].senders names node 4"),
+        ('kind = "delay"\ndelay_s = -1', "delay_s = -1"),
+        ('kind = "delay"\ndelay_s = nan', "delay_s = nan"),
+        ('kind = "drop"\nprobability = 1\nfuzz = 1', "fuzz"),
+        ('kind = "rain"', "faults[0].kind"),
+    ],
+)
+def test_damaged_faults_in_a_manifest(cluster: Path, entry: str, says: str) -> None:
+    path = cluster / "cluster.toml"
+    path.write_text(f"{path.read_text()}\n[[faults]]\n{entry}\n")
+    refused(path, lambda: Manifest.load(path), says)
 
 
 SETTINGS: dict[str, Any] = {

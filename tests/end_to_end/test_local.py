@@ -100,6 +100,48 @@ def test_a_crash_beyond_f_stops_the_cluster_and_is_an_error():
     assert "2 of 4 nodes are left, but an epoch needs N-f = 3" in result.stderr.decode()
 
 
+def test_restart_rounds_report_each_restart():
+    options = ("--duration", "6", "--warmup", "0.2", "--batch-size", "400", "--json", "--seed", "5")
+    result = run_command("local", *options, "--restart", "1", "--restart-rounds", "2", "--restart-after", "0.2")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    restarts = summary["restarts"]
+    assert len(restarts) == len(summary["recovery_s"]) == 2
+    assert set(summary["restarted"]) == {row["node"] for row in restarts}
+    for row in restarts:
+        assert row["restarted_at_s"] - row["killed_at_s"] == pytest.approx(row["down_s"])
+        assert 0.2 <= row["down_s"] and row["killed_at_s"] > 0.6
+    last = restarts[-1]
+    assert last["recovery_s"] > 0 and summary["recovery_s"][-1] == pytest.approx(last["down_s"] + last["recovery_s"])
+    assert summary["recovery_worst_s"] >= summary["recovery_median_s"] > 0
+    assert summary["committed_tx_after_crash"] > 0 and len(set(summary["final_heights"])) == 1
+    assert [row["exit"] for row in summary["per_node"]] == [0] * 4
+
+
+@pytest.mark.parametrize(("strategy", "kinds"), [("silent", set()), ("bad-shards", {"BAD_BRANCH"})])
+def test_a_byzantine_node_is_survived_and_its_faults_are_recorded(strategy, kinds):
+    result = run_command("local", *QUICK, "--json", "--byzantine", f"1:{strategy}")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["byzantine"] == {"3": strategy} and summary["crashed"] == []
+    assert summary["committed_tx"] > 0 and summary["unanswered_tx"] == 0
+    recorded = {fault["kind"]: fault for fault in summary["faults_recorded"]}
+    assert recorded.keys() >= kinds and {fault["node"] for fault in summary["faults_recorded"]} <= {3}
+    assert all(1 <= fault["recorded_by"] <= 3 <= fault["records"] + 2 for fault in recorded.values())
+    assert [row["byzantine"] for row in summary["per_node"]] == ["", "", "", strategy]
+
+
+def test_a_partition_without_quorum_is_waited_for():
+    result = run_command("local", *QUICK, "--json", "--partition", "0,1|2,3@1-3", "--delay", "0>1:1ms")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    cut, delay = summary["link_faults"]
+    assert (cut["kind"], cut["groups"], cut["start_s"], cut["end_s"]) == ("partition", [[0, 1], [2, 3]], 1.0, 3.0)
+    assert (delay["kind"], delay["delay_s"]) == ("delay", 0.001)
+    assert summary["committed_tx"] > 0 and summary["unanswered_tx"] == 0
+    assert len(set(summary["final_heights"])) == 1 and summary["link_fault_zero_s"] < 0
+
+
 def test_precedence_of_file_environment_and_flag(tmp_path, monkeypatch):
     config = tmp_path / "run.toml"
     config.write_text("duration = 1.0\nwarmup = 0.2\nbatch-size = 40\ntx_size = 20\nnodes = 1\n")

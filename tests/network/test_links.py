@@ -97,6 +97,18 @@ def test_an_acknowledgement_of_what_was_never_sent_is_ignored(ack: int) -> None:
     assert (out.base, out.backlog) == (1, 6)
 
 
+def test_an_acknowledgement_that_was_lost_with_the_connection_counts_after_the_rewind() -> None:
+    out = Outgoing(CAP)
+    out.set_horizon(1)
+    for _ in range(3):
+        out.offer(Entry(1, b"x"))
+    out.next_entries()
+    out.rewind()
+    assert out.acknowledge(2), "it was sent once, though not on this connection"
+    assert (out.backlog, out.next_entries()) == (1, (3, [b"x"]))
+    assert not out.acknowledge(4)
+
+
 def test_in_flight_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links_module, "IN_FLIGHT_BYTES", 35)
     out = outgoing(*[1] * 10, horizon=1)

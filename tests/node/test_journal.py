@@ -702,3 +702,9 @@ def test_the_first_value_wins_even_if_a_pruned_slot_was_written_twice(tmp_path):
     again = Journal(tmp_path / "j", CHAIN, "os", 5)
     assert again.recall(5, 4, 0, 0) == b"first"
     again.close()
+
+
+def test_a_lost_journal_is_noticed_by_the_ledger_even_if_no_block_was_certified(tmp_path):
+    journal = Journal(tmp_path / "j", CHAIN, "os", 1, ledger_epoch=4)
+    assert journal.silent_through == 4 + LOST_MARGIN
+    journal.close()

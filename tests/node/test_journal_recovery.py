@@ -72,7 +72,7 @@ def test_lost_segments(tmp_path):
 
 
 def test_pruned_behind_certified_blocks_only(tmp_path):
-    """Votes of a block that is durable, but not certified, are there after a restart; those of certified ones are not."""
+    """After a restart the votes of a durable, uncertified block are there; those of certified ones are not."""
     cluster = with_disks(tmp_path, 4, 2)
     cluster.start()
     finish(cluster)

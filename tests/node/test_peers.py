@@ -27,6 +27,10 @@ class FakeTransport:
         self.changes: list[PeerEvent] = []
         self.sent: list[tuple[int, list[bytes]]] = []
         self.works = True
+        self.resets: list[int] = []
+
+    def reset(self, peer: int) -> None:
+        self.resets.append(peer)
 
     def receive(self) -> tuple[int, list[Any]] | None:
         return self.inbox.popleft() if self.inbox else None
@@ -105,6 +109,15 @@ def test_data_before_a_greeting_is_ignored_and_taken_after_it() -> None:
     bench.arrives(1, DATA, entry(1))
     assert bench.take() == [(1, BVal(1, 0, 1, True))]
     assert bench.faults == []
+
+
+def test_another_incarnation_gets_a_fresh_connection() -> None:
+    """What ZeroMQ queued for the old one is dropped: greeting again and again must not fill our memory."""
+    bench = Bench()
+    for session in (5, 5, 6, 7):
+        bench.arrives(1, HELLO, CODEC.encode_hello(OURS), session=session)
+        bench.take()
+    assert bench.transport.resets == [1, 1]
 
 
 def test_data_for_an_earlier_incarnation_is_ignored() -> None:

@@ -5,13 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from byzantine.puppet import Puppet
-from crypto.bls12_381 import BLS12_381
+from honeybadger.adversary.agreement import IDENTITY, NON_SUBGROUP, some_point
 from honeybadger.protocols.common_coin import coin_identity
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Message, Term
-
-IDENTITY = bytes([0xC0]) + bytes(47)
-#: x = 4, y with the larger sign: on the curve, outside the subgroup of prime order
-NON_SUBGROUP = bytes([0xA0]) + bytes(46) + b"\x04"
 
 
 class Contradictor(Puppet):
@@ -92,10 +88,9 @@ def bad_share(kind: str, strategy: Puppet, message: CoinShare, seen: list[bytes]
     """A share that is not this node's share of this coin."""
     secret = strategy.node.context.secret_keys.coin
     chain_id = strategy.node.context.chain_id
-    group = BLS12_381.g1
     match kind:
         case "random point":
-            return group.encode(group.multiply(group.generator, 2 + message.round))
+            return some_point(2 + message.round)
         case "other round":
             return secret.sign_share(coin_identity(chain_id, message.epoch, message.proposer, message.round + 1))
         case "other instance":

@@ -5,25 +5,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from byzantine.puppet import Puppet
-from crypto.erasure import ErasureCode
-from crypto.merkle import MerkleTree
+from honeybadger.adversary.dispersal import dispersal, echo_of, erasure_code
 from honeybadger.protocols.epoch import ciphertext_label
 from honeybadger.protocols.messages import Echo, Message, Ready, Val
-from honeybadger.protocols.quorums import Quorums
-
-
-def erasure_code(quorums: Quorums) -> ErasureCode:
-    return ErasureCode(quorums.data_shards, quorums.nodes)
-
-
-def dispersal(shards: Sequence[bytes], epoch: int, proposer: int) -> list[Val]:
-    """The VALs that commit to these very shards, codeword or not; the k-th is for node k."""
-    tree = MerkleTree(shards)
-    return [Val(epoch, proposer, tree.root, tree.branch(k), shard) for k, shard in enumerate(shards)]
-
-
-def echo_of(val: Val) -> Echo:
-    return Echo(val.epoch, val.proposer, val.root, val.branch, val.shard)
 
 
 class Proposer(Puppet):

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from byzantine.broadcast import Proposer, dispersal, erasure_code
+from byzantine.broadcast import Proposer
 from byzantine.puppet import Puppet
 from crypto.bls12_381 import BLS12_381
-from crypto.ciphertext import hash_ciphertext
-from honeybadger.protocols.epoch import ciphertext_label
+from honeybadger.adversary.base import Adversary
+from honeybadger.adversary.dispersal import dispersal, erasure_code
+from honeybadger.adversary.garbage import PLAINTEXTS as SHORT_PLAINTEXTS
+from honeybadger.adversary.garbage import bad_ciphertext
 from honeybadger.protocols.messages import DecryptionShares, Echo, Message, Term, Val
 
 
@@ -128,54 +130,13 @@ class FrontRunner(Proposer):
                 self.node.outbox.send(k, val)
 
 
-def _flipped_body(strategy: "GarbageProposal", epoch: int, spoil_mask: bool) -> bytes:
-    """U and W valid, but the AEAD (or T) is wrong: W is made for the spoilt bytes, by one who knows r."""
-    context = strategy.node.context
-    scalars: list[bytes] = []
-
-    def remember(length: int) -> bytes:
-        scalars.append(context.randbytes(length))
-        return scalars[-1]
-
-    label = ciphertext_label(context.chain_id, epoch, strategy.me)
-    data = context.public_keys.encryption.encrypt(b"\x90", label, remember)
-    u, mask, body = data[:48], data[144:176], data[176:]
-    if spoil_mask:
-        mask = bytes([mask[0] ^ 1]) + mask[1:]
-    else:
-        body = bytes([body[0] ^ 1]) + body[1:]
-    g1, g2 = BLS12_381.g1, BLS12_381.g2
-    order = BLS12_381.order
-    r = next(
-        r
-        for seen in scalars
-        for r in (int.from_bytes(seen, "big") % order, 1 + int.from_bytes(seen, "big") % (order - 1))
-        if g1.encode(g1.multiply(g1.generator, r)) == u
-    )
-    w = g2.encode(g2.multiply(hash_ciphertext(BLS12_381, u, mask, body, label), r))
-    return u + w + mask + body
-
-
 #: proposals that decrypt, but to nothing acceptable (B/N = 4 and max_tx_bytes = 2,000 in the tests)
 PLAINTEXTS: dict[str, bytes] = {
-    "empty plaintext": b"",
-    "unparsable": b"\xc1\xc1",
-    "trailing bytes": b"\x91\xc4\x01x\x00",
-    "truncated": b"\x92\xc4\x01x",
+    **SHORT_PLAINTEXTS,
     "too many": b"\x95" + b"".join(b"\xc4\x01" + bytes([i]) for i in range(5)),
-    "long length header": b"\x91\xc5\x00\x01x",
-    "long array header": b"\xdc\x00\x01\xc4\x01x",
-    "endless array": b"\xdd\xff\xff\xff\xff\xc4\x01x",
-    "endless bytes": b"\x91\xc6\xff\xff\xff\xff",
-    "text, not bytes": b"\x91\xa1x",
-    "nested": b"\x91" * 5000 + b"\x90",
-    "map": b"\x81\xc4\x01x\xc4\x01y",
-    "number": b"\x07",
-    "empty transaction": b"\x91\xc4\x00",
     "long transaction": b"\x91\xc5" + (2001).to_bytes(2, "big") + bytes(2001),
     "too long": b"\x91\xc6" + (9000).to_bytes(4, "big") + bytes(9000),
 }
-CIPHERTEXTS = ("junk", "nothing", "short", "AEAD", "mask", "identity U", "foreign label", "trailing", "plain")
 
 
 class GarbageProposal(Proposer):
@@ -191,25 +152,7 @@ class GarbageProposal(Proposer):
     def _value(self, epoch: int) -> bytes:
         if self._kind in PLAINTEXTS:
             return self.ciphertext(epoch, PLAINTEXTS[self._kind])
-        good = self.ciphertext(epoch, b"\x90")
-        match self._kind:
-            case "junk":
-                return random.Random(epoch).randbytes(300)
-            case "nothing":
-                return b""
-            case "short":
-                return good[:191]
-            case "AEAD" | "mask":
-                return _flipped_body(self, epoch, self._kind == "mask")
-            case "identity U":
-                return bytes([0xC0]) + bytes(47) + good[48:]
-            case "foreign label":
-                return self.ciphertext(epoch + 1, b"\x90")
-            case "trailing":
-                return good + b"\0"
-            case "plain":
-                return b"\x90"
-        raise ValueError(self._kind)
+        return bad_ciphertext(Adversary(self.node.context), self._kind, epoch)
 
 
 class Replayer(Puppet):

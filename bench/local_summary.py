@@ -1,0 +1,201 @@
+"""Collects what a run left behind into its summary, the contents of `summary.json`.
+
+Figures are over correct nodes: those that run no Byzantine strategy and are up in the end. A node that was killed for
+good is not among them, but what it recorded before counts as a correct node's word.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench import load
+from bench.checks import check_ledgers
+from bench.fault_plan import FaultPlan
+from bench.machine import machine, versions
+from bench.observations import NodeObservations, read_node
+from bench.recovery import committed_after, measure, median_and_worst
+from bench.settings import LocalSettings
+from bench.summary import (
+    SCHEMA,
+    committed_in,
+    distribution,
+    epoch_durations,
+    epoch_intervals,
+    memory_growth,
+    node_row,
+    phase_means,
+)
+from bench.validity import why_invalid
+from bench.workload import Workload
+from honeybadger.cluster.processes import NodeProcess
+from honeybadger.protocols.quorums import Quorums
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What only the controller knows of a run; times are monotonic, in seconds.
+
+    `schedule_zero`: second 0 of the link faults; `died`: last words of nodes that ended unasked; `same_height`: all
+    correct nodes that were up in the end got there.
+    """
+
+    window: tuple[float, float]
+    schedule_zero: float
+    plan: FaultPlan
+    died: list[str]
+    same_height: bool
+
+
+def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess], outcome: Outcome) -> dict[str, Any]:
+    """The summary of a run whose processes have ended, with `valid` and `reason`."""
+    window = outcome.window
+    length = window[1] - window[0]
+    seen = [read_node(node.events) for node in nodes]
+    honest = {index: seen[index] for index in settings.correct}
+    correct = [index for index in settings.correct if not nodes[index].killed]
+    live = [seen[index] for index in correct]
+    offered = msgspec.json.decode((directory / "load.json").read_bytes(), type=load.Result)
+    ledgers = {index: nodes[index].data / "ledger.sqlite" for index in settings.correct}
+    check = check_ledgers(
+        {index: path for index, path in ledgers.items() if path.exists() or index in correct},
+        set(correct),
+        Workload(settings.seed, settings.tx_bytes),
+        offered.batches,
+        np.load(directory / "acknowledged.npy"),
+    )
+    transactions, size, blocks = committed_in(window, live)
+    restarts, from_kill = measure(outcome.plan.outages, window[0], honest)
+    median_s, worst_s = median_and_worst(restarts)
+    quantiles = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "protocol": settings.parameters.protocol,
+        "nodes": settings.nodes,
+        "faults_tolerated": settings.faults,
+        "batch_size": settings.parameters.batch_size,
+        "tx_bytes": settings.tx_bytes,
+        "duration_s": settings.duration_s,
+        "warmup_s": settings.warmup_s,
+        "load": "closed loop" if settings.rate is None else "open loop",
+        "window": {"start": window[0], "end": window[1]},
+        "offered_tx_per_s": offered.offered_in_window / length,
+        "late_sends": offered.late,
+        "refused_tx": offered.refused,
+        "unanswered_tx": offered.unanswered,
+        "abandoned_tx": offered.abandoned,
+        "accepted_tx_per_s": (offered.offered_in_window - sum(offered.refused.values())) / length,
+        "committed_tx": transactions,
+        "throughput_tx_per_s": transactions / length,
+        "throughput_bytes_per_s": size / length,
+        "latency_s": distribution(_latencies(directory, window), quantiles),
+        "epochs": blocks,
+        "epoch_s": distribution(epoch_durations(window, live), {"p50": 0.5, "p99": 0.99}),
+        "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
+        "phase_s": phase_means(window, live),
+        "agreement": _agreement(live),
+        "ledger": {"height": check.height, "tip": check.tip, "agree": check.agree},
+        "crashed": [index for index in settings.correct if nodes[index].killed],
+        "restarted": [node.index for node in nodes if node.restarts],
+        "restarts": restarts,
+        "recovery_s": from_kill,
+        "recovery_median_s": median_s,
+        "recovery_worst_s": worst_s,
+        "byzantine": {str(index): strategy for index, strategy in sorted(settings.byzantine.items())},
+        "link_faults": msgspec.to_builtins(settings.link_faults),
+        "link_fault_zero_s": outcome.schedule_zero - window[0],
+        "final_heights": [max(node.durable_at, default=0) for node in seen],
+        "committed_tx_after_crash": _after_outages(outcome.plan, live),
+        "committed_tx_after_link_faults": _after_link_faults(settings, outcome, live),
+        "faults_recorded": recorded_faults(honest),
+        "memory_growth": [memory_growth(window, node) for node in live],
+        "durability": settings.runtime.durability,
+        "curve": settings.runtime.curve,
+        "recovery": settings.runtime.recovery,
+        "encrypt": settings.parameters.encryption != "never",
+        "parameters": msgspec.to_builtins(settings.parameters),
+        "seed": settings.seed,
+        "per_node": [
+            node_row(n.index, seen[n.index], n.exit_status, settings.byzantine.get(n.index, ""), n.traceback)
+            for n in nodes
+        ],
+        "machine": machine(),
+        "versions": versions(),
+        "commit": _commit(),
+    }
+    quorum = Quorums(settings.nodes, settings.faults).quorum
+    rounds_left = outcome.plan.rounds_left
+    summary["reason"] = why_invalid(summary, check, quorum, outcome.died, rounds_left, outcome.same_height)
+    summary["valid"] = not summary["reason"]
+    return summary
+
+
+def recorded_faults(honest: Mapping[int, NodeObservations]) -> list[dict[str, Any]]:
+    """By accused node and kind: how many records there are (a node logs ten of each), and how many nodes made them."""
+    records: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for index, node in honest.items():
+        for fault in node.faults:
+            records[int(fault["node"]), str(fault["kind"])].append(index)
+    return [
+        {"node": node, "kind": kind, "records": len(by), "recorded_by": len(set(by))}
+        for (node, kind), by in sorted(records.items())
+    ]
+
+
+def _latencies(directory: Path, window: tuple[float, float]) -> Any:
+    """Of the transactions that were durable inside `window`, seconds."""
+    latencies = np.load(directory / "latencies.npy")
+    if not latencies.size:
+        return latencies
+    return latencies[1][(latencies[0] >= window[0]) & (latencies[0] < window[1])]
+
+
+def _after_outages(plan: FaultPlan, live: list[NodeObservations]) -> int | None:
+    """Transactions of epochs begun after the last kill or restart; None if there was none."""
+    moments = [outage.restarted_at or outage.killed_at for outage in plan.outages]
+    return committed_after(max(moments), live) if moments else None
+
+
+def _after_link_faults(settings: LocalSettings, outcome: Outcome, live: list[NodeObservations]) -> int | None:
+    """Transactions of epochs begun after the last link fault that ended in the window; None if none did."""
+    ends = [outcome.schedule_zero + fault.end_s for fault in settings.link_faults if fault.end_s is not None]
+    ended = [end for end in ends if end < outcome.window[1]]
+    return committed_after(max(ended), live) if ended else None
+
+
+def _agreement(live: list[NodeObservations]) -> dict[str, float | None]:
+    events = [event for node in live for event in node.agreed]
+    if not events:
+        return {"rounds_mean": None, "coins_per_epoch_mean": None, "accepted_mean": None}
+    return {
+        "rounds_mean": float(np.mean([event["rounds"] for event in events])),
+        "coins_per_epoch_mean": float(np.mean([event["coins"] for event in events])),
+        "accepted_mean": float(np.mean([event["accepted"] for event in events])),
+    }
+
+
+def _commit() -> str:
+    """The commit of this code if it runs from a git checkout, marked if it was changed; else ""."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,126 @@
+"""What killing and restarting nodes did: how long each took to keep up again, and what the others did meanwhile.
+
+A node keeps up when it has a block, made after the kill, on disk no later than `KEEPS_UP_S` after the first of the
+others, or the last block that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from bench.fault_plan import Outage
+from bench.observations import NodeObservations, blocks_of, everywhere_durable
+
+KEEPS_UP_S = 1.0
+
+
+def keeps_up_at(outage: Outage, until: float, node: NodeObservations, others: Sequence[NodeObservations]) -> float:
+    """When the node kept up again after `outage`, but before `until`; infinite if it did not."""
+    if outage.restarted_at is None:
+        return float("inf")
+    first: dict[int, float] = {}
+    for other in others:
+        for height, at in other.durable_at.items():
+            first[height] = min(at, first.get(height, at))
+    newest = max(first, default=0)
+    return min(
+        (
+            at
+            for height, at in ((height, block["t"]) for height, block in node.block.items())
+            if outage.restarted_at < at < until
+            and first.get(height, 0.0) > outage.killed_at
+            and (at <= first[height] + KEEPS_UP_S or height >= newest)
+        ),
+        default=float("inf"),
+    )
+
+
+def measure(
+    outages: Sequence[Outage], window_start: float, seen: dict[int, NodeObservations]
+) -> tuple[list[dict[str, Any]], list[float | None]]:
+    """Per restart its row in the summary, and the seconds from the kill until it kept up (None: never).
+
+    `seen`: correct nodes. The others, whose throughput is measured, are those that were up when the round began,
+    keeping up, and not killed in it. "Before" is since the window began or the nodes of the last round came back.
+    """
+    rows: list[dict[str, Any]] = []
+    from_kill: list[float | None] = []
+    busy_until: dict[int, float] = {}
+    since = window_start
+    for round_ in _rounds(outages):
+        killed_at, restarted_at = round_[0].killed_at, round_[0].restarted_at
+        if restarted_at is None:
+            continue
+        victims = {outage.node for outage in round_}
+        others = [seen[i] for i in seen if i not in victims and busy_until.get(i, 0.0) <= killed_at]
+        before = _transactions(since, killed_at, others)
+        during = _transactions(killed_at, restarted_at, others)
+        for outage in round_:
+            again = min(
+                (o.killed_at for o in outages if o.node == outage.node and o.killed_at > restarted_at),
+                default=float("inf"),
+            )
+            at = keeps_up_at(outage, again, seen[outage.node], others or list(seen.values()))
+            recovered = at < float("inf")
+            busy_until[outage.node] = at
+            from_kill.append(at - killed_at if recovered else None)
+            rows.append(
+                {
+                    "node": outage.node,
+                    "killed_at_s": killed_at - window_start,
+                    "restarted_at_s": restarted_at - window_start,
+                    "down_s": restarted_at - killed_at,
+                    "recovery_s": at - restarted_at if recovered else None,
+                    "killed_again": again < float("inf"),
+                    "committed_tx_while_down_others": during,
+                    "throughput_before_tx_per_s": _rate(before, killed_at - since),
+                    "throughput_while_down_tx_per_s": _rate(during, restarted_at - killed_at),
+                }
+            )
+        since = max(window_start, restarted_at)
+    return rows, from_kill
+
+
+def median_and_worst(rows: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
+    """Of the seconds from restart to keeping up; None if no node got there."""
+    times = [row["recovery_s"] for row in rows if row["recovery_s"] is not None]
+    return (median(times), max(times)) if times else (None, None)
+
+
+def committed_after(moment: float, nodes: Sequence[NodeObservations]) -> int:
+    """Transactions of epochs that all of `nodes` began after `moment`, durable at all of them.
+
+    Such an epoch needed no word that was said before.
+    """
+    known = blocks_of(nodes)
+    count = 0
+    for height, at in everywhere_durable(nodes).items():
+        if at > moment and height in known:
+            phases = [node.phases.get(known[height]["epoch"], {}) for node in nodes]
+            began = [times["proposed"] for times in phases if "proposed" in times]
+            if began and min(began) > moment:
+                count += int(known[height]["transactions"])
+    return count
+
+
+def _rounds(outages: Sequence[Outage]) -> list[list[Outage]]:
+    """Outages that began together, oldest first."""
+    rounds: dict[float, list[Outage]] = {}
+    for outage in outages:
+        rounds.setdefault(outage.killed_at, []).append(outage)
+    return [rounds[at] for at in sorted(rounds)]
+
+
+def _transactions(start: float, end: float, nodes: Sequence[NodeObservations]) -> int | None:
+    """Durable at all of `nodes` between the two moments; None if there are no nodes."""
+    if not nodes:
+        return None
+    known = blocks_of(nodes)
+    heights = [height for height, at in everywhere_durable(nodes).items() if start <= at < end and height in known]
+    return sum(int(known[height]["transactions"]) for height in heights)
+
+
+def _rate(count: int | None, seconds: float) -> float | None:
+    return None if count is None or seconds <= 0 else count / seconds

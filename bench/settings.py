@@ -1,0 +1,63 @@
+"""What a run of `honeybadger local` is asked to do, and what it says of itself while it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from honeybadger.cluster.manifest import Runtime
+from honeybadger.protocols.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """What to run.
+
+    `rate`: offered transactions per second in all, None for the closed loop. `crash`: nodes to kill half-way.
+    `restart`: nodes to kill in each of `restart_rounds` rounds and to start again after `restart_after_s`.
+    `byzantine`: node → the strategy that it runs. `link_faults`: what the links do, as the manifest wants it.
+    """
+
+    nodes: int
+    faults: int
+    parameters: Parameters
+    runtime: Runtime
+    tx_bytes: int
+    duration_s: float
+    warmup_s: float
+    rate: float | None
+    crash: int
+    restart: int
+    restart_after_s: float
+    base_port: int | None
+    seed: int
+    out: Path | None
+    restart_rounds: int = 1
+    byzantine: Mapping[int, str] = field(default_factory=dict)
+    link_faults: tuple[Any, ...] = ()
+
+    @property
+    def correct(self) -> list[int]:
+        """The nodes that are not Byzantine; some of them may be killed."""
+        return [index for index in range(self.nodes) if index not in self.byzantine]
+
+
+@dataclass
+class Progress:
+    """What the run is doing now, for a display.
+
+    `crashed`: nodes that are down now; `restarts`: how often a node was started again; `byzantine`: nodes that lie;
+    `link_faults`: those in force now, in words.
+    """
+
+    phase: str = "starting"
+    elapsed_s: float = 0.0
+    total_s: float = 0.0
+    committed: int = 0
+    rate_tx_per_s: float = 0.0
+    crashed: list[int] = field(default_factory=list)
+    restarts: int = 0
+    byzantine: list[int] = field(default_factory=list)
+    link_faults: list[str] = field(default_factory=list)

@@ -1,0 +1,95 @@
+"""Attacks on reliable broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from honeybadger.adversary.base import EMPTY_BATCH, Adversary
+from honeybadger.adversary.bounded import Recent
+from honeybadger.adversary.dispersal import EPOCHS, FalseProposer, dispersal, echo_of, erasure_code
+from honeybadger.protocols.base import Context
+from honeybadger.protocols.messages import Echo, Message, Ready, Val
+
+
+class EquivocateBroadcast(Adversary):
+    """Two valid proposals under two roots, one for each half of the nodes; ECHO and READY tell each half its own.
+
+    In other nodes' broadcasts one half is told the truth and the other half a root that the node made up. The halves
+    change with every epoch. The second proposal is an empty batch, so no unknown transaction gets in.
+
+    Correct nodes must deliver at most one of the two, all the same one, and everybody else's proposals. No fault can
+    be proven: each node hears of one root only, and roots of different recipients are never compared.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._code = erasure_code(context.quorums)
+        self._second: Recent[int, list[Val]] = Recent(EPOCHS)
+        self._invented = dispersal([bytes(64)] * context.quorums.nodes, 0, 0)[self.me]
+
+    def lie(self, recipient: int, message: Message) -> Sequence[Message]:
+        """See `Adversary`."""
+        if (recipient + message.epoch) % 2 == 0:
+            return [message]
+        match message:
+            case Val(proposer=self.me):
+                return [self._other(message.epoch)[recipient]]
+            case Echo(proposer=self.me):
+                own = self._other(message.epoch)[self.me]
+                # READY at once: nobody could know that it comes too early.
+                return [echo_of(own), Ready(message.epoch, self.me, own.root)]
+            case Ready(proposer=self.me):
+                return []
+            case Echo():
+                return [
+                    msgspec.structs.replace(echo_of(self._invented), epoch=message.epoch, proposer=message.proposer)
+                ]
+            case Ready():
+                return [msgspec.structs.replace(message, root=self._invented.root)]
+        return [message]
+
+    def _other(self, epoch: int) -> list[Val]:
+        vals = self._second.get(epoch)
+        if vals is None:
+            value = self.encrypt(epoch, EMPTY_BATCH) if self.encrypted(epoch) else EMPTY_BATCH
+            vals = dispersal(self._code.encode(value), epoch, self.me)
+            self._second[epoch] = vals
+        return vals
+
+
+class BadShards(FalseProposer):
+    """Shards that are no codeword, under one valid root; in others' broadcasts ECHOs that prove nothing.
+
+    By turns one shard is wrong, every second one, or one is longer than the rest; ECHOs have a wrong or missing
+    branch, a wrong shard or none at all.
+
+    Correct nodes must abort the broadcast, all of them, and leave the node out of the subset: BAD_CODEWORD. The
+    spoilt ECHOs are dropped: BAD_BRANCH, BAD_SHARD_LENGTH.
+    """
+
+    def shards(self, epoch: int) -> Sequence[bytes]:
+        """See `FalseProposer`."""
+        shards = self.code.encode(self.encrypt(epoch, EMPTY_BATCH))
+        nodes = self.quorums.nodes
+        broken = range(0, nodes, 2) if epoch % 3 == 1 else [self.number(nodes)]
+        for k in broken:
+            shards[k] = shards[k] * 2 if epoch % 3 == 2 else bytes([shards[k][0] ^ 1]) + shards[k][1:]
+        return shards
+
+    def lie(self, recipient: int, message: Message) -> Sequence[Message]:
+        """See `Adversary`."""
+        if not isinstance(message, Echo) or message.proposer == self.me:
+            return super().lie(recipient, message)
+        branch, shard = message.branch, message.shard
+        match (message.epoch + message.proposer + recipient) % 4:
+            case 0:
+                branch = bytes(len(branch))
+            case 1:
+                shard = b""
+            case 2:
+                branch = b""
+            case _:
+                shard = bytes([shard[0] ^ 1]) + shard[1:]
+        return [msgspec.structs.replace(message, branch=branch, shard=shard)]

@@ -1,0 +1,154 @@
+"""Proposals that are broadcast correctly and worth nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from crypto.bls12_381 import BLS12_381
+from crypto.ciphertext import hash_ciphertext
+from crypto.merkle import verify_branch
+from honeybadger.adversary.base import EMPTY_BATCH, Adversary
+from honeybadger.adversary.dispersal import FalseProposer
+from honeybadger.protocols.base import Context
+from honeybadger.protocols.contribution import encode_contribution
+from honeybadger.protocols.messages import Echo, Message
+from honeybadger.protocols.parameters import Parameters
+
+#: plaintexts that no honest node would propose
+PLAINTEXTS: dict[str, bytes] = {
+    "empty plaintext": b"",
+    "unparsable": b"\xc1\xc1",
+    "trailing bytes": b"\x91\xc4\x01x\x00",
+    "truncated": b"\x92\xc4\x01x",
+    "long length header": b"\x91\xc5\x00\x01x",
+    "long array header": b"\xdc\x00\x01\xc4\x01x",
+    "endless array": b"\xdd\xff\xff\xff\xff\xc4\x01x",
+    "endless bytes": b"\x91\xc6\xff\xff\xff\xff",
+    "text, not bytes": b"\x91\xa1x",
+    "nested": b"\x91" * 5000 + b"\x90",
+    "map": b"\x81\xc4\x01x\xc4\x01y",
+    "number": b"\x07",
+    "empty transaction": b"\x91\xc4\x00",
+}
+
+
+def oversized_plaintexts(parameters: Parameters, nodes: int) -> dict[str, bytes]:
+    """Batches beyond the limits of a chain; empty plaintexts where that would take more than a megabyte."""
+    count = parameters.transactions_per_node(nodes) + 1
+    length = parameters.max_tx_bytes + 1
+    return {
+        "too many": encode_contribution([k.to_bytes(4, "big") for k in range(count)]) if count < 100_000 else b"",
+        "long transaction": encode_contribution([bytes(length)]) if length < 1 << 20 else b"",
+    }
+
+
+#: what is wrong with a ciphertext, before anybody decrypts it or by everybody's decryption alike
+CIPHERTEXTS = ("junk", "nothing", "short", "AEAD", "mask", "identity U", "foreign label", "trailing", "plain")
+
+
+def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
+    """This node's proposal for an epoch, broken as one of `CIPHERTEXTS` says; ValueError for another kind."""
+    good = adversary.encrypt(epoch, EMPTY_BATCH)
+    match kind:
+        case "junk":
+            return adversary.context.randbytes(300)
+        case "nothing":
+            return b""
+        case "short":
+            return good[:191]
+        case "AEAD" | "mask":
+            return _flipped(adversary, epoch, kind == "mask")
+        case "identity U":
+            return bytes([0xC0]) + bytes(47) + good[48:]
+        case "foreign label":
+            return adversary.encrypt(epoch + 1, EMPTY_BATCH)
+        case "trailing":
+            return good + b"\0"
+        case "plain":
+            return EMPTY_BATCH
+    raise ValueError(kind)
+
+
+def _flipped(adversary: Adversary, epoch: int, spoil_mask: bool) -> bytes:
+    """U and W valid, but the AEAD (or T) is wrong: W is made for the spoilt bytes, by one who knows r."""
+    scalars: list[bytes] = []
+
+    def remember(length: int) -> bytes:
+        scalars.append(adversary.context.randbytes(length))
+        return scalars[-1]
+
+    data = adversary.encrypt(epoch, EMPTY_BATCH, remember)
+    u, mask, body = data[:48], data[144:176], data[176:]
+    if spoil_mask:
+        mask = bytes([mask[0] ^ 1]) + mask[1:]
+    else:
+        body = bytes([body[0] ^ 1]) + body[1:]
+    g1, g2 = BLS12_381.g1, BLS12_381.g2
+    order = BLS12_381.order
+    r = next(
+        r
+        for seen in scalars
+        for r in (int.from_bytes(seen, "big") % order, 1 + int.from_bytes(seen, "big") % (order - 1))
+        if g1.encode(g1.multiply(g1.generator, r)) == u
+    )
+    w = g2.encode(g2.multiply(hash_ciphertext(BLS12_381, u, mask, body, adversary.label(epoch)), r))
+    return u + w + mask + body
+
+
+class GarbageProposals(FalseProposer):
+    """Proposals that every node delivers and nobody can use, another kind in each epoch.
+
+    By turns: bytes that are no ciphertext, ciphertexts with a wrong label or tag, valid ones of plaintexts that are
+    not a canonical batch within the limits, and a copy of another node's ciphertext of the same epoch.
+
+    Correct nodes must all turn them into the empty contribution: BAD_CIPHERTEXT or BAD_CONTRIBUTION, if the proposal
+    was in the subset.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        oversized = oversized_plaintexts(context.parameters, context.quorums.nodes)
+        plaintexts = [*PLAINTEXTS.values(), *oversized.values()]
+        batches: list[Callable[[int], bytes]] = [lambda epoch, p=p: self.encrypt(epoch, p) for p in plaintexts]  # type: ignore[misc]
+        broken: list[Callable[[int], bytes]] = [
+            lambda epoch, kind=kind: bad_ciphertext(self, kind, epoch)  # type: ignore[misc]
+            for kind in CIPHERTEXTS
+        ]
+        # One of each in turn, until both lists have been gone through.
+        self._kinds = [
+            kinds[k % len(kinds)] for k in range(max(len(batches), len(broken))) for kinds in (broken, batches)
+        ]
+        self._plaintexts = plaintexts
+        self._turn = 0
+        self._copying = 0
+        self._copied: dict[bytes, dict[int, bytes]] = {}
+
+    def shards(self, epoch: int) -> Sequence[bytes] | None:
+        """See `FalseProposer`."""
+        self._turn += 1
+        if not self.encrypted(epoch):
+            return self.code.encode(self._plaintexts[self._turn % len(self._plaintexts)])
+        if self._turn % 5 == 0:
+            # Wait for shards of the victim's ciphertext.
+            self._copying = epoch
+            self._copied = {}
+            return None
+        return self.code.encode(self._kinds[self._turn % len(self._kinds)](epoch))
+
+    def witness(self, sender: int, message: Message) -> None:
+        """See `Adversary`."""
+        victim = (self.me + 1) % self.quorums.nodes
+        if not self._copying or not isinstance(message, Echo) or sender == self.me:
+            return
+        if message.epoch != self._copying or message.proposer != victim or len(self._copied) >= self.quorums.nodes:
+            return
+        if not verify_branch(message.root, self.quorums.nodes, sender, message.shard, message.branch):
+            return
+        shards = self._copied.setdefault(message.root, {})
+        shards[sender] = message.shard
+        if len(shards) == self.quorums.data_shards and len({len(shard) for shard in shards.values()}) == 1:
+            self._copying = 0
+            self._copied = {}
+            vals = self.disperse(message.epoch, self.code.complete(shards))
+            for node in self.others:
+                self.outbox.send(node, vals[node])

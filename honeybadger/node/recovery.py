@@ -1,0 +1,176 @@
+"""What a node does about blocks beside the protocol: certifies its own, serves them, takes over those it missed.
+
+Everything before the newest certified block is settled: it can be taken over from f+1 nodes, of which one is correct.
+What comes after it may have to be run again, by all nodes, if they die before its certificate is on a disk. Therefore
+`settled_epoch` is where the vote journal may forget, what peers are told (they keep their messages until then), and
+where the protocol begins after a restart.
+
+Without `enabled` nothing of this happens, and what is durable counts as settled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.ledger.block import Block, Header
+from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.store import BlockStore
+from honeybadger.network.codec import FORGET
+from honeybadger.network.links import Link
+from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, CommittedBlock, NodeApplication
+from honeybadger.node.block_messages import (
+    BlockCertificate,
+    BlockRequest,
+    BlockShare,
+    BodyPart,
+    CertificateRequest,
+    CertifiedHeader,
+)
+from honeybadger.node.catch_up import CatchUp
+from honeybadger.node.certifier import Certifier
+from honeybadger.node.events import EventLog
+from honeybadger.protocols.base import ConsensusProtocol, Outbox
+from honeybadger.protocols.messages import Message
+
+#: how often to look whether blocks must be fetched, seconds; also between two certificates made on demand
+POLL_S = 0.05
+#: newest blocks whose certificates are looked after at a restart
+CERTIFY_AGAIN = 16
+
+
+def settled_epoch(chain: Chain, *, enabled: bool) -> int:
+    """The highest epoch that never has to be run again."""
+    return chain.certified_epoch if enabled else max(0, chain.epoch)
+
+
+class Recovery:
+    """See the module. `outbox` and `links`: to the peers."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        keys: NodeKeys,
+        chain: Chain,
+        store: BlockStore,
+        application: NodeApplication,
+        protocol: ConsensusProtocol,
+        outbox: Outbox,
+        links: Mapping[int, Link],
+        events: EventLog,
+        *,
+        enabled: bool,
+    ) -> None:
+        self._chain = chain
+        self._store = store
+        self._application = application
+        self._protocol = protocol
+        self._links = links
+        self._events = events
+        self._enabled = enabled
+        self._certifier = Certifier(
+            keys.node, manifest.public_keys, keys.secret_keys, store, outbox, self._block_certified
+        )
+        self._catch_up = CatchUp(
+            manifest.quorums,
+            manifest.chain_id,
+            manifest.public_keys,
+            store,
+            outbox,
+            self._peer_epoch,
+            self._adopt,
+            self.may_go_on,
+            sorted(links),
+            self._uncertified,
+        )
+        self._next_poll = self._next_certification = 0.0
+
+    @property
+    def settled_epoch(self) -> int:
+        """The highest epoch whose votes this node may forget."""
+        return self._chain.certified_epoch if self._enabled else self._application.durable_epoch
+
+    @property
+    def announced_epoch(self) -> int:
+        """The highest epoch whose messages peers need not keep for this node."""
+        return self._chain.certified_epoch if self._enabled else FORGET
+
+    def may_go_on(self) -> bool:
+        """Whether the disk keeps up, so that more blocks may come."""
+        return len(self._application.pending) < 2 * PENDING_BLOCKS_TO_PAUSE
+
+    def start(self) -> None:
+        """After a restart: blocks whose certificate was not stored may lack one everywhere."""
+        top = self._chain.durable_height
+        if not self._enabled or not top:
+            return
+        for header in self._store.headers(max(1, top - CERTIFY_AGAIN + 1), top):
+            if self._store.certificate(header.height) is None:
+                self._certifier.block_durable(header.height, header.epoch, header.hash)
+            else:
+                self._certifier.block_certified(header.height)
+
+    def each_tick(self) -> None:
+        """Look now and then whether this node is behind."""
+        now = time.monotonic()
+        if now >= self._next_poll:
+            self._next_poll = now + POLL_S
+            self._catch_up.poll(self._chain.height, self._protocol.epoch)
+
+    def each_second(self) -> None:
+        """Ask for certificates that did not come by themselves."""
+        if self._enabled:
+            self._certifier.ask(peer for peer, link in self._links.items() if link.connected)
+
+    def block_durable(self, block: CommittedBlock) -> None:
+        """A block is on disk."""
+        if block.certified:
+            self._certifier.block_certified(block.height)
+        elif self._enabled:
+            self._certifier.block_durable(block.height, block.epoch, block.block_hash)
+
+    def handle(self, sender: int, message: Message) -> bool:
+        """Process a message about blocks; False if it is none."""
+        match message:
+            case BlockShare():
+                self._certifier.handle_share(sender, message)
+            case CertificateRequest():
+                self._certifier.handle_request(sender, message)
+            case BlockCertificate():
+                self._certifier.handle_certificate(sender, message)
+            case BlockRequest():
+                self._catch_up.serve(sender, message)
+            case CertifiedHeader():
+                self._catch_up.handle_header(sender, message, self._chain.height)
+            case BodyPart():
+                self._catch_up.handle_part(sender, message, self._chain.height)
+            case _:
+                return False
+        return True
+
+    def _peer_epoch(self, peer: int) -> int:
+        """The highest epoch that the peer says it has certified on disk; 0 if it does not take part in recovery."""
+        durable = self._links[peer].peer_durable
+        return durable if durable < FORGET else 0
+
+    def _uncertified(self, header: Header) -> None:
+        """A peer wants a block whose certificate is missing here: make it, at most one in a while."""
+        now = time.monotonic()
+        if now >= self._next_certification:
+            self._next_certification = now + POLL_S
+            self._certifier.block_durable(header.height, header.epoch, header.hash)
+
+    def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
+        self._chain.certify(height, certificate)
+        # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
+        self._protocol.skip_to(epoch + 1)
+
+    def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+        if block.header.height != self._chain.height + 1:
+            # Adopting the block before it let the protocol commit this one by itself.
+            return
+        self._application.adopt(block, transactions, certificate)
+        self._protocol.skip_to(block.header.epoch + 1)
+        self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)

@@ -1,0 +1,75 @@
+"""Strategies against block certificates, with the certifiers of four nodes; node 3 is faulty."""
+
+import random
+from hashlib import sha256
+from types import SimpleNamespace
+
+import pytest
+
+from crypto.threshold_signature import SignaturePublicKey
+from honeybadger.adversary import STRATEGIES, FilteredOutbox
+from honeybadger.ledger.certificates import block_statement
+from honeybadger.node.block_messages import BlockCertificate, BlockShare, BodyPart, CertifiedHeader
+from honeybadger.protocols.quorums import Quorums
+from honeybadger.simulation.cluster import dealt_keys
+
+PUBLIC, SECRET = dealt_keys(4, 1)
+
+
+class Sent:
+    def __init__(self):
+        self.messages = []
+
+    def send(self, node, message):
+        self.messages.append((node, message))
+
+
+def faulty(name):
+    sent = Sent()
+    context = SimpleNamespace(
+        me=3, quorums=Quorums(4, 1), outbox=sent, secret_keys=SECRET[3], randbytes=random.Random(1).randbytes
+    )
+    return sent, FilteredOutbox(sent, 4, STRATEGIES[name](context).change)
+
+
+def share(height):
+    block_hash = sha256(b"%d" % height).digest()
+    signed = SECRET[3].certificate.sign_share(block_statement(block_hash))
+    return BlockShare(height, height, block_hash, signed)
+
+
+@pytest.mark.parametrize("name", ["bad-certificates", "stale-shares"])
+def test_shares_of_certificates_are_bad(name):
+    """Others get a share that does not verify under the right hash; the node itself gets the good one."""
+    public: SignaturePublicKey = PUBLIC.certificate
+    sent, outbox = faulty(name)
+    for height in range(1, 6):
+        sent.messages.clear()
+        good = share(height)
+        outbox.broadcast(good)
+        assert [node for node, _ in sent.messages] == [0, 1, 2, 3]
+        for node, message in sent.messages:
+            assert (message.height, message.block_hash) == (height, good.block_hash)
+            first = name == "stale-shares" and height == 1
+            valid = public.verify_share(3, block_statement(good.block_hash), message.share)
+            assert valid == (node == 3 or first)
+
+
+def test_served_blocks_are_false():
+    """Every answer to a node that catches up has something wrong with it."""
+    sent, outbox = faulty("bad-certificates")
+    for message in [CertifiedHeader(0, b"h" * 130, bytes(48), 10), BodyPart(0, 1, 0, b"x" * 10)] * 10:
+        outbox.send(0, message)
+    outbox.send(0, BlockCertificate(0, 1, bytes(48)))
+    bodies = [m.shard for _, m in sent.messages if isinstance(m, BodyPart)]
+    headers = [m for _, m in sent.messages if isinstance(m, CertifiedHeader)]
+    assert len(bodies) == len(headers) == 10
+    assert b"x" * 10 not in bodies
+    assert {m.header == b"h" * 130 for m in headers} == {m.certificate == bytes(48) for m in headers} == {True, False}
+    assert sent.messages[-1][1].certificate != bytes(48)
+
+
+def test_silence_covers_blocks():
+    sent, outbox = faulty("silent")
+    outbox.broadcast(share(1))
+    assert [node for node, _ in sent.messages] == [3]

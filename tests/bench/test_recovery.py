@@ -1,0 +1,217 @@
+"""What is made of made-up observations: lives of a node, recovery, what the others did, faults, figures."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.fault_plan import Outage
+from bench.local_summary import recorded_faults
+from bench.observations import NodeObservations, blocks_of, everywhere_durable, read_node
+from bench.recovery import committed_after, measure, median_and_worst
+from bench.summary import committed_in, epoch_durations, epoch_intervals, memory_growth, node_row, phase_means
+
+INFINITE = float("inf")
+
+
+def epoch(number: int, proposed: float, *, committed: float = 0.0, durable: float = 0.0) -> list[dict]:
+    """The events of an epoch that became block `number` with ten transactions."""
+    events = [{"t": proposed, "event": "proposed", "epoch": number}]
+    if committed:
+        events.append({"t": committed, "event": "committed", "epoch": number})
+    if durable:
+        block = {"height": number, "epoch": number, "transactions": 10, "bytes": 100}
+        events.append({"t": durable, "event": "block", **block})
+    return events
+
+
+def node(*events: dict | list[dict]) -> NodeObservations:
+    seen = NodeObservations()
+    for event in events:
+        for single in event if isinstance(event, list) else [event]:
+            seen.take(single)
+    return seen
+
+
+def started(t: float, height: int = 0) -> dict:
+    return {"t": t, "event": "started", "height": height}
+
+
+def usage(t: float, **values: object) -> dict:
+    return {"t": t, "event": "usage", "rss_bytes": 100, "longest_tick_s": 0.1, **values}
+
+
+def steady(until: float, period: float = 0.5) -> list[list[dict]]:
+    """Epoch k is proposed at k periods, committed 0.2 s and durable 0.3 s later."""
+    count = int(until / period)
+    return [epoch(k, k * period, committed=k * period + 0.2, durable=k * period + 0.3) for k in range(1, count)]
+
+
+# -- lives ---------------------------------------------------------------------------------------------------
+
+
+def test_a_life_that_was_cut_leaves_no_half_epochs():
+    seen = node(
+        *(started(0), epoch(1, 1.0, committed=1.1, durable=1.2), epoch(2, 1.5)),
+        started(5.0, height=1),
+        {"t": 5.2, "event": "committed", "epoch": 2},
+        epoch(3, 5.3, committed=5.5, durable=5.6),
+    )
+    assert epoch_durations((0, 10), [seen]) == pytest.approx([0.1, 0.2]), "epoch 2 is not measured across the gap"
+
+
+def test_an_epoch_that_is_run_again_counts_once():
+    first = epoch(1, 1.0, committed=1.1)
+    seen = node(started(0), first, started(5.0), epoch(1, 5.1, committed=5.2, durable=5.3))
+    assert epoch_durations((0, 10), [seen]) == pytest.approx([0.1])
+    seen = node(started(0), first, {**epoch(1, 0, durable=1.2)[-1]}, started(5.0, 1), epoch(1, 5.1, durable=5.3))
+    assert seen.durable_at == {1: 1.2}
+
+
+def test_a_block_whose_report_was_lost_is_known_from_the_start():
+    killed = node(started(0), epoch(1, 1.0, committed=1.1, durable=1.2), epoch(2, 2.0), started(5.0, height=2))
+    other = node(started(0), epoch(1, 1.0, committed=1.1, durable=1.3), epoch(2, 2.0, committed=2.1, durable=2.2))
+    assert killed.durable_at == {1: 1.2, 2: 5.0}
+    assert everywhere_durable([killed, other]) == {1: 1.3, 2: 5.0}
+    assert committed_in((0, 10), [killed, other]) == (20, 200, 2), "what it was is known from the other"
+    assert blocks_of([killed, other])[2]["transactions"] == 10
+    assert phase_means((0, 10), [killed, other])["ledger"] == pytest.approx((0.1 + 0.2 + 0.1) / 3)
+
+
+def test_intervals_do_not_span_a_restart():
+    seen = node(
+        *(started(0), epoch(1, 1.0, committed=1.1), epoch(2, 1.5, committed=1.6)),
+        *(started(5.0), epoch(3, 5.1, committed=5.2), epoch(4, 5.3, committed=5.5)),
+    )
+    assert epoch_intervals((0, 10), [seen]) == pytest.approx([0.5, 0.3])
+    assert epoch_intervals((0, 10), [node(started(0))]) == []
+
+
+def test_counters_are_summed_over_lives():
+    seen = node(
+        *(started(0), usage(1.0, cpu_s=1.0), usage(2.0, cpu_s=2.0, peak_rss_bytes=500, messages_sent={"Echo": 3})),
+        *(started(5.0), usage(6.0, cpu_s=4.0, sent_bytes=7, peak_rss_bytes=300, messages_sent={"Echo": 4, "Val": 1})),
+    )
+    row = node_row(2, seen, 0, "replay", "KeyError: 1")
+    assert (row["cpu_s"], row["sent_bytes"], row["peak_rss_bytes"]) == (6.0, 7, 500)
+    assert row["messages_sent"] == {"Echo": 7, "Val": 1}
+    assert (row["byzantine"], row["traceback"], row["exit"]) == ("replay", "KeyError: 1", 0)
+    assert node(started(0), usage(1.0, cpu_s=1.0), started(5.0)).usage_in_all["cpu_s"] == 1.0
+    assert node_row(0, node(), None)["cpu_s"] is None
+
+
+def test_memory_of_two_processes_is_not_compared():
+    reports = [usage(float(t)) for t in range(1, 10)]
+    assert memory_growth((1, 9), node(started(0), *reports)) == 1.0
+    assert memory_growth((1, 9), node(started(0), *reports[:4], started(5.0), *reports[5:])) is None
+
+
+def test_a_file_with_a_torn_line(tmp_path):
+    path = tmp_path / "events.jsonl"
+    connected = {"t": 1.0, "event": "connection", "peer": 2, "up": True}
+    lines = [started(0.5), connected, {**connected, "t": 2.0, "up": False}, {**connected, "t": 3.0}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"t": 4.0, "eve')
+    seen = read_node(path)
+    assert seen.started_at == [0.5] and seen.met_at == {2: 1.0}
+    assert read_node(tmp_path / "nothing").started_at == []
+
+
+# -- recovery ------------------------------------------------------------------------------------------------
+
+
+def restarted(back_at: float, catches_up_at: float, until: float) -> NodeObservations:
+    """A node killed at 4.0 that has the blocks it missed at `catches_up_at` and then goes along with the others."""
+    mine = [e for e in steady(until) if e[-1]["t"] < 4.0 or e[-1]["t"] >= catches_up_at]
+    missed = [e[-1] for e in steady(until) if 4.0 <= e[-1]["t"] < catches_up_at]
+    adopted = [{**block, "t": catches_up_at} for block in missed]
+    before = [e for e in mine if e[-1]["t"] < 4.0]
+    return node(started(0), *before, started(back_at, len(before)), *adopted, *mine[len(before) :])
+
+
+def test_recovery_is_measured_from_the_restart_and_the_others_go_on():
+    others = [node(started(0), *steady(12.0)) for _ in range(3)]
+    seen = {**dict(enumerate(others)), 3: restarted(6.0, 7.1, 12.0)}
+    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, seen)
+    assert (row["node"], row["killed_at_s"], row["restarted_at_s"], row["down_s"]) == (3, 2.0, 4.0, 2.0)
+    # At 7.1 it takes over what it missed, of which the newest block (6.8) is less than a second old.
+    assert row["recovery_s"] == pytest.approx(1.1) and from_kill == pytest.approx(3.1)
+    assert row["committed_tx_while_down_others"] == 40, "blocks of 4.3, 4.8, 5.3, 5.8"
+    assert row["throughput_while_down_tx_per_s"] == pytest.approx(20.0)
+    assert row["throughput_before_tx_per_s"] == pytest.approx(20.0), "blocks of 2.3, 2.8, 3.3, 3.8"
+    assert row["killed_again"] is False
+
+
+def test_a_node_that_lags_behind_does_not_keep_up():
+    late = [{**e[-1], "t": e[-1]["t"] + 3.0} for e in steady(12.0)]
+    lagging = node(started(0), started(6.0), *late)
+    others = {i: node(started(0), *steady(20.0)) for i in range(3)}
+    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: lagging})
+    assert row["recovery_s"] is None and from_kill is None
+    assert median_and_worst([row]) == (None, None)
+
+
+def test_the_last_block_that_there_is_counts_however_late():
+    blocks = steady(8.0)
+    others = {i: node(started(0), *blocks) for i in range(3)}
+    back = node(started(0), started(6.0), *[{**e[-1], "t": 11.0} for e in blocks])
+    (row,), _ = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: back})
+    assert row["recovery_s"] == pytest.approx(5.0)
+
+
+def test_when_all_were_killed_the_first_new_block_counts():
+    old = [e for e in steady(12.0) if e[-1]["t"] < 4.0]
+    new = epoch(len(old) + 1, 6.5, committed=6.7, durable=6.8)
+    seen = {i: node(started(0), *old, started(6.0 + i / 10, len(old)), new) for i in range(4)}
+    rows, from_kill = measure([Outage(i, 4.0, 6.0) for i in range(4)], 2.0, seen)
+    assert [row["recovery_s"] for row in rows] == pytest.approx([0.8] * 4)
+    assert from_kill == pytest.approx([2.8] * 4)
+    assert {row["throughput_while_down_tx_per_s"] for row in rows} == {None}, "nobody stayed up"
+    assert {row["committed_tx_while_down_others"] for row in rows} == {None}
+
+
+def test_a_node_killed_again_before_it_kept_up_is_said_to_be():
+    others = {i: node(started(0), *steady(12.0)) for i in range(3)}
+    outages = [Outage(3, 4.0, 6.0), Outage(3, 6.5, 6.6)]
+    rows, from_kill = measure(outages, 2.0, {**others, 3: restarted(6.0, 7.1, 12.0)})
+    assert [(row["recovery_s"] is None, row["killed_again"]) for row in rows] == [(True, True), (False, False)]
+    assert from_kill[0] is None and from_kill[1] == pytest.approx(0.6)
+
+
+def test_who_is_still_catching_up_does_not_count_among_the_others():
+    """Else the second round would show no throughput, although two nodes go on."""
+    others = {i: node(started(0), *steady(12.0)) for i in range(3)}
+    slow = restarted(6.0, 11.3, 12.0)
+    rows, _ = measure([Outage(3, 4.0, 6.0), Outage(2, 8.0, 9.0)], 2.0, {**others, 3: slow})
+    assert [row["node"] for row in rows] == [3, 2]
+    assert rows[1]["committed_tx_while_down_others"] == 20
+    assert rows[1]["throughput_before_tx_per_s"] == pytest.approx(20.0), "since the last restart"
+
+
+def test_median_and_worst_leave_out_who_did_not_get_there():
+    assert median_and_worst([{"recovery_s": s} for s in (3.0, None, 1.0, 10.0)]) == (3.0, 10.0)
+
+
+def test_only_epochs_that_began_after_the_fault_show_that_things_go_on():
+    nodes = [
+        node(started(0), epoch(1, 1.0, durable=2.0), epoch(2, 4.9, durable=6.0), epoch(3, begun, durable=7.0))
+        for begun in (5.5, 5.1)
+    ]
+    assert committed_after(5.0, nodes) == 10
+    assert committed_after(5.2, nodes) == 0, "one node began it before"
+    assert committed_after(4.0, [nodes[0], node(started(0))]) == 0, "not in every ledger"
+
+
+# -- faults --------------------------------------------------------------------------------------------------
+
+
+def test_faults_are_counted_by_node_kind_and_who_recorded_them():
+    def fault(kind: str, accused: int) -> dict:
+        return {"t": 1.0, "event": "fault", "node": accused, "kind": kind, "detail": ""}
+
+    honest = {0: node(fault("BAD_BRANCH", 3), fault("BAD_BRANCH", 3)), 1: node(fault("BAD_BRANCH", 3)), 2: node()}
+    honest[2].take(fault("EQUIVOCATION", 3))
+    assert recorded_faults(honest) == [
+        {"node": 3, "kind": "BAD_BRANCH", "records": 3, "recorded_by": 2},
+        {"node": 3, "kind": "EQUIVOCATION", "records": 1, "recorded_by": 1},
+    ]

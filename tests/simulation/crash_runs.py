@@ -1,0 +1,105 @@
+"""Runs with crashes and restarts, watched by `OneShotMonitor`; every run ends with `finish`."""
+
+import shutil
+
+from byzantine.harness import parameters, verify
+
+from honeybadger.simulation.one_shot import OneShotMonitor
+from honeybadger.simulation.recovery import CrashPoint, RestartableCluster
+
+POINTS = tuple(CrashPoint)
+
+
+def crash_cluster(nodes, seed, *, encryption="never", depth=1, exempt=(), **how):
+    """A cluster in which every correct node has transactions."""
+    how.setdefault("parameters", parameters(nodes, encryption=encryption, pipeline_depth=depth))
+    cluster = RestartableCluster(nodes, seed, **how)
+    cluster.monitor = OneShotMonitor(cluster.network, (*exempt, *cluster.byzantine))
+    for me in cluster.correct:
+        cluster.submit(me, [b"tx %d" % me])
+    return cluster
+
+
+def finish(cluster):
+    """Everything submitted is committed everywhere, is durable and certified, and all invariants hold."""
+    cluster.run_until_committed(sorted(cluster.submitted))
+    cluster.run_until_durable(max(len(ledger.blocks) for ledger in cluster.ledgers.values()))
+    verify(cluster)
+
+
+def crash_in_tick(cluster, me, k, point, pause):
+    """Let `me` die in the tick of its k-th `remember`, and come back `pause` steps later."""
+    node = cluster.live[me]
+    node.crash_at = (node.remembered + k, point)
+    crash = node.crash
+
+    def crash_and_plan():
+        was_up = node.up
+        crash()
+        if was_up:
+            cluster.at(pause, lambda: cluster.restart(me))
+
+    node.crash = crash_and_plan
+
+
+def remembers(cluster, me):
+    """How often `me` asks the journal in a run without crashes."""
+    cluster.start()
+    finish(cluster)
+    return cluster.live[me].remembered
+
+
+class DiskJournal:
+    """The journal of a real node, whose process is killed and started again.
+
+    Killed: the files as they are on disk at that moment are all that the next incarnation finds. (Durability "os": the
+    process dies, the machine does not.)
+    """
+
+    def __init__(self, path, open_journal):
+        self._open = open_journal
+        self._path = path
+        self._incarnation = 0
+        self.real = open_journal(path / "0", 1)
+
+    @property
+    def silent_through(self):
+        return self.real.silent_through
+
+    def remember(self, *slot_and_value):
+        return self.real.remember(*slot_and_value)
+
+    def recall(self, *slot):
+        return self.real.recall(*slot)
+
+    def epochs(self):
+        return self.real.epochs()
+
+    def votes(self, epoch):
+        return self.real.votes(epoch)
+
+    def reserve(self, epoch):
+        self.real.reserve(epoch)
+
+    def sync(self):
+        self.real.sync()
+
+    def prune(self, epoch):
+        self.real.prune(epoch)
+
+    def crash(self):
+        source, self._incarnation = self._path / str(self._incarnation), self._incarnation + 1
+        shutil.copytree(source, self._path / str(self._incarnation))
+        self.real.close()
+        shutil.rmtree(source)
+
+    def lose(self):
+        """All segments are gone, the bound is not."""
+        for file in (self._path / str(self._incarnation)).glob("votes-*.log"):
+            file.unlink()
+
+    def reopen(self, first_epoch):
+        self.real = self._open(self._path / str(self._incarnation), first_epoch)
+
+
+__all__ = ["POINTS", "CrashPoint", "DiskJournal", "crash_cluster", "crash_in_tick", "finish", "remembers"]
