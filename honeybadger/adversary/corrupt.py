@@ -9,7 +9,7 @@ from typing import Any
 
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.outbox import FilteredOutbox
-from honeybadger.protocols.base import ConsensusProtocol, Context
+from honeybadger.protocols.base import ConsensusProtocol, Context, HeldBytes
 from honeybadger.protocols.messages import Message
 
 
@@ -56,6 +56,10 @@ class CorruptProtocol:
     def skip_to(self, epoch: int) -> None:
         """See `ConsensusProtocol`."""
         self._honest.skip_to(epoch)
+
+    def held_bytes(self) -> HeldBytes:
+        """See `ConsensusProtocol`."""
+        return self._honest.held_bytes()
 
     def status(self) -> dict[str, Any]:
         """See `ConsensusProtocol`; names the adversary."""

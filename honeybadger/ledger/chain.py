@@ -74,7 +74,8 @@ class Chain:
             if self._height != store.height():
                 raise LedgerError(f"block {self._height + 1} is missing in the store")
         except LedgerError as error:
-            raise LedgerError(f"block {self._height + 1} is damaged, see `honeybadger ledger repair`: {error}") from None
+            bad = self._height + 1
+            raise LedgerError(f"block {bad} is damaged, see `honeybadger ledger repair`: {error}") from None
         self._durable_height = self._height
         self._certified = store.newest_certified()
 

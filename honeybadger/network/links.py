@@ -33,6 +33,10 @@ ENTRIES_IN_FLIGHT = 4096
 ENTRIES_PER_MESSAGE = 64
 
 
+#: memory that an entry costs beside its bytes, roughly; it counts against the cap, or empty entries would be free
+ENTRY_BYTES = 128
+
+
 #: what a peer was last told: its session, the acknowledgement, our horizon, our durable epoch
 Announcement = tuple[int, int, int, int]
 NOTHING: Announcement = (0, 0, -1, -1)
@@ -44,6 +48,10 @@ class Entry:
 
     epoch: int
     data: bytes
+
+
+def _cost(entry: Entry) -> int:
+    return len(entry.data) + ENTRY_BYTES
 
 
 class Outgoing:
@@ -76,7 +84,7 @@ class Outgoing:
 
     def offer(self, entry: Entry) -> None:
         """Queue an entry; it waits if its epoch is beyond the peer's horizon."""
-        self.held_bytes += len(entry.data)
+        self.held_bytes += _cost(entry)
         self._place(entry)
         if self.held_bytes > self._cap:
             self._shrink()
@@ -93,14 +101,14 @@ class Outgoing:
             if entry.epoch > self._durable:
                 self._retained.append(entry)
             else:
-                self.held_bytes -= len(entry.data)
+                self.held_bytes -= _cost(entry)
         return True
 
     def set_durable(self, durable: int) -> None:
         """The peer will never again need epochs up to `durable`."""
         if durable > self._durable:
             self._durable = durable
-            self.held_bytes -= sum(len(entry.data) for entry in self._retained if entry.epoch <= durable)
+            self.held_bytes -= sum(_cost(entry) for entry in self._retained if entry.epoch <= durable)
             self._retained = deque(entry for entry in self._retained if entry.epoch > durable)
 
     def peer_restarted(self, horizon: int) -> None:
@@ -165,17 +173,17 @@ class Outgoing:
     def _shrink(self) -> None:
         """Drop oldest entries down to half the cap, so that this is rare."""
         while self._retained and self.held_bytes > self._cap // 2:
-            self.held_bytes -= len(self._retained.popleft().data)
+            self.held_bytes -= _cost(self._retained.popleft())
             self.dropped += 1
         while self._queue and self.held_bytes > self._cap // 2:
-            self.held_bytes -= len(self._take_oldest().data)
+            self.held_bytes -= _cost(self._take_oldest())
             self.dropped += 1
         for epoch in sorted(self._waiting):
             if self.held_bytes <= self._cap // 2:
                 return
             for entry in self._waiting.pop(epoch):
                 # The queue is empty here. These take sequence numbers too, so that the peer learns of its loss.
-                self.held_bytes -= len(entry.data)
+                self.held_bytes -= _cost(entry)
                 self._base += 1
                 self.dropped += 1
 

@@ -247,6 +247,7 @@ class Node:
             "mempool_bytes": self.mempool.bytes,
             "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
             "uptime_s": time.monotonic() - self._started,
+            "memory": self._bounds(),
             "detail": self.protocol.status(),
         }
 
@@ -325,12 +326,26 @@ class Node:
             ticks=self.reactor.ticks,
             longest_tick_s=self.reactor.longest_tick_s,
             mempool=len(self.mempool),
-            held_bytes={peer: link.outgoing.held_bytes for peer, link in self.peers.links.items()},
+            **self._bounds(),
             height=self.chain.height,
             durable_height=self.chain.durable_height,
             faults=sum(self.faults.values()),
         )
         self.reactor.longest_tick_s = 0.0
+
+    def _bounds(self) -> dict[str, Any]:
+        """Bytes held for peers (of entries that they may still need), by epoch, and of the largest instance; caps."""
+        held = self.protocol.held_bytes()
+        links = self.peers.links.items()
+        return {
+            "held_bytes": {peer: link.outgoing.held_bytes for peer, link in links},
+            "held_bytes_cap": self._config.runtime.held_bytes_per_peer,
+            "dropped_entries": {peer: link.outgoing.dropped for peer, link in links if link.outgoing.dropped},
+            "epoch_bytes": held.epochs,
+            "epoch_bytes_cap": held.epoch_cap,
+            "instance_bytes": held.instance,
+            "instance_bytes_cap": held.instance_cap,
+        }
 
     def _say_once(self, line: str) -> bool:
         """Tell a person, unless it was told before or too much was told: peers must not fill a log."""

@@ -163,6 +163,20 @@ class Context:
     journal: VoteJournal = field(default_factory=NoJournal)
 
 
+@dataclass(frozen=True)
+class HeldBytes:
+    """What a protocol keeps of what nodes sent, in bytes: now and at the most, whatever faulty nodes do.
+
+    `epochs`: by epoch in progress; `instance`: the largest single broadcast. Votes are not counted: they are a few
+    bits per sender in windows of fixed size.
+    """
+
+    epochs: dict[int, int]
+    epoch_cap: int
+    instance: int
+    instance_cap: int
+
+
 class ConsensusProtocol(Protocol):
     """What the runtime asks of a protocol."""
 
@@ -182,6 +196,9 @@ class ConsensusProtocol(Protocol):
 
     def skip_to(self, epoch: int) -> None:
         """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
+
+    def held_bytes(self) -> HeldBytes:
+        """How much memory peers' messages take; for a look now and then."""
 
     def status(self) -> dict[str, Any]:
         """Plain data for people: what each layer is waiting for."""

@@ -61,6 +61,11 @@ class CommonSubset:
             "agreements": {j: a.status() for j, a in enumerate(self.agreements) if a.decision is None},
         }
 
+    @property
+    def held_bytes(self) -> list[int]:
+        """Of each broadcast: shards, and what it delivered."""
+        return [b.held_bytes + len(self._values.get(j, b"")) for j, b in enumerate(self.broadcasts)]
+
     def release(self) -> None:
         """Forget the values and broadcasts; the agreements may still be needed by others."""
         self._values.clear()

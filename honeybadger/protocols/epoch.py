@@ -33,6 +33,9 @@ from honeybadger.protocols.reliable_broadcast import ReliableBroadcast
 #: room for the ciphertext's header and tag beyond the longest serialised proposal
 CIPHERTEXT_OVERHEAD = 1024
 
+#: one decryption share with its proposer, roughly
+SHARE_BYTES = 64
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -127,6 +130,20 @@ class Epoch:
         self._early_shares[sender] = message
         if self._ciphertexts is not None:
             self._absorb(sender, message)
+
+    def held_bytes(self) -> tuple[int, int]:
+        """(of the whole epoch, of its largest broadcast): encoded shards, proposals, decryption shares."""
+        broadcasts = self.subset.held_bytes
+        plain = sum(len(tx) for transactions in self._contributions.values() for tx in transactions)
+        shares = sum(SHARE_BYTES * len(message.shares) for message in self._early_shares.values())
+        return sum(broadcasts) + plain + shares, max(broadcasts, default=0)
+
+    def most_held(self) -> tuple[int, int]:
+        """What `held_bytes` cannot exceed: N broadcasts, their plaintexts, N lists of N decryption shares."""
+        nodes = self._context.quorums.nodes
+        longest = self._context.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD
+        instance = max(b.most_held for b in self.subset.broadcasts) + longest
+        return nodes * (instance + longest + nodes * SHARE_BYTES), instance
 
     def release(self) -> None:
         """The epoch is committed: forget everything but the agreements, which others may still need.

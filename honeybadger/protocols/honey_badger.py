@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from crypto.erasure import ErasureCode
-from honeybadger.protocols.base import Context, FaultKind, Specification, Vote
+from honeybadger.protocols.base import Context, FaultKind, HeldBytes, Specification, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.epoch import Epoch
 from honeybadger.protocols.messages import (
@@ -101,6 +101,13 @@ class HoneyBadger:
             self._epochs.pop(number).release()
         self._current = epoch
         self._commit_completed()
+
+    def held_bytes(self) -> HeldBytes:
+        """See `ConsensusProtocol`."""
+        held = {number: self._epochs[number].held_bytes() for number in sorted(self._epochs)}
+        most = next((epoch.most_held() for epoch in self._epochs.values()), (0, 0))
+        instance = max((one for _, one in held.values()), default=0)
+        return HeldBytes({number: whole for number, (whole, _) in held.items()}, most[0], instance, most[1])
 
     def status(self) -> dict[str, Any]:
         """The epochs in progress."""

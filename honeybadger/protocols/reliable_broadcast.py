@@ -90,6 +90,17 @@ class ReliableBroadcast:
         """Whether anything valid has been heard of this broadcast."""
         return self._val_root is not None or bool(self._echo_root) or bool(self._ready_root)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of shards and restored values; at most `most_held`."""
+        shards = sum(len(shard) for known in self._roots.values() for shard in known.shards.values())
+        return shards + sum(map(len, self._checked.values()))
+
+    @property
+    def most_held(self) -> int:
+        """One shard from each node, whatever its root, the own value, and one that was restored."""
+        return (self._quorums.nodes + 2 * self._quorums.data_shards) * self._longest_shard
+
     def broadcast(self, value: bytes) -> None:
         """Disperse `value`; for the proposer only, once."""
         if self._me != self._proposer or self._own_root is not None:

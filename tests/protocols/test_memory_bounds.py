@@ -203,3 +203,35 @@ def test_flood_on_lingering_agreements():
     assert len(agreements) == 4
     assert all(len(a._rounds) <= a.round + ROUND_WINDOW + 1 for a in agreements.values())
     assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_ROUND)}
+
+
+def test_held_bytes_are_told_and_stay_below_their_caps():
+    """Every node sends the largest ECHO that is allowed, all under roots of their own, in every instance."""
+    cluster, node = target(max_proposal_bytes=50_000)
+    longest = node._open(1).subset.broadcasts[0]._longest_shard
+    before = node.held_bytes()
+    for proposer in range(4):
+        for sender in (1, 2, 3):
+            shards = [bytes([sender]) * longest] * 4
+            for _ in range(2):
+                node.handle(sender, echo_of(dispersal(shards, 1, proposer)[sender]))
+    held = node.held_bytes()
+    assert before.epochs[1] == before.instance == 0
+    # Beside the shards there is only the small proposal that node 0 made when it heard of the epoch.
+    assert 3 * longest < held.instance < 3 * longest + 1000 and held.instance <= held.instance_cap
+    assert 12 * longest < held.epochs[1] < 12 * longest + 1000 and held.epochs[1] <= held.epoch_cap
+
+
+def test_held_bytes_follow_a_run():
+    cluster = SimulatedCluster(4, 1, parameters=parameters(4))
+    seen = []
+    for me in cluster.correct:
+        cluster.submit(me, [b"x" * 400])
+    cluster.start()
+    while cluster.network.step():
+        for node in cluster.nodes.values():
+            held = node.held_bytes()
+            seen += [(whole, held.epoch_cap) for whole in held.epochs.values()]
+            assert held.instance <= held.instance_cap
+    assert max(whole for whole, _ in seen) > 4 * 400
+    assert all(whole <= cap for whole, cap in seen)

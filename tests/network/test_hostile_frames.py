@@ -1,0 +1,199 @@
+"""Hostile peers at the sockets and at the main loop: what one of them sends delays nobody else and fills no memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+import zmq
+from gevent.event import Event
+from network_helpers import HOST, Endpoint, credentials, free_ports, until
+
+from honeybadger.network.codec import DATA, HELLO, Codec, Header, Hello
+from honeybadger.network.security import secure_peer
+from honeybadger.node.peers import Peers
+from honeybadger.node.reactor import Reactor
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.messages import MESSAGE_TYPES
+
+CODEC = Codec(MESSAGE_TYPES, 1000)
+OURS = Hello(bytes(32), {})
+GREETING = CODEC.encode_hello(OURS)
+SESSION = 77
+
+
+def header(kind: int, session: int = 5) -> bytes:
+    return Header(kind, session, 1, 1, SESSION, 0, 9, 0).encode()
+
+
+#: messages without an entry that is new: each costs the sender a few bytes
+EMPTY: dict[str, list[bytes]] = {
+    "garbage": [b"x"],
+    "no header": [b"x" * 58, b"y"],
+    "acknowledgement": [header(DATA)],
+    "old session": [header(DATA, 6), b"\x90"],
+    "greeting": [header(HELLO), GREETING],
+    "greeting without settings": [header(HELLO)],
+    "seen before": [header(DATA), b"\x90"],
+}
+
+
+class EndlessTransport:
+    """A peer that sends faster than it is read; `patience` ends a main loop that never looks up."""
+
+    def __init__(self, frames: list[bytes], patience: int) -> None:
+        self.frames = [zmq.Frame(frame) for frame in frames]
+        self.patience = patience
+        self.read = 0
+
+    def receive(self) -> tuple[int, list[Any]] | None:
+        self.read += 1
+        return (1, self.frames) if self.read < self.patience else None
+
+    def reset(self, peer: int) -> None:
+        """Nothing is queued here."""
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_messages_without_entries_end_a_tick_too(name: str) -> None:
+    """One faulty peer could keep all nodes reading for ever: nothing was sent, no client served, no order obeyed."""
+    transport = EndlessTransport(EMPTY[name], patience=20_000)
+    faults: list[tuple[int, FaultKind]] = []
+    peers: Any = Peers(
+        0,
+        4,
+        SESSION,
+        1 << 20,
+        CODEC,
+        transport,  # type: ignore[arg-type]
+        OURS,
+        lambda hello: "",
+        lambda peer, why: None,
+        lambda peer, up, failure: None,
+        lambda node, kind, detail: faults.append((node, kind)),
+    )
+    peers._accepted_session[1] = peers.links[1].incoming.session = 5
+    peers.links[1].incoming.processed = 1
+    unused: Any = None
+    reactor = Reactor(
+        0, unused, lambda sender, message: None, peers, unused, unused, unused, lambda: True, unused, Event()
+    )
+    # A tick whose time is up before it began takes one message and no more.
+    assert reactor._take_from_peers(time.monotonic() - 1)
+    assert transport.read < 10
+    assert {node for node, _ in faults} <= {1}
+
+
+def memory() -> int:
+    """Resident bytes."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+Server = tuple[Endpoint, Any, int]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Node 0 of three, with CURVE."""
+    members, ports = credentials(3), free_ports(3)
+    endpoint = Endpoint(members[0], [(HOST, port) for port in ports], longest_part=1 << 16)
+    yield endpoint, members, ports[0]
+    endpoint.close()
+
+
+def connect(endpoint: Endpoint, member: Any, port: int) -> Any:
+    push = endpoint.context.socket(zmq.PUSH)
+    push.linger = 0
+    secure_peer(push, member, 0)
+    push.connect(f"tcp://{HOST}:{port}")
+    return push
+
+
+@pytest.mark.parametrize("count", [2, 64, 65, 66, 20_000])
+def test_thousands_of_parts_arrive_as_one_message_of_one_peer(server: Server, count: int) -> None:
+    endpoint, members, port = server
+    bad, good = connect(endpoint, members[1], port), connect(endpoint, members[2], port)
+    bad.send_multipart([b""] * count)
+    good.send(b"still here")
+    until(lambda: len(endpoint.received) == 2, endpoint.serve)
+    assert sorted((sender, len(parts)) for sender, parts in endpoint.received) == [(1, count), (2, 1)]
+    bad.close(0)
+    good.close(0)
+
+
+def raw_member(port: int, name: bytes, serve: Callable[[], None]) -> socket.socket:
+    """A ZMTP 3.0 connection of a member without CURVE, by hand: ZeroMQ itself sends no unfinished message."""
+    raw = socket.create_connection((HOST, port))
+    raw.settimeout(5)
+    raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"PLAIN".ljust(20, b"\0") + bytes(32))
+    command(raw, b"\x05HELLO" + bytes([len(name)]) + name + b"\x01x")
+    answer = b""
+
+    def welcomed() -> bool:
+        nonlocal answer
+        if select.select([raw], [], [], 0)[0]:
+            answer += raw.recv(1000)
+        return answer.endswith(b"\x07WELCOME")
+
+    until(welcomed, serve)
+    command(raw, b"\x08INITIATE\x0bSocket-Type" + struct.pack(">I", 4) + b"PUSH")
+    return raw
+
+
+def command(raw: socket.socket, body: bytes) -> None:
+    raw.sendall(b"\x04" + bytes([len(body)]) + body)
+
+
+def frame(size: int, *, more: bool) -> bytes:
+    """A long frame of zeros."""
+    return bytes([2 | more]) + struct.pack(">Q", size) + bytes(size)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        True,
+        pytest.param(
+            False,
+            marks=pytest.mark.xfail(
+                strict=True, reason="libzmq's limits count whole messages: parts of an unfinished one are held for ever"
+            ),
+        ),
+    ],
+)
+def test_a_message_without_end_is_not_held_without_limit(ends: bool) -> None:
+    """A member sends 200 parts of 1 MiB: as messages of four they are taken, as one that goes on they must not be kept.
+
+    After a CURVE handshake it is the same. At the clients' port nobody needs to be a member for it.
+    """
+    members, ports = credentials(2, curve=False), free_ports(2)
+    endpoint = Endpoint(members[0], [(HOST, port) for port in ports], longest_part=2 << 20)
+    raw = raw_member(ports[0], b"1", endpoint.serve)
+    try:
+        before = memory()
+        parts, most = 0, 0
+        for number in range(1, 201):
+            with contextlib.suppress(OSError):
+                raw.sendall(frame(1 << 20, more=not ends or bool(number % 4)))
+            endpoint.serve()
+            parts += sum(len(message) for _, message in endpoint.received)
+            endpoint.received.clear()
+            most = max(most, memory() - before)
+        if ends:
+            until(lambda: parts + sum(len(message) for _, message in endpoint.received) == 200, endpoint.serve)
+        else:
+            gevent.sleep(0.5)
+            endpoint.serve()
+            assert max(most, memory() - before) < 128 << 20
+    finally:
+        raw.close()
+        endpoint.close()
