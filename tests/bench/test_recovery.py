@@ -63,7 +63,7 @@ def test_a_life_that_was_cut_leaves_no_half_epochs():
 
 def test_an_epoch_that_is_run_again_counts_once():
     first = epoch(1, 1.0, committed=1.1)
-    seen = node(started(0), first, started(5.0), epoch(1, 5.1, committed=5.2, durable=5.3))
+    seen = node(started(0), first, started(5.0), epoch(1, 5.1, committed=5.4, durable=5.5))
     assert epoch_durations((0, 10), [seen]) == pytest.approx([0.1])
     seen = node(started(0), first, {**epoch(1, 0, durable=1.2)[-1]}, started(5.0, 1), epoch(1, 5.1, durable=5.3))
     assert seen.durable_at == {1: 1.2}
@@ -149,6 +149,14 @@ def test_a_node_that_lags_behind_does_not_keep_up():
     (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: lagging})
     assert row["recovery_s"] is None and from_kill is None
     assert median_and_worst([row]) == (None, None)
+
+
+def test_a_block_from_before_the_kill_does_not_show_that_a_node_keeps_up():
+    others = {i: node(started(0), *steady(12.0)) for i in range(3)}
+    (old,) = [e[-1] for e in steady(12.0) if e[-1]["t"] == pytest.approx(3.8)]
+    back = node(started(0), started(4.2), {**old, "t": 4.5})
+    (row,), _ = measure([Outage(3, 4.0, 4.1)], 2.0, {**others, 3: back})
+    assert row["recovery_s"] is None
 
 
 def test_the_last_block_that_there_is_counts_however_late():

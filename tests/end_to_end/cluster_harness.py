@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from honeybadger.ledger.block import Block
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Committed, Status, StatusRequest, Submit
+from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 
 PATIENCE_S = 60.0
@@ -49,18 +51,27 @@ def one_line_error(result: subprocess.CompletedProcess[bytes]) -> str:
 
 
 class Cluster:
-    """N node processes on loopback in `directory`."""
+    """N node processes on loopback in `directory`, whose links suffer `faults`."""
 
-    def __init__(self, directory: Path, nodes: int = 4, **parameters: int | str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 4,
+        runtime: Runtime | None = None,
+        faults: Sequence[LinkFault] = (),
+        **parameters: int | str,
+    ) -> None:
         self.directory = directory
         ports = free_ports(2 * nodes)
         addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)]
         chosen = Parameters(max_proposal_bytes=1 << 20, **{"batch_size": 200, **parameters})
-        self.manifest, keys = make_cluster(nodes, (nodes - 1) // 3, chosen, addresses, Runtime())
+        manifest, keys = make_cluster(nodes, (nodes - 1) // 3, chosen, addresses, runtime or Runtime())
+        self.manifest = manifest.with_faults(faults)
         write_cluster(directory, self.manifest, keys)
         self.processes: dict[int, NodeProcess] = {}
         self._context = zmq.Context()
         self._clients: dict[int, NodeClient] = {}
+        self._submissions: list[Submission] = []
 
     @property
     def manifest_path(self) -> Path:
@@ -71,11 +82,63 @@ class Cluster:
         for index in indices or range(len(self.manifest.members)):
             self.processes[index] = NodeProcess(self.directory, index, **process)
 
+    def start_steered(self, *indices: int) -> None:
+        """Start the given nodes, or all; the clock of their link faults stands where `steer` puts it, first at 0."""
+        if not self._steering.exists():
+            self.steer(0)
+        self.start(*indices, program=(str(Path(__file__).with_name("steered_node.py")), str(self._steering)))
+
+    def steer(self, second: float) -> None:
+        """Move the clock of the link faults of all steered nodes (it also runs by itself)."""
+        written = self._steering.with_suffix(".new")
+        written.write_text(str(second))
+        written.replace(self._steering)
+
+    @property
+    def _steering(self) -> Path:
+        return self.directory / "steering.txt"
+
     def client(self, index: int) -> NodeClient:
         if index not in self._clients:
-            member = self.manifest.members[index]
-            self._clients[index] = NodeClient(self._context, member.host, member.client_port, member.public_key)
+            self._clients[index] = self.new_client(index)
         return self._clients[index]
+
+    def new_client(self, index: int) -> NodeClient:
+        """Another client of a node, to be closed by the caller."""
+        member = self.manifest.members[index]
+        return NodeClient(self._context, member.host, member.client_port, member.public_key)
+
+    def offer(self, index: int, transactions: Sequence[bytes]) -> Submission:
+        """Submit without waiting, over a client of its own."""
+        submission = Submission(self.new_client(index), transactions)
+        self._submissions.append(submission)
+        return submission
+
+    def events(self, index: int, *kinds: str) -> list[dict]:
+        """What the node has reported, of these kinds (or all); a line that a kill cut short is left out."""
+        found = []
+        for line in self.processes[index].events.read_bytes().splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                try:
+                    event = msgspec.json.decode(line)
+                except msgspec.DecodeError:
+                    continue
+                if not kinds or event["event"] in kinds:
+                    found.append(event)
+        return found
+
+    def accused(self, *indices: int) -> set[tuple[int, int, str, str]]:
+        """(by whom, node, kind, detail) of all faults that these nodes (or all) ever recorded."""
+        chosen = indices or tuple(self.processes)
+        return {
+            (index, event["node"], event["kind"], event["detail"])
+            for index in chosen
+            for event in self.events(index, "fault")
+        }
+
+    def height(self, index: int) -> int:
+        """The durable height, 0 if the node does not answer."""
+        return (self.status(index) or {"height": 0})["height"]
 
     def status(self, index: int, timeout: float = 1.0) -> dict | None:
         """The node's status; replies to other requests are skipped."""
@@ -125,7 +188,7 @@ class Cluster:
 
     def stop(self) -> dict[int, int]:
         """Stop all processes: node → exit status."""
-        for client in self._clients.values():
+        for client in (*self._clients.values(), *(submission.client for submission in self._submissions)):
             client.close()
         self._clients.clear()
         for process in self.processes.values():
@@ -133,12 +196,65 @@ class Cluster:
         return {index: process.wait(30) for index, process in self.processes.items()}
 
 
+class Submission:
+    """Transactions on their way through one node; what it answers is looked at when asked. For one thread."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, client: NodeClient, transactions: Sequence[bytes]) -> None:
+        self.client = client
+        self.transactions = list(transactions)
+        #: transaction → height, of those that were acknowledged
+        self.committed: dict[bytes, int] = {}
+        self._requests: dict[int, list[bytes]] = {}
+        self.submit()
+
+    def submit(self) -> None:
+        """Send what is not acknowledged (again: a node that was killed has forgotten it)."""
+        left = [tx for tx in self.transactions if tx not in self.committed]
+        if left:
+            number = next(self._numbers)
+            self._requests[number] = left
+            self.client.send(Submit(number, left))
+
+    def unanswered(self) -> int:
+        """How many transactions are not acknowledged yet."""
+        while (reply := self.client.receive_now()) is not None:
+            if isinstance(reply, Committed) and reply.request in self._requests:
+                sent = self._requests[reply.request]
+                self.committed.update((sent[position], reply.height) for position in reply.positions)
+        return len(self.transactions) - len(self.committed)
+
+    def wait(self) -> int:
+        """Until all are acknowledged; the highest block that holds one."""
+        wait_until(lambda: not self.unanswered())
+        return max(self.committed.values())
+
+
+@contextmanager
+def steered(
+    directory: Path, nodes: int, faults: Sequence[LinkFault], runtime: Runtime | None = None, **parameters: int | str
+) -> Iterator[Cluster]:
+    """A cluster whose nodes are running and connected, and whose link faults begin and end when the test says so."""
+    cluster = Cluster(directory, nodes, runtime, faults, **parameters)
+    try:
+        cluster.start_steered()
+        cluster.wait_connected()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
 @contextmanager
 def running(
-    directory: Path, nodes: int = 4, start: Sequence[int] | None = None, **parameters: int | str
+    directory: Path,
+    nodes: int = 4,
+    start: Sequence[int] | None = None,
+    runtime: Runtime | None = None,
+    **parameters: int | str,
 ) -> Iterator[Cluster]:
     """A cluster whose nodes (or those in `start`) are running and connected."""
-    cluster = Cluster(directory, nodes, **parameters)
+    cluster = Cluster(directory, nodes, runtime, **parameters)
     try:
         cluster.start(*(start or ()))
         cluster.wait_connected(*(start or ()))

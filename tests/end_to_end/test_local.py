@@ -110,7 +110,7 @@ def test_restart_rounds_report_each_restart():
     assert set(summary["restarted"]) == {row["node"] for row in restarts}
     for row in restarts:
         assert row["restarted_at_s"] - row["killed_at_s"] == pytest.approx(row["down_s"])
-        assert 0.2 <= row["down_s"] and row["killed_at_s"] > 0.6
+        assert row["down_s"] >= 0.2 and row["killed_at_s"] > 0.6
     last = restarts[-1]
     assert last["recovery_s"] > 0 and summary["recovery_s"][-1] == pytest.approx(last["down_s"] + last["recovery_s"])
     assert summary["recovery_worst_s"] >= summary["recovery_median_s"] > 0
@@ -132,11 +132,11 @@ def test_a_byzantine_node_is_survived_and_its_faults_are_recorded(strategy, kind
 
 
 def test_a_partition_without_quorum_is_waited_for():
-    result = run_command("local", *QUICK, "--json", "--partition", "0,1|2,3@1-3", "--delay", "0>1:1ms")
+    result = run_command("local", *QUICK, "--json", "--partition", "0,1|2,3@1-2", "--delay", "0>1:1ms")
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
     cut, delay = summary["link_faults"]
-    assert (cut["kind"], cut["groups"], cut["start_s"], cut["end_s"]) == ("partition", [[0, 1], [2, 3]], 1.0, 3.0)
+    assert (cut["kind"], cut["groups"], cut["start_s"], cut["end_s"]) == ("partition", [[0, 1], [2, 3]], 1.0, 2.0)
     assert (delay["kind"], delay["delay_s"]) == ("delay", 0.001)
     assert summary["committed_tx"] > 0 and summary["unanswered_tx"] == 0
     assert len(set(summary["final_heights"])) == 1 and summary["link_fault_zero_s"] < 0

@@ -1,0 +1,312 @@
+"""Real nodes against a member that has real keys and no manners, and against strangers (scenarios 22 and 23)."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+from cluster_harness import Cluster, random_transactions, wait_until
+
+from crypto.erasure import ErasureCode
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.network.client_protocol import Committed, StatusRequest, Submit, encoder, reply_decoder
+from honeybadger.network.codec import DATA, FORGET, HELLO, Codec, Header, Hello
+from honeybadger.network.security import NODES_DOMAIN, Credentials, ZapHandler, secure_client, secure_peer, secure_server
+from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, CertificateRequest
+from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
+from honeybadger.protocols.messages import Aux, BVal, Message, Ready, Term
+
+pytestmark = pytest.mark.processes
+
+EVIL = 3
+HONEST = (0, 1, 2)
+#: an attack goes on while clients are served, and so long at least
+ATTACK_S = 1.0
+GROWTH = 96 << 20
+
+
+class HostileMember:
+    """Node 3: one thread that owns its sockets, greets, and repeats the attack it was given to every honest node."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        manifest = cluster.manifest
+        keys = NodeKeys.load(cluster.directory / f"node-{EVIL}" / "keys.toml", manifest)
+        public = [member.public_key for member in manifest.members]
+        self._credentials = Credentials(EVIL, public[EVIL], keys.curve_secret_key, public, True)
+        self._members = manifest.members
+        shard = ErasureCode(manifest.quorums.data_shards, 4).shard_length(
+            manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD
+        )
+        self.codec = Codec((*manifest.specification.message_types, *BLOCK_MESSAGES), shard)
+        self.greeting = self.codec.encode_hello(Hello(manifest.chain_id, manifest.settings))
+        self.rng = random.Random(3)
+        #: the honest nodes' sessions, the own ones, and the entries sent in them
+        self.theirs: dict[int, int] = {}
+        self.mine: dict[int, int] = {}
+        self.entries: dict[int, int] = {}
+        self.sent = 0
+        self.attack: Callable[[HostileMember, int], Sequence[bytes]] | None = None
+        self._failure: BaseException | None = None
+        self._running = True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._running = False
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def hello(self, node: int, session: int) -> list[bytes]:
+        self.mine[node], self.entries[node] = session, 0
+        return [Header(HELLO, session, 1, 1, 0, 0, 9, 0).encode(), self.greeting]
+
+    def data(self, node: int, *entries: bytes, ack: int = 0, horizon: int = 9, durable: int = 0) -> list[bytes]:
+        """In sequence, so that it is taken."""
+        first = self.entries[node] + 1
+        self.entries[node] += len(entries)
+        head = Header(DATA, self.mine[node], first, 1, self.theirs.get(node, 0), ack, horizon, durable)
+        return [head.encode(), *entries]
+
+    def says(self, node: int, *messages: Message) -> list[bytes]:
+        return self.data(node, self.codec.encode(messages))
+
+    def _run(self) -> None:
+        context: Any = zmq.Context()
+        zap = ZapHandler(context, self._credentials)
+        pull = context.socket(zmq.PULL)
+        secure_server(pull, self._credentials, NODES_DOMAIN)
+        pull.bind(f"tcp://127.0.0.1:{self._members[EVIL].port}")
+        pushes = {}
+        for node in HONEST:
+            push = pushes[node] = context.socket(zmq.PUSH)
+            push.sndhwm, push.linger = 50, 0
+            secure_peer(push, self._credentials, node)
+            push.connect(f"tcp://127.0.0.1:{self._members[node].port}")
+        current = None
+        try:
+            while self._running:
+                zap.serve()
+                self._listen(pull)
+                if self.attack is not current:
+                    current = self.attack
+                    for node, push in pushes.items():
+                        push.send_multipart(self.hello(node, self.rng.getrandbits(62) + 1))
+                busy = False
+                for node, push in pushes.items():
+                    if current is not None and push.poll(0, zmq.POLLOUT):
+                        parts = current(self, node)
+                        push.send_multipart(parts)
+                        self.sent += 1
+                        busy = True
+                if not busy:
+                    time.sleep(0.001)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            context.destroy(0)
+
+    def _listen(self, pull: Any) -> None:
+        while pull.poll(0):
+            frames = pull.recv_multipart(copy=False)
+            self.theirs[int(frames[0].get("User-Id"))] = Header.decode(frames[0].bytes).session
+
+
+def wild(value: object) -> bytes:
+    """An entry that no codec of ours would make."""
+    return msgspec.msgpack.encode([value])
+
+
+def extreme_numbers(evil: HostileMember, node: int) -> Sequence[bytes]:
+    edge = (0, 1, FORGET - 1, FORGET, FORGET + 1, 2**63 - 1, 2**63)
+    return evil.data(node, ack=evil.rng.choice(edge), horizon=evil.rng.choice(edge), durable=evil.rng.choice(edge))
+
+
+def one_epoch(evil: HostileMember, node: int) -> Sequence[bytes]:
+    """Messages that are in order, each many times, for whatever epochs the node is in."""
+    rng = evil.rng
+    epoch, proposer, number = rng.randrange(60), rng.randrange(4), rng.randrange(121)
+    return evil.says(
+        node,
+        *[BVal(epoch, proposer, number, value) for value in (True, False)] * 20,
+        *[Aux(epoch, proposer, number, True), Ready(epoch, proposer, bytes(32)), Term(epoch, proposer, False)] * 20,
+    )
+
+
+ATTACKS: dict[str, Callable[[HostileMember, int], Sequence[bytes]]] = {
+    "random frames": lambda evil, node: [evil.rng.randbytes(evil.rng.randrange(200)) for _ in range(3)],
+    "random entries": lambda evil, node: evil.data(node, *[evil.rng.randbytes(60) for _ in range(20)]),
+    "declared lengths": lambda evil, node: evil.data(node, b"\xdd\xff\xff\xff\xff", b"\x91\xc6\xff\xff\xff\xff"),
+    "oversized": lambda evil, node: evil.data(node, bytes(evil.codec.longest_part + 100)),
+    "thousands of parts": lambda evil, node: evil.data(node, *[b"\x90"] * 5000),
+    "wrong greeting": lambda evil, node: [evil.hello(node, 9)[0], evil.codec.encode_hello(Hello(bytes(32), {"é\n": "\x1b[2J" * 9}))],
+    "changing greetings": lambda evil, node: [
+        evil.hello(node, evil.rng.getrandbits(62) + 1)[0],
+        evil.codec.encode_hello(Hello(bytes(32), {str(evil.rng.random()): "x"})),
+    ],
+    "changing sessions": lambda evil, node: evil.hello(node, evil.rng.getrandbits(62) + 1),
+    "extreme numbers": extreme_numbers,
+    "empty messages": lambda evil, node: evil.data(node),
+    "one epoch": one_epoch,
+    "block requests": lambda evil, node: evil.says(
+        node, *[BlockRequest(0, 1, 4), BlockRequest(0, 2**32 - 1, 4), CertificateRequest(0, 2**32 - 1)] * 20
+    ),
+    "certificate shares": lambda evil, node: evil.says(
+        node, *[BlockShare(1, evil.rng.choice((1, 64, 2**32 - 1)), bytes(32), bytes(48)) for _ in range(60)]
+    ),
+    "huge counts": lambda evil, node: evil.data(
+        node, wild([102, 0, 1, 2**32]), wild([102, 0, 2**32, 1]), wild([5, 2**53 + 1, 0, 0, True]), wild([103, -1, b""])
+    ),
+}
+
+
+def memory(pid: int) -> int:
+    """Resident bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def submit_everywhere(cluster: Cluster, request: int) -> None:
+    for node in HONEST:
+        cluster.submit(node, random_transactions(30), request=10 * request + node)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("hostile") / "c")
+    try:
+        made.start(*HONEST)
+        made.wait_connected(*HONEST)
+        submit_everywhere(made, 1)
+        yield made
+        assert {made.processes[node].exit_status for node in HONEST} == {None}
+    finally:
+        made.stop()
+
+
+def check(cluster: Cluster, accused: set[int]) -> None:
+    """All alive, nobody else accused."""
+    for node in HONEST:
+        assert cluster.processes[node].exit_status is None, cluster.processes[node].last_words
+        status = cluster.status(node, timeout=30)
+        assert status is not None
+        assert {fault[0] for fault in status["faults"]} <= accused
+
+
+@pytest.fixture(scope="module")
+def evil(cluster: Cluster) -> Iterator[HostileMember]:
+    made = HostileMember(cluster)
+    wait_until(lambda: set(HONEST) <= made.theirs.keys())
+    yield made
+    made.stop()
+
+
+def test_strangers_get_nowhere(cluster: Cluster) -> None:
+    """Before anything else happens on this cluster: nothing of this costs anybody a fault."""
+    context: Any = zmq.Context()
+    member = cluster.manifest.members[0]
+    public, secret = zmq.curve_keypair()
+    noise = random.Random(1)
+    greeting = Header(HELLO, 5, 1, 1, 0, 0, 2**63, 2**63).encode()
+    for port, server_key in ((member.port, member.public_key), (member.client_port, member.public_key)):
+        for first in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE", b"\xff" * 4096, noise.randbytes(9999)):
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                raw.sendall(first)
+        for curve in (False, True) if port == member.port else (False,):
+            stranger = context.socket(zmq.PUSH if port == member.port else zmq.DEALER)
+            stranger.linger = 0
+            stranger.setsockopt(zmq.ROUTING_ID, b"1")
+            if curve:
+                secure_peer(stranger, Credentials(1, public.decode(), secret.decode(), [server_key], True), 0)
+            else:
+                stranger.plain_username, stranger.plain_password = b"1", b"x"
+            stranger.connect(f"tcp://127.0.0.1:{port}")
+            for _ in range(20):
+                stranger.send_multipart([greeting, noise.randbytes(50)])
+            if port == member.port and curve:
+                wait_until(lambda: "refused a connection from" in cluster.processes[0].log.read_text())
+            elif port != member.port:
+                stranger.send(encoder.encode(StatusRequest(1)))
+                assert not stranger.poll(500), "answered without CURVE"
+            stranger.close()
+    context.term()
+    submit_everywhere(cluster, 2)
+    check(cluster, set())
+
+
+def test_a_client_cannot_take_over_the_name_of_another(cluster: Cluster) -> None:
+    context: Any = zmq.Context()
+    member = cluster.manifest.members[0]
+    sockets = []
+    for _ in range(2):
+        client = context.socket(zmq.DEALER)
+        client.linger = 0
+        client.setsockopt(zmq.ROUTING_ID, b"the same")
+        secure_client(client, member.public_key, True)
+        client.connect(f"tcp://127.0.0.1:{member.client_port}")
+        client.send(encoder.encode(StatusRequest(1)))
+        assert client.poll(2000) or sockets
+        sockets.append(client)
+    first, second = sockets
+    first.recv()
+    first.send(encoder.encode(Submit(5, [b"mine " + os.urandom(20)])))
+    assert first.poll(30_000)
+    assert isinstance(reply_decoder.decode(first.recv()), Committed)
+    assert not second.poll(0)
+    for client in sockets:
+        client.close()
+    context.term()
+
+
+def test_malformed_requests_of_clients(cluster: Cluster) -> None:
+    context: Any = zmq.Context()
+    member = cluster.manifest.members[0]
+    client = context.socket(zmq.DEALER)
+    client.linger = 0
+    secure_client(client, member.public_key, True)
+    client.connect(f"tcp://127.0.0.1:{member.client_port}")
+    for body in (b"", b"\x93\x01\x01\xdd\xff\xff\xff\xff", b"\x91" * 100_000, b"\x93\x01\x01\x91\xc6\xff\xff\xff\xff", b"\xc1"):
+        client.send(body)
+    client.send_multipart([b""] * 5000)
+    client.send_multipart([encoder.encode(StatusRequest(1)), b""])
+    client.send(encoder.encode(Submit(2, [b"", b"x" * 70_000])))
+    client.send(encoder.encode(StatusRequest(3)))
+    numbers = []
+    while 3 not in numbers:
+        assert client.poll(30_000)
+        numbers.append(reply_decoder.decode(client.recv()).request)
+    assert set(numbers) == {2, 3}
+    client.close()
+    context.term()
+    submit_everywhere(cluster, 3)
+    check(cluster, set())
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_of_a_member(cluster: Cluster, evil: HostileMember, name: str) -> None:
+    """While the attack goes on, clients of all three are served; then memory and logs have hardly grown."""
+    pids = {node: cluster.processes[node].pid for node in HONEST}
+    before = {node: memory(pid) for node, pid in pids.items()}
+    logs = {node: cluster.processes[node].log.stat().st_size for node in HONEST}
+    sent, request = evil.sent, 100 + 1000 * list(ATTACKS).index(name)
+    evil.attack = ATTACKS[name]
+    until = time.monotonic() + ATTACK_S
+    try:
+        while time.monotonic() < until or evil.sent < sent + 30:
+            request += 1
+            submit_everywhere(cluster, request)
+    finally:
+        evil.attack = None
+    check(cluster, {EVIL})
+    for node, pid in pids.items():
+        assert memory(pid) - before[node] < GROWTH, f"node {node}"
+        assert cluster.processes[node].log.stat().st_size - logs[node] < 20_000
