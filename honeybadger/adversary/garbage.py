@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from crypto.bls12_381 import BLS12_381
 from crypto.ciphertext import hash_ciphertext
+from crypto.errors import InvalidCodeword
 from crypto.merkle import verify_branch
 from honeybadger.adversary.base import EMPTY_BATCH, Adversary
 from honeybadger.adversary.dispersal import FalseProposer
@@ -146,9 +147,13 @@ class GarbageProposals(FalseProposer):
             return
         shards = self._copied.setdefault(message.root, {})
         shards[sender] = message.shard
-        if len(shards) == self.quorums.data_shards and len({len(shard) for shard in shards.values()}) == 1:
+        if len(shards) == self.quorums.data_shards:
             self._copying = 0
             self._copied = {}
-            vals = self.disperse(message.epoch, self.code.complete(shards))
+            try:
+                vals = self.disperse(message.epoch, self.code.complete(shards))
+            except InvalidCodeword:
+                # The victim is faulty, too.
+                return
             for node in self.others:
                 self.outbox.send(node, vals[node])

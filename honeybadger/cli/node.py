@@ -17,7 +17,7 @@ from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
 from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
-from honeybadger.node.journal import JournalError
+from honeybadger.node.journal_files import JournalError
 from honeybadger.node.node import Node, NodeConfig, NodeError
 
 #: no Unix time that a clock shows is larger, seconds

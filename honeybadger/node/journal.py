@@ -33,8 +33,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -42,8 +41,17 @@ import msgspec
 from honeybadger.ledger.block import HASH_BYTES
 from honeybadger.ledger.sqlite_open import sync_directory
 from honeybadger.ledger.store import Durability
+from honeybadger.node.journal_files import (
+    FORMAT,
+    DamageError,
+    JournalError,
+    encode_record,
+    frame,
+    read_segment,
+    segment_header,
+    write,
+)
 
-FORMAT = 1
 RESERVE_BLOCK = 64
 """Epochs by which the bound is written ahead: one small file replaced per so many epochs."""
 LOST_MARGIN = 2 * RESERVE_BLOCK
@@ -53,29 +61,13 @@ SEGMENT_BYTES = 64 << 20
 RECYCLE_BYTES = 16 << 20
 """A last segment above this is replaced as soon as nothing in it is needed."""
 
-#: epoch, vote, proposer, round, value
-Record = tuple[int, int, int, int, bytes]
 #: vote, proposer, round
 Slot = tuple[int, int, int]
 
-_SEGMENT_HEADER = struct.Struct(">4sB32sQ")
-_SEGMENT_MAGIC = b"HBvs"
-_FRAME = struct.Struct(">4sQII")
-"""Magic, position in the file, length of the payload, checksum of the payload; then the checksum of these."""
-_FRAME_MAGIC = b"\xf5HBf"
-_CHECKSUM = struct.Struct(">I")
-_FRAME_BYTES = _FRAME.size + _CHECKSUM.size
-_FIRST_FRAME = _SEGMENT_HEADER.size + _CHECKSUM.size
-_ARRAY = struct.Struct(">BI")
 _STATE_HEADER = struct.Struct(">4sBI")
 _STATE_MAGIC = b"HBvr"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_records = msgspec.msgpack.Decoder(list[Record]).decode
-
-
-class JournalError(Exception):
-    """The journal cannot be used or written; its message is one line."""
 
 
 class _State(msgspec.Struct, array_like=True):
@@ -93,10 +85,6 @@ class _State(msgspec.Struct, array_like=True):
 
 
 _decode_state = msgspec.msgpack.Decoder(_State).decode
-
-
-class _DamageError(Exception):
-    """Votes may be lost; internal."""
 
 
 class Journal:
@@ -118,7 +106,9 @@ class Journal:
         self._on_disk = durability != "memory"
         self._fsync = durability == "fsync"
         self._slots: dict[int, dict[Slot, bytes]] = {}
+        #: encoded records that are not written yet, and how many
         self._buffer: list[bytes] = []
+        self._buffered = 0
         self._buffer_epoch = 0
         self._failure: str | None = None
         self._pruned = first_epoch - 1
@@ -159,7 +149,8 @@ class Journal:
                 return known
             slots[slot] = value
         if self._on_disk:
-            self._buffer.append(_encode((epoch, vote, proposer, round_number, value)))
+            self._buffer += encode_record((epoch, vote, proposer, round_number, value))
+            self._buffered += 1
             if epoch > self._buffer_epoch:
                 self._buffer_epoch = epoch
         return value
@@ -190,7 +181,7 @@ class Journal:
                 self._reserve(self._buffer_epoch)
             if self._size > SEGMENT_BYTES:
                 self._start_segment(self._state.first, ())
-            self._write_frame(self._buffer)
+            self._size += write(self._file, frame(self._size, self._buffered, self._buffer))
             if self._fsync:
                 os.fdatasync(self._file)
         except BaseException as error:
@@ -198,6 +189,7 @@ class Journal:
         if self._buffer_epoch > self._segments[self._state.last]:
             self._segments[self._state.last] = self._buffer_epoch
         self._buffer.clear()
+        self._buffered = 0
         self._buffer_epoch = 0
 
     def reserve(self, epoch: int) -> None:
@@ -261,7 +253,7 @@ class Journal:
             state = self._read_state()
             if state is None:
                 if present or self._ledger_epoch:
-                    raise _DamageError
+                    raise DamageError
                 self._save_state()
             else:
                 self._state = state
@@ -269,7 +261,7 @@ class Journal:
                     self._load(number, first_epoch)
                 if first_epoch <= state.pruned:
                     state.silent_through = max(state.silent_through, state.pruned)
-        except _DamageError:
+        except DamageError:
             self._start_over(present)
         self._state.pruned = max(self._state.pruned, first_epoch - 1)
         self._start_segment(self._state.last + 1, self._slots.items())
@@ -278,14 +270,14 @@ class Journal:
                 self._path(number).unlink()
 
     def _load(self, number: int, first_epoch: int) -> None:
-        """Take the records of one segment; raises `_DamageError`."""
+        """Take the records of one segment; raises `DamageError`."""
         try:
-            found = _read_segment(self._path(number), self._state.chain_id, number)
+            found = read_segment(self._path(number), self._state.chain_id, number)
         except FileNotFoundError:
-            raise _DamageError from None
+            raise DamageError from None
         last = number == self._state.last
         if found.damaged or (found.torn and not last) or (last and found.good < self._state.durable):
-            raise _DamageError
+            raise DamageError
         for epoch, vote, proposer, round_number, value in found.records:
             if epoch >= first_epoch:
                 self._slots.setdefault(epoch, {}).setdefault((vote, proposer, round_number), value)
@@ -299,7 +291,7 @@ class Journal:
         else:
             highest = self._ledger_epoch
             for number in present:
-                for record in _read_segment(self._path(number), state.chain_id, number).records:
+                for record in read_segment(self._path(number), state.chain_id, number).records:
                     highest = max(highest, record[0])
             bound = highest + LOST_MARGIN
         state.silent_through = max(state.silent_through, bound)
@@ -316,12 +308,11 @@ class Journal:
             os.close(self._file)
             self._file = -1
         self._file = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        header = _SEGMENT_HEADER.pack(_SEGMENT_MAGIC, FORMAT, self._state.chain_id, number)
-        self._size = 0
-        self._write(header + _CHECKSUM.pack(zlib.crc32(header)))
+        self._size = write(self._file, [segment_header(self._state.chain_id, number)])
         newest = 0
         for epoch, slots in epochs:
-            self._write_frame([_encode((epoch, *slot, value)) for slot, value in slots.items()])
+            records = [part for slot, value in slots.items() for part in encode_record((epoch, *slot, value))]
+            self._size += write(self._file, frame(self._size, len(slots), records))
             newest = max(newest, epoch)
         if self._fsync:
             os.fsync(self._file)
@@ -329,22 +320,6 @@ class Journal:
         self._segments[number] = newest
         self._state.first, self._state.last = first, number
         self._save_state()
-
-    def _write_frame(self, records: Sequence[bytes]) -> None:
-        start = _ARRAY.pack(0xDD, len(records))
-        # A proposal of some MB comes alone more often than not: then it is not copied here.
-        body = records[0] if len(records) == 1 else b"".join(records)
-        checksum = zlib.crc32(body, zlib.crc32(start))
-        header = _FRAME.pack(_FRAME_MAGIC, self._size, len(start) + len(body), checksum)
-        self._write(header + _CHECKSUM.pack(zlib.crc32(header)) + start, body)
-
-    def _write(self, start: bytes, body: bytes = b"") -> None:
-        total = len(start) + len(body)
-        written = os.writev(self._file, [start, body])
-        while written < total:
-            rest = memoryview(start)[written:] if written < len(start) else memoryview(body)[written - len(start) :]
-            written += os.write(self._file, rest)
-        self._size += total
 
     def _reserve(self, epoch: int) -> None:
         self._state.reserved = epoch + RESERVE_BLOCK - 1
@@ -366,24 +341,24 @@ class Journal:
         self._sync_directory(self._directory)
 
     def _read_state(self) -> _State | None:
-        """The contents of `reserve`, `None` if there is none; raises `_DamageError`."""
+        """The contents of `reserve`, `None` if there is none; raises `DamageError`."""
         path = self._directory / "reserve"
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
         if len(content) < _STATE_HEADER.size:
-            raise _DamageError
+            raise DamageError
         magic, version, checksum = _STATE_HEADER.unpack_from(content)
         payload = content[_STATE_HEADER.size :]
         if magic != _STATE_MAGIC or checksum != zlib.crc32(payload, version):
-            raise _DamageError
+            raise DamageError
         if version != FORMAT:
             raise JournalError(f"{path}: vote journal of format {version}, this program reads {FORMAT}")
         try:
             state = _decode_state(payload)
         except msgspec.MsgspecError:
-            raise _DamageError from None
+            raise DamageError from None
         if state.chain_id != self._state.chain_id:
             raise JournalError(f"{path}: this vote journal belongs to another chain")
         return state
@@ -409,91 +384,3 @@ class Journal:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._lock = -1
-
-
-@dataclass(slots=True)
-class _Found:
-    """What a segment file holds. `good`: bytes before the first frame that is not whole."""
-
-    good: int = 0
-    torn: bool = False
-    damaged: bool = False
-    records: list[Record] = field(default_factory=list)
-
-
-def _read_segment(path: Path, chain_id: bytes, number: int) -> _Found:
-    """Read all whole frames of a segment, also behind damage; raises `JournalError` if it is another chain's."""
-    content = path.read_bytes()
-    damaged = not _check_segment_header(path, content, chain_id, number)
-    found = _Found(min(_FIRST_FRAME, len(content)), damaged=damaged)
-    position = _FIRST_FRAME
-    whole = True
-    while position < len(content):
-        header = _frame_header(content, position)
-        if header is not None and header[0] == position:
-            end = position + _FRAME_BYTES + header[1]
-            records = _frame_records(content, end, header)
-            if records is not None:
-                found.records += records
-                position = end
-                if whole:
-                    found.good = end
-                continue
-            if end >= len(content):
-                found.torn = True
-                break
-        whole = False
-        following = _next_frame(content, position)
-        if header is None and following is None:
-            found.torn = True
-            break
-        found.damaged = True
-        if following is None:
-            break
-        position = following
-    return found
-
-
-def _check_segment_header(path: Path, content: bytes, chain_id: bytes, number: int) -> bool:
-    header = content[: _SEGMENT_HEADER.size]
-    if len(content) < _FIRST_FRAME or _CHECKSUM.unpack_from(content, len(header))[0] != zlib.crc32(header):
-        return False
-    magic, version, its_chain, its_number = _SEGMENT_HEADER.unpack(header)
-    if magic != _SEGMENT_MAGIC:
-        return False
-    if version != FORMAT:
-        raise JournalError(f"{path}: vote journal of format {version}, this program reads {FORMAT}")
-    if its_chain != chain_id:
-        raise JournalError(f"{path}: this vote journal belongs to another chain")
-    return bool(its_number == number)
-
-
-def _frame_header(content: bytes, position: int) -> tuple[int, int, int] | None:
-    """Place, length and checksum from the frame header at `position`, `None` if there is no whole header."""
-    header = content[position : position + _FRAME.size]
-    start = position + _FRAME_BYTES
-    if len(content) < start or _CHECKSUM.unpack_from(content, start - _CHECKSUM.size)[0] != zlib.crc32(header):
-        return None
-    magic, place, length, checksum = _FRAME.unpack(header)
-    return (place, length, checksum) if magic == _FRAME_MAGIC else None
-
-
-def _frame_records(content: bytes, end: int, header: tuple[int, int, int]) -> list[Record] | None:
-    """The records of a frame, `None` if it is not whole."""
-    place, _, checksum = header
-    payload = memoryview(content)[place + _FRAME_BYTES : end]
-    if end > len(content) or zlib.crc32(payload) != checksum:
-        return None
-    try:
-        return _decode_records(payload)
-    except msgspec.MsgspecError:
-        return None
-
-
-def _next_frame(content: bytes, position: int) -> int | None:
-    """Where a frame begins behind `position`: a magic with its own place behind it, whole or not, or a whole header."""
-    while (position := content.find(_FRAME_MAGIC, position + 1)) >= 0:
-        place = content[position + len(_FRAME_MAGIC) : position + len(_FRAME_MAGIC) + 8]
-        if place == position.to_bytes(8) or _frame_header(content, position) is not None:
-            return position
-    return None

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from honeybadger.node import journal as module
-from honeybadger.node.journal import LOST_MARGIN, RESERVE_BLOCK, Journal, JournalError
+from honeybadger.node import journal_files
+from honeybadger.node.journal import LOST_MARGIN, RESERVE_BLOCK, Journal
+from honeybadger.node.journal_files import JournalError
 
 CHAIN = bytes(range(32))
 OTHER_CHAIN = bytes(32)
@@ -336,7 +338,8 @@ def test_other_chain_and_other_format(tmp_path: Path) -> None:
 
 def test_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(module, "FORMAT", 2)
+        for place in (module, journal_files):
+            patch.setattr(place, "FORMAT", 2)
         three_batches(tmp_path)[0].close()
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     with pytest.raises(JournalError, match="format 2"):
@@ -708,3 +711,24 @@ def test_a_lost_journal_is_noticed_by_the_ledger_even_if_no_block_was_certified(
     journal = Journal(tmp_path / "j", CHAIN, "os", 1, ledger_epoch=4)
     assert journal.silent_through == 4 + LOST_MARGIN
     journal.close()
+
+
+@pytest.mark.parametrize("size", [journal_files.LONG - 1, journal_files.LONG, 70_000, 1_000_000])
+@pytest.mark.parametrize("short_writes", [False, True])
+def test_long_values_are_written_from_where_they_are(
+    tmp_path: Path, size: int, short_writes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if short_writes:
+        monkeypatch.setattr(os, "writev", lambda fd, parts: os.write(fd, b"".join(parts)[:5000]))
+    values = {(2, proposer): random.Random(proposer).randbytes(size + proposer) for proposer in range(3)}
+    journal = start(tmp_path)
+    for (vote, proposer), value in values.items():
+        journal.remember(3, vote, proposer, 0, value)
+        journal.remember(3, 4, proposer, 0, b"short")
+    journal.sync()
+    journal.remember(4, 2, 0, 0, b"in the next frame")
+    journal.close()
+    again = start(tmp_path)
+    assert {(vote, proposer): value for vote, proposer, _, value in again.votes(3) if vote == 2} == values
+    assert again.votes(4) == [(2, 0, 0, b"in the next frame")]
+    again.close()
