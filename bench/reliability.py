@@ -133,6 +133,10 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
         before, down = (restarts[0][f"throughput_{when}_tx_per_s"] for when in ("before", "while_down"))
         if len(restarts) == 1 and before and down is not None:
             yield f"others {before:,.0f} tx/s before, {down:,.0f} ({down / before:.0%}) meanwhile"
+    held = [row["most_held"] for row in summary.get("per_node", ()) if row.get("most_held")]
+    if held:
+        worst = max(held, key=lambda most: most["peer_bytes"])
+        yield f"≤ {worst['peer_bytes'] / 1e6:.0f} MB held for a peer (cap {worst['peer_bytes_cap'] / 1e6:.0f})"
     recorded: dict[str, list[str]] = {}
     for fault in summary.get("faults_recorded", ()):
         recorded.setdefault(f"node {fault['node']}", []).append(fault["kind"])

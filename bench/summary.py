@@ -96,6 +96,22 @@ def memory_growth(window: tuple[float, float], node: NodeObservations) -> float 
     return float(np.mean(last) / np.mean(first)) if first and last else None
 
 
+def most_held(usage: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """The most bytes that a node held for one peer, of one epoch and of one instance (once a second), and the caps."""
+    most: dict[str, int] = {}
+    for report in usage:
+        found = {
+            "peer_bytes": max(report.get("held_bytes", {}).values(), default=0),
+            "peer_bytes_cap": report.get("held_bytes_cap", 0),
+            "epoch_bytes": max(report.get("epoch_bytes", {}).values(), default=0),
+            "epoch_bytes_cap": report.get("epoch_bytes_cap", 0),
+            "instance_bytes": report.get("instance_bytes", 0),
+            "instance_bytes_cap": report.get("instance_bytes_cap", 0),
+        }
+        most = {name: max(value, most.get(name, 0)) for name, value in found.items()}
+    return most
+
+
 def node_row(
     index: int, seen: NodeObservations, exit_status: int | None, byzantine: str = "", traceback: str = ""
 ) -> dict[str, Any]:
@@ -111,6 +127,7 @@ def node_row(
         "messages_handled": usage.get("messages_handled"),
         "messages_sent": usage.get("messages_sent"),
         "longest_tick_s": max((u["longest_tick_s"] for u in seen.usage), default=None),
+        "most_held": most_held(seen.usage),
         "faults": usage.get("faults"),
         "exit": exit_status,
         "traceback": traceback,

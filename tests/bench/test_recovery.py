@@ -10,7 +10,15 @@ from bench.fault_plan import Outage
 from bench.local_summary import recorded_faults
 from bench.observations import NodeObservations, blocks_of, everywhere_durable, read_node
 from bench.recovery import committed_after, measure, median_and_worst
-from bench.summary import committed_in, epoch_durations, epoch_intervals, memory_growth, node_row, phase_means
+from bench.summary import (
+    committed_in,
+    epoch_durations,
+    epoch_intervals,
+    memory_growth,
+    most_held,
+    node_row,
+    phase_means,
+)
 
 INFINITE = float("inf")
 
@@ -223,3 +231,19 @@ def test_faults_are_counted_by_node_kind_and_who_recorded_them():
         {"node": 3, "kind": "BAD_BRANCH", "records": 3, "recorded_by": 2},
         {"node": 3, "kind": "EQUIVOCATION", "records": 1, "recorded_by": 1},
     ]
+
+
+def test_the_most_that_was_held_is_told_with_its_cap():
+    reports = [
+        usage(1.0, held_bytes={"1": 5, "2": 9}, held_bytes_cap=100, epoch_bytes={"7": 50}, epoch_bytes_cap=60),
+        usage(2.0, held_bytes={"1": 7}, held_bytes_cap=100, epoch_bytes={}, instance_bytes=3, instance_bytes_cap=4),
+    ]
+    assert most_held(reports) == {
+        "peer_bytes": 9,
+        "peer_bytes_cap": 100,
+        "epoch_bytes": 50,
+        "epoch_bytes_cap": 60,
+        "instance_bytes": 3,
+        "instance_bytes_cap": 4,
+    }
+    assert most_held([]) == {}
