@@ -14,8 +14,8 @@ from honeybadger.protocols.messages import Message
 class BadCertificates(Adversary):
     """Takes part in consensus, but its shares of block certificates are bad, and the blocks that it serves are false.
 
-    Shares, by height: of another block, nobody's point, the identity, junk. Served blocks, by turns of length: junk in
-    place of the header, a certificate that certifies something else, or a body with a wrong byte.
+    Shares, by height: of another block, nobody's point, the identity, junk. Served blocks, at random: junk in place
+    of the header, a certificate that certifies nothing, or a body with a wrong byte.
 
     Correct nodes must certify and catch up without it: BAD_CERTIFICATE for shares that were tried, and for each
     false block that was asked for.

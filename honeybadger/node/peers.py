@@ -19,6 +19,8 @@ from honeybadger.protocols.messages import Message
 
 #: how long an acknowledgement may wait for a message to travel with, seconds
 ACK_DELAY_S = 0.02
+#: dead incarnations of a peer whose late greetings are recognised
+GONE_SESSIONS = 8
 
 
 class SendJournal(Protocol):
@@ -70,6 +72,8 @@ class Peers:
         self._journal = journal
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         self._accepted_session: dict[int, int] = {}
+        #: sessions of dead incarnations
+        self._gone: dict[int, deque[int]] = {peer: deque(maxlen=GONE_SESSIONS) for peer in self.links}
         self._common: dict[int, list[Message]] = {}
         self._private: dict[int, dict[int, list[Message]]] = {peer: {} for peer in self.links}
         #: messages to oneself, handled by the reactor in order
@@ -149,7 +153,11 @@ class Peers:
             self._accepted_session.pop(sender, None)
             self._on_refused(sender, why)
             return
-        if self._accepted_session.get(sender, header.session) != header.session:
+        if header.session in self._gone[sender]:
+            # A late word of an incarnation that is dead: the present one would be muted until it greets again.
+            return
+        if (former := self._accepted_session.get(sender, header.session)) != header.session:
+            self._gone[sender].append(former)
             # Another incarnation. What ZeroMQ still queues for the old one is dropped with its connection: a peer that
             # greets again and again without reading must not fill our memory.
             self._transport.reset(sender)

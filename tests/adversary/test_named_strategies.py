@@ -68,15 +68,20 @@ def test_tables_name_the_same_strategies():
     assert all(EXPECTED_FAULTS[name] <= POSSIBLE_FAULTS[name] for name in STRATEGIES)
 
 
-@pytest.mark.parametrize("nodes", [4, 7])
+@pytest.mark.parametrize(("nodes", "epochs"), [(4, 10), (7, 7)])
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_expected_faults(name, nodes):
-    """Ten epochs show everything that the table promises, about each of the f nodes, and every epoch is committed."""
-    cluster, kinds = run(name, nodes, epochs=10)
+def test_expected_faults(name, nodes, epochs):
+    """They show everything that the table promises, about each of the f nodes, and every epoch is committed.
+
+    A faulty node lies to others only, so its own object keeps up and the attack goes on.
+    """
+    cluster, kinds = run(name, nodes, epochs=epochs)
     for me in faulty_nodes(nodes):
         assert kinds[me] >= EXPECTED_FAULTS[name] - OUTSIDE
     transactions = set(cluster.applications[0].transactions)
-    assert len(transactions) >= 8, "what was submitted in all but the last epochs is committed"
+    assert len(transactions) >= epochs - 2, "what was submitted in all but the last epochs is committed"
+    liar = cluster.byzantine[nodes - 1].strategy.protocol
+    cluster.network.run(lambda: liar.epoch > epochs, LIMIT)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -118,19 +123,10 @@ def test_flood_beyond_the_window(nodes):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_same_seed_same_run(name):
     """Everything a strategy does comes from its context's randomness and from what it hears."""
-    first, second = (run(name, 4, epochs=3, seed=9)[0] for _ in range(2))
+    first, second = (run(name, 4, epochs=2, seed=9)[0] for _ in range(2))
     assert first.network.steps == second.network.steps
     assert first.network.faults == second.network.faults
     assert [a.blocks for a in first.applications.values()] == [a.blocks for a in second.applications.values()]
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_the_faulty_node_follows(name):
-    """It lies to others only, so its own object keeps up and the attack goes on."""
-    cluster, _ = run(name, 4, epochs=4)
-    protocol = cluster.byzantine[3].strategy.protocol
-    cluster.network.run(lambda: protocol.epoch > 4, LIMIT)
-    assert protocol.epoch > 4
 
 
 def test_silence_is_complete():

@@ -291,10 +291,10 @@ def edited_manifest(manifest: Manifest, path: Path, **changes: object) -> Path:
 
 
 class CuttingProxy:
-    """A TCP proxy on loopback that can cut every connection it carries, at any byte."""
+    """A TCP proxy on loopback that can cut every connection it carries, at any byte; targets take turns."""
 
-    def __init__(self, target_port: int) -> None:
-        self._target = target_port
+    def __init__(self, *target_ports: int) -> None:
+        self._targets = itertools.cycle(target_ports)
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -325,7 +325,7 @@ class CuttingProxy:
             except OSError:
                 return
             try:
-                outer = socket.create_connection(("127.0.0.1", self._target))
+                outer = socket.create_connection(("127.0.0.1", next(self._targets)))
             except OSError:
                 inner.close()
                 continue

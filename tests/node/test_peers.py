@@ -120,6 +120,16 @@ def test_another_incarnation_gets_a_fresh_connection() -> None:
     assert bench.transport.resets == [1, 1]
 
 
+def test_a_late_greeting_of_a_dead_incarnation_does_not_mute_the_present_one() -> None:
+    bench = Bench()
+    for session in (5, 6, 5):
+        bench.arrives(1, HELLO, CODEC.encode_hello(OURS), session=session)
+    bench.take()
+    bench.arrives(1, DATA, entry(1), session=6)
+    assert bench.take() == [(1, BVal(1, 0, 1, True))]
+    assert bench.transport.resets == [1]
+
+
 def test_data_for_an_earlier_incarnation_is_ignored() -> None:
     bench = Bench()
     bench.greets(1)

@@ -8,6 +8,7 @@ import msgspec
 from byzantine.broadcast import Proposer
 from byzantine.puppet import Puppet
 from crypto.bls12_381 import BLS12_381
+from crypto.merkle import verify_branch
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.dispersal import dispersal, erasure_code
 from honeybadger.adversary.garbage import PLAINTEXTS as SHORT_PLAINTEXTS
@@ -102,6 +103,9 @@ class Copier(Proposer):
 
     def witness(self, sender: int, message: Message) -> None:
         if not isinstance(message, Echo) or message.proposer != self._victim:
+            return
+        if not verify_branch(message.root, self.quorums.nodes, sender, message.shard, message.branch):
+            # Another faulty node's lie.
             return
         epoch = message.epoch + self._later
         shards = self._shards.setdefault((message.epoch, message.root), {})
