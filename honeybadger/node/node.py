@@ -165,6 +165,7 @@ class Node:
             outbox,
             self.peers.links,
             self._events,
+            self._say_once,
             enabled=runtime.recovery,
         )
         member = manifest.members[self.me]

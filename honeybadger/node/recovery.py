@@ -11,12 +11,13 @@ Without `enabled` nothing of this happens, and what is durable counts as settled
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.store import BlockStore
 from honeybadger.network.codec import FORGET
 from honeybadger.network.links import Link
@@ -47,7 +48,7 @@ def settled_epoch(chain: Chain, *, enabled: bool) -> int:
 
 
 class Recovery:
-    """See the module. `outbox` and `links`: to the peers."""
+    """See the module. `outbox` and `links`: to the peers; `damaged(line)`: a block in the own ledger cannot be read."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Recovery:
         outbox: Outbox,
         links: Mapping[int, Link],
         events: EventLog,
+        damaged: Callable[[str], object],
         *,
         enabled: bool,
     ) -> None:
@@ -69,6 +71,7 @@ class Recovery:
         self._protocol = protocol
         self._links = links
         self._events = events
+        self._damaged = damaged
         self._enabled = enabled
         self._certifier = Certifier(
             keys.node, manifest.public_keys, keys.secret_keys, store, outbox, self._block_certified
@@ -136,12 +139,10 @@ class Recovery:
         match message:
             case BlockShare():
                 self._certifier.handle_share(sender, message)
-            case CertificateRequest():
-                self._certifier.handle_request(sender, message)
             case BlockCertificate():
                 self._certifier.handle_certificate(sender, message)
-            case BlockRequest():
-                self._catch_up.serve(sender, message)
+            case CertificateRequest() | BlockRequest():
+                self._answer(sender, message)
             case CertifiedHeader():
                 self._catch_up.handle_header(sender, message, self._chain.height)
             case BodyPart():
@@ -149,6 +150,16 @@ class Recovery:
             case _:
                 return False
         return True
+
+    def _answer(self, sender: int, message: CertificateRequest | BlockRequest) -> None:
+        """Read what a peer wants. A block that is damaged here is somebody else's to serve, and no reason to die."""
+        try:
+            if isinstance(message, BlockRequest):
+                self._catch_up.serve(sender, message)
+            else:
+                self._certifier.handle_request(sender, message)
+        except LedgerError as error:
+            self._damaged(f"the ledger is damaged, see `honeybadger ledger repair`: {error}")
 
     def _peer_epoch(self, peer: int) -> int:
         """The highest epoch that the peer says it has certified on disk; 0 if it does not take part in recovery."""

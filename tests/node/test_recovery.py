@@ -1,0 +1,64 @@
+"""What a node answers about blocks when its own disk is bad: nothing, and it says so; it does not die of a request."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+from test_catch_up import BLOCKS, CERTIFICATES, CHAIN_ID, PUBLIC, SECRET
+
+from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.node.block_messages import BlockRequest, CertificateRequest, CertifiedHeader
+from honeybadger.node.recovery import Recovery, settled_epoch
+from honeybadger.protocols.quorums import Quorums
+
+
+@pytest.fixture
+def bench(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    store = SQLiteStore(path, "os", chain_id=CHAIN_ID)
+    store.append(BLOCKS[:8], {h: CERTIFICATES[h] for h in range(1, 6)})
+    made = SimpleNamespace(path=path, store=store, sent=[], said=[], chain=Chain(store, CHAIN_ID))
+    made.recovery = Recovery(
+        SimpleNamespace(quorums=Quorums(4, 1), chain_id=CHAIN_ID, public_keys=PUBLIC),
+        SimpleNamespace(node=0, secret_keys=SECRET[0]),
+        made.chain,
+        store,
+        SimpleNamespace(pending=[], durable_epoch=8),
+        SimpleNamespace(epoch=9),
+        SimpleNamespace(
+            send=lambda node, message: made.sent.append(message), broadcast=made.sent.append, fault=pytest.fail
+        ),
+        {},
+        SimpleNamespace(emit=lambda *_, **__: None),
+        made.said.append,
+        enabled=True,
+    )
+    yield made
+    store.close()
+
+
+def test_a_damaged_block_is_not_served_and_kills_nobody(bench):
+    with sqlite3.connect(bench.path) as other:
+        other.execute("DELETE FROM bodies WHERE height = 2")
+        other.execute("UPDATE blocks SET header = x'00', certificate = NULL WHERE height = 4")
+    other.close()
+    bench.recovery.handle(1, BlockRequest(0, 1, 4))
+    bench.recovery.handle(1, CertificateRequest(0, 4))
+    assert [type(m) for m in bench.sent if isinstance(m, CertifiedHeader)] == [CertifiedHeader], "block 1 only"
+    assert len(bench.said) == 2 and all("honeybadger ledger repair" in line for line in bench.said)
+
+
+def test_what_is_settled_is_what_is_certified(bench):
+    assert bench.recovery.settled_epoch == bench.recovery.announced_epoch == 5
+    assert settled_epoch(bench.chain, enabled=True) == 5
+    assert settled_epoch(bench.chain, enabled=False) == 8
+
+
+def test_a_wanted_block_without_certificate_is_certified_on_demand(bench):
+    bench.recovery.handle(1, BlockRequest(0, 7, 1))
+    assert [m.height for m in bench.sent] == [7], "the own share, for everybody"
+    bench.recovery.handle(1, BlockRequest(0, 8, 1))
+    assert [m.height for m in bench.sent] == [7], "one in a while"
