@@ -21,6 +21,8 @@ Termination gadget. Who decides b sends TERM(b) once and starts no further round
 BVAL(b), AUX(b) and CONF({b}) in the current and every later round, replacing its AUX and CONF there. f+1 TERM(b)
 decide b. The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's
 bin_values may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
+In rounds ahead the relay counts real BVALs only, so one of them is of a correct node that has been there: no relay
+goes beyond the window of a slower node because of faulty nodes.
 
 Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the common coin. A common value is safe
 whatever it is; a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the
@@ -242,14 +244,17 @@ class BinaryAgreement:
 
     def _count_bval(self, number: int, votes: _Round, value: int) -> None:
         """Relay and bin_values rules for one value of one round."""
-        senders = votes.bval[value]
+        senders = supporters = votes.bval[value]
         if number >= self.round:
             # Additive, unlike AUX and CONF: a sender's earlier BVAL of the other value stays legal.
-            senders |= self._term[value]
-        count = senders.bit_count()
-        if count >= self._quorums.weak and not votes.bval_sent >> value & 1:
+            supporters |= self._term[value]
+        if number == self.round:
+            # Not ahead: a relay there on the word of faulty nodes and of TERMs, which name no round, could be
+            # beyond the window of a slower node. It comes when this node gets there; if it decides, its TERM counts.
+            senders = supporters
+        if senders.bit_count() >= self._quorums.weak and not votes.bval_sent >> value & 1:
             self._send_bval(number, value)
-        if count >= self._quorums.ready and not votes.bin_values >> value & 1:
+        if supporters.bit_count() >= self._quorums.ready and not votes.bin_values >> value & 1:
             if not votes.bin_values:
                 votes.first_value = value
             votes.bin_values |= singleton(value)

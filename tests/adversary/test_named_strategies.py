@@ -33,12 +33,13 @@ class Flooder(Simulated):
 
 
 def run(name, nodes, *, epochs, seed=1, scheduler=shuffled, faulty=None, settings=None, strategy=Simulated):
-    """A run of `epochs` epochs with f nodes of this strategy; returns the cluster, checked, and the recorded kinds.
+    """A run of `epochs` epochs with f nodes of this strategy (or these); returns the cluster, checked, and the faults.
 
     The correct nodes get a transaction each now and then; what they commit is what was submitted to them.
     """
     faulty = faulty_nodes(nodes) if faulty is None else faulty
-    byzantine = {me: strategy(STRATEGIES[name]) for me in faulty}
+    names = [name] * len(faulty) if isinstance(name, str) else name
+    byzantine = {me: strategy(STRATEGIES[its]) for me, its in zip(faulty, names, strict=True)}
     cluster = SimulatedCluster(
         nodes, seed, scheduler=scheduler, parameters=settings or parameters(nodes), byzantine=byzantine
     )
@@ -59,7 +60,8 @@ def run(name, nodes, *, epochs, seed=1, scheduler=shuffled, faulty=None, setting
     for fault in cluster.network.faults:
         kinds[fault.node].add(fault.kind)
     assert set(kinds) <= set(faulty)
-    assert set().union(*kinds.values()) <= POSSIBLE_FAULTS[name]
+    for me, its in zip(faulty, names, strict=True):
+        assert kinds[me] <= POSSIBLE_FAULTS[its]
     return cluster, kinds
 
 
@@ -127,6 +129,11 @@ def test_same_seed_same_run(name):
     assert first.network.steps == second.network.steps
     assert first.network.faults == second.network.faults
     assert [a.blocks for a in first.applications.values()] == [a.blocks for a in second.applications.values()]
+
+
+def test_liars_may_meet_liars():
+    """Node 5 copies the proposal of node 6 in its fifth epoch, and that is no codeword."""
+    run(("garbage-proposals", "bad-shards"), 7, epochs=5)
 
 
 def test_silence_is_complete():

@@ -310,3 +310,34 @@ def test_early_deciders(nodes, schedule, seed):
     net.propose([me % 2 for me in net.correct])
     net.settle()
     assert net.agreed
+
+
+def test_terms_cause_no_relay_in_rounds_ahead():
+    """A TERM names no round, so with f BVALs it is no sign that anybody is in a round ahead; f+1 BVALs are."""
+    agreement, recorder, decided, _ = alone(7)
+    agreement.propose(1)
+    give(agreement, [1], term(1))
+    give(agreement, [5, 6], bval(1, 7))
+    assert recorder.sent == [bval(1)]
+    give(agreement, [2], bval(1, 7))
+    assert recorder.sent == [bval(1), bval(1, 7)]
+    assert not decided
+
+
+def test_a_correct_node_relays_nothing_beyond_a_slow_nodes_window():
+    """Node 0 has decided in round 1, node 1 is there, node 2 has heard nothing yet; node 3 is far ahead alone."""
+    net = AgreementNet(4, schedule="fixed-fixed-coin")
+    net.propose([0, 0, 0])
+    for number, deciding in ((0, [0, 1]), (1, [0])):
+        net.inject([3], [0, 1], bval(0, number))
+        net.let(BVal, [0, 1], [0, 1], round=number)
+        net.inject([3], deciding, aux(0, number))
+        net.let(Aux, [0, 1], deciding, round=number)
+    assert net.decided == {0: 0}
+    assert [net.nodes[k].round for k in range(3)] == [1, 1, 0]
+    net.let(Term, [0], [1])
+    net.inject([3], [1], bval(0, 1 + ROUND_WINDOW))
+    net.let(BVal, [1], [2], round=1 + ROUND_WINDOW)
+    net.settle()
+    assert net.agreed
+    assert not net.network.faults
