@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
 import msgspec
@@ -25,6 +25,9 @@ MESSAGES_PER_ENTRY = 8192
 LARGE_SHARD = 256 * 1024
 #: small messages are bundled up to about this many bytes of shards per entry
 BUNDLE_BYTES = 1024 * 1024
+
+#: bytes of a greeting, at the most: some 64 settings and a key for each of 255 members take a third of it
+LONGEST_HELLO = 64 * 1024
 
 #: the `durable` epoch of a node that does not mean to come back after a crash
 FORGET = 2**62
@@ -64,7 +67,17 @@ class Header:
 
     def encode(self) -> bytes:
         """`HEADER_BYTES` bytes."""
-        return _header.pack(WIRE_VERSION, *astuple(self))
+        return _header.pack(
+            WIRE_VERSION,
+            self.kind,
+            self.session,
+            self.first,
+            self.base,
+            self.ack_session,
+            self.ack,
+            self.horizon,
+            self.durable,
+        )
 
     @staticmethod
     def decode(data: bytes) -> Header:
@@ -123,7 +136,7 @@ class Codec:
 
     def decode_hello(self, data: bytes | memoryview) -> Hello:
         """WireError if it is malformed."""
-        if len(data) > BUNDLE_BYTES:
+        if len(data) > LONGEST_HELLO:
             raise WireError(f"greeting of {len(data)} bytes")
         try:
             return self._hello_decoder.decode(data)

@@ -67,7 +67,8 @@ class Outgoing:
         self._horizon = 0
         self._highest = 0
         self._durable = 0
-        self._retained: deque[Entry] = deque()
+        #: acknowledged, but of epochs that the peer has not made durable
+        self._retained: dict[int, list[Entry]] = {}
         self.held_bytes = 0
         #: entries dropped because the peer is too far behind
         self.dropped = 0
@@ -99,7 +100,7 @@ class Outgoing:
         while self._base <= ack:
             entry = self._take_oldest()
             if entry.epoch > self._durable:
-                self._retained.append(entry)
+                self._retained.setdefault(entry.epoch, []).append(entry)
             else:
                 self.held_bytes -= _cost(entry)
         return True
@@ -108,15 +109,16 @@ class Outgoing:
         """The peer will never again need epochs up to `durable`."""
         if durable > self._durable:
             self._durable = durable
-            self.held_bytes -= sum(_cost(entry) for entry in self._retained if entry.epoch <= durable)
-            self._retained = deque(entry for entry in self._retained if entry.epoch > durable)
+            for epoch in [epoch for epoch in self._retained if epoch <= durable]:
+                self.held_bytes -= sum(map(_cost, self._retained.pop(epoch)))
 
     def peer_restarted(self, horizon: int) -> None:
         """A new incarnation of the peer, which knows nothing of what the old one acknowledged: send it all again.
 
         Under new sequence numbers, and only what is within its horizon, which may be lower than the old one's.
         """
-        entries = [*self._retained, *self._queue]
+        entries = [entry for epoch in sorted(self._retained) for entry in self._retained[epoch]]
+        entries += self._queue
         for epoch in sorted(self._waiting):
             entries += self._waiting[epoch]
         self._base += len(self._queue)
@@ -172,9 +174,12 @@ class Outgoing:
 
     def _shrink(self) -> None:
         """Drop oldest entries down to half the cap, so that this is rare."""
-        while self._retained and self.held_bytes > self._cap // 2:
-            self.held_bytes -= _cost(self._retained.popleft())
-            self.dropped += 1
+        for epoch in sorted(self._retained):
+            if self.held_bytes <= self._cap // 2:
+                return
+            dropped = self._retained.pop(epoch)
+            self.held_bytes -= sum(map(_cost, dropped))
+            self.dropped += len(dropped)
         while self._queue and self.held_bytes > self._cap // 2:
             self.held_bytes -= _cost(self._take_oldest())
             self.dropped += 1

@@ -40,7 +40,7 @@ DISTRUST_S = 60.0
 PARALLEL = 3
 #: answers to one peer per second: bytes (a little more for the last), and blocks, which may be empty
 SERVED_BYTES_PER_S = 256 * 1024 * 1024
-SERVED_BLOCKS_PER_S = 4096
+SERVED_BLOCKS_PER_S = 256
 
 
 @dataclass

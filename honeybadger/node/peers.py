@@ -14,6 +14,7 @@ from typing import Protocol
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
+from honeybadger.node.rate import PerSecond
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 
@@ -21,6 +22,8 @@ from honeybadger.protocols.messages import Message
 ACK_DELAY_S = 0.02
 #: dead incarnations of a peer whose late greetings are recognised
 GONE_SESSIONS = 8
+#: incarnations of a peer that are listened to per second
+RESTARTS_PER_S = 4
 
 
 class SendJournal(Protocol):
@@ -72,6 +75,7 @@ class Peers:
         self._journal = journal
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         self._accepted_session: dict[int, int] = {}
+        self._restarts = PerSecond(RESTARTS_PER_S)
         #: sessions of dead incarnations
         self._gone: dict[int, deque[int]] = {peer: deque(maxlen=GONE_SESSIONS) for peer in self.links}
         self._common: dict[int, list[Message]] = {}
@@ -156,7 +160,10 @@ class Peers:
         if header.session in self._gone[sender]:
             # A late word of an incarnation that is dead: the present one would be muted until it greets again.
             return
-        if (former := self._accepted_session.get(sender, header.session)) != header.session:
+        if (former := self.links[sender].incoming.session) not in (0, header.session):
+            if not self._restarts.take(sender):
+                # No process starts that often; and each time everything that it may need is queued again.
+                return
             self._gone[sender].append(former)
             # Another incarnation. What ZeroMQ still queues for the old one is dropped with its connection: a peer that
             # greets again and again without reading must not fill our memory.

@@ -109,6 +109,9 @@ class Reactor:
             entry = next(self._entries, None)
             if entry is None:
                 self._entries = None
+                # Messages without anything new take time as well: a peer must not keep us here with them.
+                if time.monotonic() >= until:
+                    return True
                 continue
             sender, messages = entry
             for message in messages:

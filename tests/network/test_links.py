@@ -211,17 +211,18 @@ def test_what_is_acknowledged_is_retained_until_it_is_durable() -> None:
     assert (out.backlog, out.held_bytes) == (0, 0), "already durable when it was acknowledged"
 
 
-def test_what_is_retained_counts_toward_the_cap_and_goes_first() -> None:
-    out = outgoing(*[1] * 9, horizon=1, cap=100)
+def test_what_is_retained_counts_toward_the_cap_and_goes_first_by_whole_epochs() -> None:
+    """A part of an epoch is of no use to a peer that has lost the rest."""
+    out = outgoing(*[1] * 3, *[2] * 4, *[3] * 2, horizon=3, cap=100)
     sent(out)
     out.acknowledge(9)
     assert (out.held_bytes, out.backlog, out.dropped) == (90, 0, 0)
     for i in range(9, 11):
-        out.offer(Entry(1, b"%d" % i + b"." * (10 - len(b"%d" % i))))
-    assert (out.held_bytes, out.backlog, out.dropped) == (50, 2, 6)
-    out.peer_restarted(1)
-    assert sent(out) == [6, 7, 8, 9, 10], "nothing that is still owed was dropped"
-    assert out.held_bytes == 50
+        out.offer(Entry(3, b"%d" % i + b"." * (10 - len(b"%d" % i))))
+    assert (out.held_bytes, out.backlog, out.dropped) == (40, 2, 7)
+    out.peer_restarted(3)
+    assert sent(out) == [7, 8, 9, 10], "nothing that is still owed was dropped"
+    assert out.held_bytes == 40
 
 
 def test_a_new_incarnation_is_sent_what_is_not_durable_under_new_numbers() -> None:

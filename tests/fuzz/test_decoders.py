@@ -1,0 +1,185 @@
+"""Every decoder of bytes from the network: its own error or a value, nothing else, and no memory for mere claims."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from forger import BLOCK_TALK, recorded_entries
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_nodes import CODEC, HELLO, PARAMETERS, stopped_time
+from mutations import TOKENS, hostile_entry, hostile_header, mutated_bytes
+
+from honeybadger.ledger.block import Header as BlockHeader
+from honeybadger.ledger.block import build_block, check_block
+from honeybadger.ledger.errors import LedgerError
+from honeybadger.network import client
+from honeybadger.network.client_protocol import (
+    BlockPart,
+    BlockQuery,
+    Committed,
+    NoBlock,
+    Refused,
+    Status,
+    StatusRequest,
+    Submit,
+    encoder,
+    request_decoder,
+)
+from honeybadger.network.codec import DATA, Header, WireError
+from honeybadger.node.client_api import ClientApi
+from honeybadger.protocols.contribution import decode_contribution, encode_contribution
+
+BLOCK = build_block(bytes(32), bytes(32), 1, 1, (0, 1, 2), [b"one", b"two"])
+HEADER = Header(DATA, 5, 1, 1, 77, 0, 9, 0)
+with stopped_time() as _clock:
+    CORPUS = [*BLOCK_TALK, *recorded_entries(1, _clock)]
+
+
+class DeafSocket:
+    """Notes what a client API answers."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def send_multipart(self, parts: list[bytes], flags: int) -> None:
+        self.sent += 1
+
+
+def client_api() -> ClientApi:
+    """One without sockets and node."""
+    api = ClientApi.__new__(ClientApi)
+    api._socket, api._blocks, api.refused_requests = DeafSocket(), None, 0
+    api._status = dict
+    api._submit = lambda *request: None  # type: ignore[method-assign]
+    return api
+
+
+API = client_api()
+
+
+def ask(data: bytes) -> None:
+    """A request is answered, taken or counted as refused."""
+    before = API.refused_requests
+    API._handle(b"client", data)
+    if API.refused_requests == before:
+        request_decoder.decode(data)
+
+
+def or_nothing(decode: Callable[[Any], Any], *errors: type[Exception]) -> Callable[[bytes], None]:
+    """`decode`, whose refusal is one of `errors`."""
+
+    def run(data: bytes) -> None:
+        try:
+            decode(data)
+        except errors:
+            return
+
+    return run
+
+
+#: by name: what decodes (raising for anything but a proper refusal), and real bytes for it
+DECODERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "header": (or_nothing(Header.decode, WireError), [HEADER.encode()]),
+    "entry": (or_nothing(CODEC.decode, WireError), CORPUS),
+    "greeting": (or_nothing(CODEC.decode_hello, WireError), [CODEC.encode_hello(HELLO)]),
+    "request": (
+        ask,
+        [encoder.encode(r) for r in (Submit(1, [b"a", b"b"]), StatusRequest(2), BlockQuery(3, 1, 0, 0))],
+    ),
+    "reply": (
+        or_nothing(client._decode),
+        [
+            encoder.encode(reply)
+            for reply in (
+                Committed(1, 2, 3, [0, 1]),
+                Refused(1, "full", [2]),
+                Status(1, {"height": 1, "faults": [[1, "x", 2]]}),
+                BlockPart(1, 1, 0, 5, BLOCK.header.encode(), bytes(48), 9, BLOCK.body),
+                NoBlock(1, "busy"),
+            )
+        ],
+    ),
+    "block header": (or_nothing(BlockHeader.decode, LedgerError), [BLOCK.header.encode()]),
+    "block body": (or_nothing(lambda data: check_block(BLOCK.header, data), LedgerError), [BLOCK.body]),
+    "contribution": (
+        or_nothing(lambda data: decode_contribution(data, PARAMETERS, 4)),
+        [encode_contribution([b"one", b"two"])],
+    ),
+}
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.sampled_from([0, 2**31, 2**32 - 1, 2**53, 2**63, 2**64 - 1, -1, -(2**63)])
+    | st.floats()
+    | st.binary(max_size=50)
+    | st.text(max_size=10)
+    | st.builds(msgspec.msgpack.Ext, st.integers(-128, 127), st.binary(max_size=20)),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(data=st.binary(max_size=300) | plain.map(msgspec.msgpack.encode))
+def test_any_bytes_and_any_values(name: str, data: bytes) -> None:
+    DECODERS[name][0](data)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_mutated_real_bytes(name: str, seed: int) -> None:
+    decode, real = DECODERS[name]
+    rng = random.Random(seed)
+    for _ in range(2500):
+        decode(mutated_bytes(rng.choice(real), rng.choice(real), rng))
+    for token in TOKENS:
+        for data in real[:20]:
+            for at in range(min(len(data), 40)):
+                decode(data[:at] + token)
+                decode(data[:at] + token + data[at:])
+
+
+def test_mutated_headers_and_fields(seed: int) -> None:
+    rng = random.Random(seed)
+    decoded = 0
+    for _ in range(3000):
+        DECODERS["header"][0](hostile_header(HEADER, rng))
+        try:
+            decoded += bool(CODEC.decode(hostile_entry(CORPUS, rng)))
+        except WireError:
+            continue
+    # The mutations are worth something only if many get past the decoder.
+    assert 500 < decoded < 2700
+
+
+def test_whatever_decodes_can_be_encoded_and_is_itself_again(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(3000):
+        try:
+            messages = CODEC.decode(hostile_entry(CORPUS, rng))
+        except WireError:
+            continue
+        assert CODEC.decode(CODEC.encode(messages)) == messages
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_declared_lengths_cost_no_memory(name: str) -> None:
+    """Five bytes can announce four billion elements."""
+    decode, real = DECODERS[name]
+    tracemalloc.start()
+    try:
+        for data in real[:12]:
+            for at in range(min(len(data), 100)):
+                for token in TOKENS:
+                    decode(data[:at] + token)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,82 @@
+"""A node that sends anything, among three that go on: they commit the same, accuse nobody else, and keep little."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from forger import EVIL, Cluster
+from memory_nodes import MemoryNode, assert_bounded, stopped_time
+
+
+def commit_all(cluster: Cluster, wanted: set[bytes], turns: int) -> None:
+    """Turns without attack until the honest ledgers hold all of `wanted`."""
+    for _ in range(turns):
+        if all(wanted <= committed(node) for node in cluster.honest):
+            return
+        cluster.settle(1)
+    missing = [len(wanted - committed(node)) for node in cluster.honest]
+    raise AssertionError(f"transactions missing at the honest nodes: {missing}")
+
+
+def committed(node: MemoryNode) -> set[bytes]:
+    return {tx for block in node.store.iter_blocks() for tx in block.transactions()}
+
+
+def check(cluster: Cluster) -> None:
+    """Same blocks, blame for node 3 only, little stored."""
+    heights = [node.chain.height for node in cluster.honest]
+    chains = [[header.hash for header in node.store.headers()] for node in cluster.honest]
+    assert all(chain[: min(heights)] == chains[0][: min(heights)] for chain in chains)
+    for node in cluster.honest:
+        assert {accused for accused, _ in node.faults} <= {EVIL}
+        assert set(node.refused) <= {EVIL}
+        assert_bounded(node)
+
+
+def run(seed: int, inputs: int, until: float = float("inf"), forged: int = 40) -> Cluster:
+    """Attack while clients submit to the honest nodes; then wait for their transactions."""
+    with stopped_time() as clock:
+        cluster = Cluster(seed, clock)
+        wanted: set[bytes] = set()
+        turn = 0
+        while cluster.inputs < inputs and time.monotonic() < until:
+            if turn % 8 == 0:
+                batches = [[b"%d-%d-%d" % (turn, node.me, i) for i in range(4)] for node in cluster.honest]
+                for node, batch in zip(cluster.honest, batches, strict=True):
+                    node.submit(batch)
+                    wanted.update(batch)
+            cluster.turn(forged)
+            turn += 1
+            if turn % 200 == 0:
+                check(cluster)
+        commit_all(cluster, wanted, 5000)
+        check(cluster)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def attacked() -> Iterator[Cluster]:
+    from mutations import seed_of_this_run
+
+    seed = seed_of_this_run()
+    print(f"replay with HONEYBADGER_FUZZ_SEED={seed}")
+    cluster = run(seed, 20_000)
+    yield cluster
+    cluster.close()
+
+
+def test_honest_nodes_agree_and_go_on_under_hostile_frames(attacked: Cluster) -> None:
+    assert attacked.inputs >= 20_000
+    assert min(node.chain.height for node in attacked.honest) > 10
+    # Guards against a fuzzer whose inputs are all thrown away at the door.
+    kinds = {kind.name for node in attacked.honest for _, kind in node.faults}
+    assert {"BAD_FRAME", "NOT_A_MEMBER", "FUTURE_EPOCH", "EQUIVOCATION"} <= kinds, kinds
+    assert len(attacked.kinds) == 6
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_long_hostile_run(seed: int) -> None:
+    run(seed, 2_000_000, time.monotonic() + 600).close()
