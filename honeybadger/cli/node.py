@@ -73,7 +73,7 @@ def command(
     def say(line: str) -> None:
         click.echo(f"node {node_keys.node}: {line}", err=True)
 
-    log = EventLog(events.open("ab") if events is not None else None)
+    log = EventLog(events.open("ab") if events is not None else None, say)
     try:
         node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start))
     except (NodeError, JournalError) as error:

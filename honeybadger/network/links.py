@@ -180,17 +180,19 @@ class Outgoing:
             dropped = self._retained.pop(epoch)
             self.held_bytes -= sum(map(_cost, dropped))
             self.dropped += len(dropped)
-        while self._queue and self.held_bytes > self._cap // 2:
-            self.held_bytes -= _cost(self._take_oldest())
-            self.dropped += 1
         for epoch in sorted(self._waiting):
             if self.held_bytes <= self._cap // 2:
                 return
-            for entry in self._waiting.pop(epoch):
-                # The queue is empty here. These take sequence numbers too, so that the peer learns of its loss.
-                self.held_bytes -= _cost(entry)
-                self._base += 1
-                self.dropped += 1
+            # Before the queue, which holds what the peer can use now: its own window, and the blocks it asked for.
+            entries = self._waiting.pop(epoch)
+            self.held_bytes -= sum(map(_cost, entries))
+            self.dropped += len(entries)
+            if not self._queue:
+                # They take sequence numbers too, so that the peer learns of its loss.
+                self._base += len(entries)
+        while self._queue and self.held_bytes > self._cap // 2:
+            self.held_bytes -= _cost(self._take_oldest())
+            self.dropped += 1
 
 
 class Incoming:

@@ -128,6 +128,10 @@ class NodeApplication:
         )
         self._on_block()
 
+    def passed(self, epoch: int) -> None:
+        """The protocol goes on behind this epoch without committing it: its block is there already."""
+        self._mempool.release(epoch)
+
     def submit(self, request: Request, transactions: Sequence[bytes]) -> Submission:
         """Take a client's transactions; says which are durable already and which were refused."""
         durable: dict[int, list[int]] = {}

@@ -151,6 +151,11 @@ class Mempool:
             self._waiting = returned
         return tickets
 
+    def release(self, epoch: int) -> None:
+        """Epochs up to this one were passed over: what is reserved for them and not committed waits again."""
+        for number in sorted((n for n in self._reserved_by_epoch if n <= epoch), reverse=True):
+            self.commit(number, ())
+
     def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:
         """Take a request whose transactions are all new and in bounds, without a Python loop body per transaction."""
         count = len(transactions)

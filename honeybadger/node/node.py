@@ -27,6 +27,7 @@ from honeybadger.node.block_messages import BLOCK_MESSAGES
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal import Journal
+from honeybadger.node.journal_files import JournalError
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
@@ -278,7 +279,11 @@ class Node:
                 bytes=block.tx_bytes,
                 proposers=block.proposers,
             )
-        self.journal.prune(self.recovery.settled_epoch)
+        try:
+            self.journal.prune(self.recovery.settled_epoch)
+        except JournalError as error:
+            # Raised here, on the hub, it would be printed with a traceback and stop nothing.
+            self._fail(str(error))
         self.wake.set()
 
     def _ledger_failed(self, error: Exception) -> None:

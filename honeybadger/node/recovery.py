@@ -177,6 +177,7 @@ class Recovery:
         self._chain.certify(height, certificate)
         # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
         self._protocol.skip_to(epoch + 1)
+        self._application.passed(epoch)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
         if block.header.height != self._chain.height + 1:
@@ -184,4 +185,5 @@ class Recovery:
             return
         self._application.adopt(block, transactions, certificate)
         self._protocol.skip_to(block.header.epoch + 1)
+        self._application.passed(block.header.epoch)
         self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)

@@ -182,6 +182,7 @@ OTHER_CHAIN = chain_of(3, bytes(32))[2]
 FORK = chain_of(3, tag=b"fork")[2]
 LONG = BLOCKS[2].body + bytes(100)
 LIES: dict[str, Callable[[], list[Message]]] = {
+    "attested by f nodes": lambda: answer(FORK, SECRET[1].certificate.sign_share(block_statement(FORK.header.hash))),
     "forged certificate": lambda: answer(BLOCKS[2], bytes(48)),
     "coin signature": lambda: answer(BLOCKS[2], sign(BLOCKS[2], "coin")),
     "certificate of another height": lambda: answer(BLOCKS[2], CERTIFICATES[4]),
