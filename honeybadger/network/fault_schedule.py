@@ -42,9 +42,9 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     a single group is cut off from everybody else. "one-way": no `senders` can reach `receivers`.
     "delay": messages arrive `delay_s` ± `jitter_s` seconds later (uniform), still in order.
     "bandwidth": the link carries `bytes_per_s`. "drop": with `probability`, for each ZeroMQ message, the connection
-    breaks and loses it and what is behind it. "reset": the TCP connection is closed and opened again each `every_s`,
-first one period after the start; what a delay holds is lost, so a period below the delay lets nothing through.
-    "slow": the nodes `receivers` take one ZeroMQ message each `every_s` from all their peers together.
+    breaks and loses it and what is behind it. "reset": the TCP connection is closed and opened again each
+    `every_s`, first one period after the start; what a delay holds is lost, so a period below the delay lets nothing
+    through. "slow": the nodes `receivers` take one ZeroMQ message each `every_s` from all their peers together.
 
     `senders` and `receivers` choose directed links by node index; empty means all.
     """

@@ -20,6 +20,8 @@ import gevent
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from honeybadger.network.links import IN_FLIGHT_BYTES
+from honeybadger.network.receive_guard import Limits, ReceiveGuard
 from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_peer, secure_server
 
 #: bytes that ZeroMQ may buffer per incoming connection, roughly
@@ -95,9 +97,14 @@ class Transport:
         self._pull.handshake_ivl = HANDSHAKE_MS
         self._pull.rcvhwm = max(16, min(1000, RECEIVE_BUFFER_BYTES // longest_part))
         secure_server(self._pull, credentials, NODES_DOMAIN)
+        # A message is a part of what its sender has in flight. While this node does not read, broken connections
+        # that the sender does not see as one (`FaultyTransport`) may add up.
+        longest = max(IN_FLIGHT_BYTES, longest_part)
+        self._guard = ReceiveGuard(self._pull, Limits(longest, longest, 4 * longest), ready)
         try:
             bind(self._pull, addresses[me][0], addresses[me][1], f"node {me}, for its peers")
         except OSError:
+            self._guard.close()
             self._pull.close()
             raise
         self._watchers = [Watcher(self._pull, ready)]
@@ -116,9 +123,13 @@ class Transport:
         try:
             frames = self._pull.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
+            self._guard.look(empty=True)
             return None
-        self.received_bytes += sum(map(len, frames))
-        return int(frames[0].get("User-Id")), frames
+        size = sum(map(len, frames))
+        self.received_bytes += size
+        sender = int(frames[0].get("User-Id"))
+        self._guard.delivered(frames, size, sender)
+        return sender, frames
 
     def send(self, peer: int, parts: Sequence[bytes]) -> bool:
         """Hand a message to ZeroMQ; False if there is no connection to the peer now."""
@@ -162,6 +173,7 @@ class Transport:
             socket.disable_monitor()
             self._monitors[peer].close(0)
             socket.close(linger_ms)
+        self._guard.close()
         self._pull.close(0)
 
     def _connect(

@@ -29,6 +29,7 @@ from honeybadger.network.client_protocol import (
     encoder,
     request_decoder,
 )
+from honeybadger.network.receive_guard import Limits, ReceiveGuard
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
 from honeybadger.network.transport import HANDSHAKE_MS, Watcher, bind
 from honeybadger.node.application import CommittedBlock, Submission
@@ -37,6 +38,10 @@ from honeybadger.node.mempool import Request, Ticket
 
 #: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
 TURN_S = 0.01
+#: requests of one client that wait to be read, at the most
+WAITING_REQUESTS = 16
+#: bytes of unfinished requests, of all clients together: nothing tells one client with many connections from many
+UNFINISHED_BYTES = 16 * LONGEST_REQUEST
 
 
 class ClientApi:
@@ -59,13 +64,17 @@ class ClientApi:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.maxmsgsize = LONGEST_REQUEST
-        self._socket.rcvhwm = 16
+        self._socket.rcvhwm = WAITING_REQUESTS
         self._socket.sndhwm = 1_000
         self._socket.handshake_ivl = HANDSHAKE_MS
         secure_server(self._socket, credentials, CLIENTS_DOMAIN)
+        # Beside those that wait, ZeroMQ has one request that it could not queue and one that is being received.
+        limits = Limits(LONGEST_REQUEST, UNFINISHED_BYTES, (WAITING_REQUESTS + 2) * LONGEST_REQUEST)
+        self._guard = ReceiveGuard(self._socket, limits, ready)
         try:
             bind(self._socket, address[0], address[1], f"node {credentials.me}, for clients")
         except OSError:
+            self._guard.close()
             self._socket.close()
             raise
         self._watcher = Watcher(self._socket, ready)
@@ -76,11 +85,13 @@ class ClientApi:
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
+                self._guard.look(empty=True)
                 return False
+            self._guard.delivered(parts, sum(map(len, parts[1:])))
             if len(parts) == 2:
-                self._handle(parts[0], parts[1])
+                self._handle(parts[0].bytes, parts[1].buffer)
             else:
                 self.refused_requests += 1
         return True
@@ -95,9 +106,10 @@ class ClientApi:
     def close(self, linger_ms: int = 500) -> None:
         """Close the socket after the last replies have left."""
         self._watcher.close()
+        self._guard.close()
         self._socket.close(linger_ms)
 
-    def _handle(self, client: bytes, data: bytes) -> None:
+    def _handle(self, client: bytes, data: memoryview) -> None:
         try:
             request = request_decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

