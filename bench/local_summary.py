@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench import load
 from bench.checks import check_ledgers
 from bench.fault_plan import FaultPlan
 from bench.machine import machine, versions
 from bench.observations import NodeObservations, read_node
+from bench.offers import read_offers
 from bench.recovery import committed_after, measure, median_and_worst
 from bench.settings import LocalSettings
 from bench.summary import (
@@ -35,7 +35,6 @@ from bench.summary import (
     phase_means,
 )
 from bench.validity import why_invalid
-from bench.workload import Workload
 from honeybadger.cluster.processes import NodeProcess
 from honeybadger.protocols.quorums import Quorums
 
@@ -63,14 +62,12 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
     honest = {index: seen[index] for index in settings.correct}
     correct = [index for index in settings.correct if not nodes[index].killed]
     live = [seen[index] for index in correct]
-    offered = msgspec.json.decode((directory / "load.json").read_bytes(), type=load.Result)
+    offered = read_offers(directory, settings.clients, settings.seed, settings.tx_sizes)
     ledgers = {index: nodes[index].data / "ledger.sqlite" for index in settings.correct}
     check = check_ledgers(
         {index: path for index, path in ledgers.items() if path.exists() or index in correct},
         set(correct),
-        Workload(settings.seed, settings.tx_bytes),
-        offered.batches,
-        np.load(directory / "acknowledged.npy"),
+        offered.offers,
     )
     transactions, size, blocks = committed_in(window, live)
     restarts, from_kill = measure(outcome.plan.outages, window[0], honest)
@@ -82,10 +79,14 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "nodes": settings.nodes,
         "faults_tolerated": settings.faults,
         "batch_size": settings.parameters.batch_size,
-        "tx_bytes": settings.tx_bytes,
+        "tx_bytes": settings.tx_sizes.mean,
+        "tx_size": settings.tx_sizes.text,
         "duration_s": settings.duration_s,
         "warmup_s": settings.warmup_s,
         "load": "closed loop" if settings.rate is None else "open loop",
+        "arrivals": None if settings.rate is None else settings.arrivals,
+        "clients": settings.clients,
+        "submit_to": settings.submit_to,
         "window": {"start": window[0], "end": window[1]},
         "offered_tx_per_s": offered.offered_in_window / length,
         "late_sends": offered.late,
@@ -96,7 +97,7 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "committed_tx": transactions,
         "throughput_tx_per_s": transactions / length,
         "throughput_bytes_per_s": size / length,
-        "latency_s": distribution(_latencies(directory, window), quantiles),
+        "latency_s": distribution(offered.latencies_in(window), quantiles),
         "epochs": blocks,
         "epoch_s": distribution(epoch_durations(window, live), {"p50": 0.5, "p99": 0.99}),
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
@@ -148,14 +149,6 @@ def recorded_faults(honest: Mapping[int, NodeObservations]) -> list[dict[str, An
         {"node": node, "kind": kind, "records": len(by), "recorded_by": len(set(by))}
         for (node, kind), by in sorted(records.items())
     ]
-
-
-def _latencies(directory: Path, window: tuple[float, float]) -> Any:
-    """Of the transactions that were durable inside `window`, seconds."""
-    latencies = np.load(directory / "latencies.npy")
-    if not latencies.size:
-        return latencies
-    return latencies[1][(latencies[0] >= window[0]) & (latencies[0] < window[1])]
 
 
 def _after_outages(plan: FaultPlan, live: list[NodeObservations]) -> int | None:
