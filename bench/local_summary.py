@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from bench.summary import (
     memory_growth,
     node_row,
     phase_means,
+    used_in,
 )
 from bench.validity import why_invalid
 from honeybadger.cluster.processes import NodeProcess
@@ -103,10 +104,22 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
         "phase_s": phase_means(window, live),
         "agreement": _agreement(live),
+        "cpu_s_per_tx": _per(used_in(window, live, "cpu_s"), transactions),
+        "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), transactions),
+        "messages_by_type": _by_type(live, "messages_sent"),
+        "bytes_by_type": _by_type(live, "bytes_sent"),
         "ledger": {"height": check.height, "tip": check.tip, "agree": check.agree},
         "crashed": [index for index in settings.correct if nodes[index].killed],
         "restarted": [node.index for node in nodes if node.restarts],
         "restarts": restarts,
+        "outages": [
+            {
+                "node": outage.node,
+                "killed_at_s": outage.killed_at - window[0],
+                "restarted_at_s": None if outage.restarted_at is None else outage.restarted_at - window[0],
+            }
+            for outage in outcome.plan.outages
+        ],
         "recovery_s": from_kill,
         "recovery_median_s": median_s,
         "recovery_worst_s": worst_s,
@@ -121,6 +134,7 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "durability": settings.runtime.durability,
         "curve": settings.runtime.curve,
         "recovery": settings.runtime.recovery,
+        "instrumentation": settings.runtime.instrumentation,
         "encrypt": settings.parameters.encryption != "never",
         "parameters": msgspec.to_builtins(settings.parameters),
         "seed": settings.seed,
@@ -149,6 +163,19 @@ def recorded_faults(honest: Mapping[int, NodeObservations]) -> list[dict[str, An
         {"node": node, "kind": kind, "records": len(by), "recorded_by": len(set(by))}
         for (node, kind), by in sorted(records.items())
     ]
+
+
+def _per(total: float | None, transactions: int) -> float | None:
+    """Of all nodes together, for each transaction that is committed at all of them."""
+    return total / transactions if total is not None and transactions else None
+
+
+def _by_type(live: list[NodeObservations], name: str) -> dict[str, int]:
+    """Over the whole run and all correct nodes, most first."""
+    totals: Counter[str] = Counter()
+    for node in live:
+        totals.update(node.usage_in_all.get(name, {}))
+    return dict(totals.most_common())
 
 
 def _after_outages(plan: FaultPlan, live: list[NodeObservations]) -> int | None:
