@@ -19,16 +19,18 @@ class Column:
     heading: str
     factor: float = 1.0
     digits: int = 0
+    #: in the narrow table: with the spread, the median alone, or not at all
+    narrow: str = "median"
 
 
 COLUMNS = (
     Column("offered_tx_per_s", "offered tx/s"),
     Column("accepted_tx_per_s", "accepted tx/s"),
-    Column("throughput_tx_per_s", "committed tx/s"),
-    Column("throughput_bytes_per_s", "MB/s", 1e-6, 2),
-    Column("latency_s.p50", "latency p50 ms", 1e3, 1),
+    Column("throughput_tx_per_s", "committed tx/s", narrow="spread"),
+    Column("throughput_bytes_per_s", "MB/s", 1e-6, 2, ""),
+    Column("latency_s.p50", "latency p50 ms", 1e3, 1, "spread"),
     Column("latency_s.p99", "latency p99 ms", 1e3, 1),
-    Column("epoch_s.p50", "epoch p50 ms", 1e3, 1),
+    Column("epoch_s.p50", "epoch p50 ms", 1e3, 1, ""),
     Column("cpu_s_per_tx", "CPU µs/tx", 1e6, 1),
     Column("sent_bytes_per_tx", "sent bytes/tx"),
 )
@@ -41,15 +43,20 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def table(groups: Sequence[Group]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows, as texts: what varies, runs, then each figure as `median [min … max]`."""
+def table(groups: Sequence[Group], *, narrow: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows, as texts: what varies, runs, then each figure as `median [min … max]`.
+
+    `narrow`: only what fits a terminal.
+    """
     keys = varied_keys([group.options for group in groups])
-    headings = [*keys, "valid runs", *(column.heading for column in COLUMNS)]
+    columns = [column for column in COLUMNS if column.narrow or not narrow]
+    headings = [*keys, "valid runs", *(column.heading for column in columns)]
     rows = []
     for group in groups:
         row = [_plain(key, group.options.get(key)) for key in keys]
         row.append(f"{len(group.valid)} of {len(group.results)}")
-        row += [_cell(column, group.figures(column.name)) for column in COLUMNS]
+        for column in columns:
+            row.append(_cell(column, group.figures(column.name), with_spread=not narrow or column.narrow == "spread"))
         rows.append(row)
     return headings, rows
 
@@ -104,13 +111,13 @@ def notes(groups: Sequence[Group]) -> list[str]:
     return lines
 
 
-def _cell(column: Column, values: Sequence[float]) -> str:
+def _cell(column: Column, values: Sequence[float], *, with_spread: bool) -> str:
     if not values:
         return "–"
     low, middle, high = (
         f"{value * column.factor:,.{column.digits}f}" for value in (min(values), median(values), max(values))
     )
-    return middle if len(values) == 1 else f"{middle} [{low} … {high}]"
+    return middle if len(values) == 1 or not with_spread else f"{middle} [{low} … {high}]"
 
 
 def _plain(key: str, value: Any) -> str:

@@ -7,12 +7,14 @@ field is something that was not measured.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench.observations import NodeObservations, blocks_of, everywhere_durable
@@ -25,14 +27,20 @@ SHORTEST_LATENCY_S = 1e-4
 Row = dict[str, Any]
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """`rows` with a heading; None becomes an empty field, numbers keep six significant digits."""
     columns = columns or list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            writer.writerow([_field(row.get(name)) for name in columns])
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_field(row.get(name)) for name in columns])
+    return file.getvalue()
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """`csv_text` into a file."""
+    path.write_text(csv_text(rows, columns), encoding="utf-8")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -175,9 +183,7 @@ def histogram(latencies: Any) -> list[Row]:
 
 
 def merged_events(files: Iterable[tuple[int, Path]]) -> Iterable[bytes]:
-    """The nodes' events as JSON lines, node by node, each with who says it ("from"); what a kill cut short is left out."""
-    import msgspec
-
+    """The nodes' events as JSON lines, node by node, each with who says it ("from"); without what a kill cut short."""
     decode, encode = msgspec.json.Decoder(dict[str, Any]).decode, msgspec.json.Encoder().encode
     for index, path in files:
         for line in path.read_bytes().splitlines() if path.exists() else ():

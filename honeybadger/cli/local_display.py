@@ -48,6 +48,15 @@ class Display:
                 self._last_line = line
                 self._console.print(line, highlight=False)
 
+    def show_live(self, progress: Progress) -> None:
+        """Show the present state on a terminal, nothing elsewhere."""
+        if self._console.is_terminal:
+            self._live.update(Text(self._line(progress)))
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     @staticmethod
     def _line(progress: Progress) -> str:
         if not progress.elapsed_s:
