@@ -81,6 +81,7 @@ def _pyplot() -> Any:
         {
             "font.size": 10,
             "axes.grid": True,
+            "axes.axisbelow": True,
             "grid.alpha": 0.3,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -109,6 +110,10 @@ def _legend(axes: Any, entries: int) -> None:
         axes.legend(fontsize=9)
 
 
+def _named(line: str, figure: str) -> str:
+    return figure if line == "all" else f"{line}: {figure}"
+
+
 def _errors(rows: list[Row], name: str) -> list[list[float]]:
     return [
         [row[name] - row[f"{name}_min"] for row in rows],
@@ -123,6 +128,15 @@ def _count_axis(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
+def _log_axis(axis: Any) -> None:
+    """Plain numbers at 1, 2 and 5 of each factor of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0), numticks=20))
+    axis.set_minor_formatter(NullFormatter())
+    _count_axis(axis)
+
+
 def _latency(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
     figure, axes = pyplot.subplots(figsize=(7.5, 4.8))
     lines = _lines(rows)
@@ -135,11 +149,11 @@ def _latency(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
             xerr=_errors(points, "throughput_tx_per_s"),
             yerr=_errors(points, "latency_p50_ms"),
             capsize=2,
-            label=f"{line}: p50",
+            label=_named(line, "p50"),
             **style,
         )
         p99 = [point["latency_p99_ms"] for point in points]
-        axes.plot(x, p99, linestyle=":", fillstyle="none", label=f"{line}: p99", **style)
+        axes.plot(x, p99, linestyle=":", fillstyle="none", label=_named(line, "p99"), **style)
         for point in points:
             place = {"textcoords": "offset points", "xytext": (5, -11), "fontsize": 7, "color": style["color"]}
             if point["point"]:
@@ -149,7 +163,7 @@ def _latency(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
     axes.set_xlim(left=0)
     axes.margins(x=0.1)
     _count_axis(axes.xaxis)
-    _count_axis(axes.yaxis)
+    _log_axis(axes.yaxis)
     _legend(axes, max(6, 2 * len(lines)))
     axes.set_title("Latency against throughput")
     return figure
@@ -194,7 +208,11 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
     panels = grid[:, 0]
     keys = varied_keys([group.options for group in groups])
     by_label = {group.label(keys): group for group in groups}
+    names = ("offered_tx", "committed_at_quorum_tx", "committed_tx")
+    highest = max(row[name] for row in rows for name in names)
     for axes, (line, points) in zip(panels, lines.items(), strict=True):
+        # The last value holds for its second, too.
+        points = [*points, {**points[-1], "second": points[-1]["second"] + 1}]
         x = [point["second"] for point in points]
         # A value holds for the second after its mark.
         axes.step(x, [p["offered_tx"] for p in points], where="post", color="0.6", linewidth=1, label="offered")
@@ -205,7 +223,7 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
         spans = fault_spans(group.valid[0].summary)
         for begin, end, text in spans:
             if end is None or end > begin:
-                axes.axvspan(begin, min(end if end is not None else x[-1] + 1, x[-1] + 1), color="C3", alpha=0.12)
+                axes.axvspan(begin, min(end if end is not None else x[-1], x[-1]), color="C3", alpha=0.12)
             axes.axvline(begin, color="C3", linewidth=1)
             words = {"fontsize": 8, "color": "C3", "va": "bottom", "ha": "left"}
             axes.annotate(text, (max(begin, x[0]), 1.0), xycoords=("data", "axes fraction"), **words)
@@ -214,8 +232,9 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
         axes.axvline(duration, color="0.3", linewidth=0.8, linestyle="-.")
         axes.set_title(line + ("\n" if spans else ""), loc="left", fontsize=9)
         axes.set_ylabel("tx per second")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(1.0, highest))
         _count_axis(axes.yaxis)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     panels[-1].set_xlabel("seconds (between the grey lines: measured; red: faults)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.suptitle("Transactions second by second", x=0.02, ha="left")
@@ -242,6 +261,7 @@ def _phases(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
         for line, width in zip(lines, widths, strict=True):
             left[line] += width
     axes.invert_yaxis()
+    axes.grid(False, axis="y")
     axes.set_xlabel("mean time of an epoch at a node, ms")
     axes.set_title("Where an epoch's time goes")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=9)
@@ -256,7 +276,7 @@ def _cdf(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
         dashes = ("-", "--", ":")[number // 10 % 3]
         axes.plot(x, [100 * point["share"] for point in points], color=f"C{number % 10}", linestyle=dashes, label=line)
     axes.set_xscale("log")
-    _count_axis(axes.xaxis)
+    _log_axis(axes.xaxis)
     axes.set_ylim(0, 101)
     axes.set(xlabel="latency from scheduled submission to durable, ms", ylabel="transactions at most so late, %")
     axes.set_title("Distribution of latency")
@@ -273,6 +293,7 @@ def _cost(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
         errors = [[v - (r[f"{name}_min"] or 0.0) for v, r in zip(values, rows, strict=True)]]
         errors.append([(r[f"{name}_max"] or 0.0) - v for v, r in zip(values, rows, strict=True)])
         axes.barh(lines, values, xerr=errors, capsize=2, color=f"C{number}")
+        axes.grid(False, axis="y")
         axes.set_xlabel(f"{label}, per committed transaction")
         _count_axis(axes.xaxis)
     grid[0, 0].invert_yaxis()
