@@ -110,10 +110,6 @@ def _legend(axes: Any, entries: int) -> None:
         axes.legend(fontsize=9)
 
 
-def _named(line: str, figure: str) -> str:
-    return figure if line == "all" else f"{line}: {figure}"
-
-
 def _errors(rows: list[Row], name: str) -> list[list[float]]:
     return [
         [row[name] - row[f"{name}_min"] for row in rows],
@@ -149,22 +145,22 @@ def _latency(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
             xerr=_errors(points, "throughput_tx_per_s"),
             yerr=_errors(points, "latency_p50_ms"),
             capsize=2,
-            label=_named(line, "p50"),
+            label=line,
             **style,
         )
         p99 = [point["latency_p99_ms"] for point in points]
-        axes.plot(x, p99, linestyle=":", fillstyle="none", label=_named(line, "p99"), **style)
+        axes.plot(x, p99, linestyle=":", fillstyle="none", **style)
         for point in points:
             place = {"textcoords": "offset points", "xytext": (5, -11), "fontsize": 7, "color": style["color"]}
             if point["point"]:
                 axes.annotate(point["point"], (point["throughput_tx_per_s"], point["latency_p50_ms"]), **place)
-    axes.set(xlabel="committed, transactions per second", ylabel="latency from scheduled submission to durable, ms")
+    axes.set(xlabel="committed, transactions per second", ylabel="latency, ms: filled p50, hollow p99")
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.margins(x=0.1)
     _count_axis(axes.xaxis)
     _log_axis(axes.yaxis)
-    _legend(axes, max(6, 2 * len(lines)))
+    _legend(axes, max(6, len(lines)) if len(lines) > 1 else 1)
     axes.set_title("Latency against throughput")
     return figure
 
@@ -280,7 +276,7 @@ def _cdf(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
     axes.set_ylim(0, 101)
     axes.set(xlabel="latency from scheduled submission to durable, ms", ylabel="transactions at most so late, %")
     axes.set_title("Distribution of latency")
-    _legend(axes, max(6, len(lines)))
+    _legend(axes, max(6, len(lines)) if len(lines) > 1 else 1)
     return figure
 
 

@@ -56,12 +56,41 @@ class Group:
         return [result for result in self.results if result.valid]
 
     def label(self, keys: Sequence[str]) -> str:
-        """Its values of `keys`, for people."""
-        return ", ".join(in_words(key, self.options.get(key)) for key in keys) or "all runs"
+        """Its values of `keys`, for people; faults that it does not have are left out."""
+        return label(self.options, keys)
 
     def figures(self, name: str) -> list[float]:
         """`name` (with dots for what is inside, such as latency_s.p50) of each valid run that has it."""
         return [value for result in self.valid if (value := figure(result.summary, name)) is not None]
+
+
+#: what is done to nodes and links, and what only says how
+FAULT_KEYS = (
+    "crash",
+    "restart",
+    "restart-all",
+    "byzantine",
+    "partition",
+    "delay",
+    "bandwidth",
+    "drop",
+    "reset",
+    "slow",
+)
+RESTART_KEYS = ("restart-after", "restart-rounds")
+
+
+def label(options: Options, keys: Sequence[str]) -> str:
+    """The values of `keys`, for people: no word of faults that there are not, but "no fault" if that is all."""
+    restarts = bool(options.get("restart") or options.get("restart-all"))
+    said = [
+        in_words(key, options.get(key))
+        for key in keys
+        if (key not in FAULT_KEYS or options.get(key)) and (key not in RESTART_KEYS or restarts)
+    ]
+    if any(key in FAULT_KEYS for key in keys) and not any(options.get(key) for key in FAULT_KEYS):
+        said.append("no fault")
+    return ", ".join(said) or "all runs"
 
 
 def in_words(key: str, value: Any) -> str:

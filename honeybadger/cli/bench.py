@@ -199,9 +199,9 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
 
 
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:
-    from bench.results import in_words
+    from bench.results import label
 
-    parts = [in_words(key, options[key]) for key in varied]
+    parts = [label(options, varied)] if varied else []
     parts += [f"repeat {repeat + 1} of {repeats}"] if repeats > 1 else []
     return ", ".join(parts) or "the only run"
 
