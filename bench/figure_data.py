@@ -66,11 +66,11 @@ def latency_rows(groups: Sequence[Group]) -> list[Row]:
     return [row for rows in lines.values() for row in sorted(rows, key=lambda row: float(row["throughput_tx_per_s"]))]
 
 
-def series_rows(groups: Sequence[Group]) -> list[Row]:
-    """Second by second, of the first valid repeat of each group."""
+def series_rows(groups: Sequence[Group], most: int) -> list[Row]:
+    """Second by second, of the first valid repeat of each of the first `most` groups."""
     keys = _keys(groups)
     rows: list[Row] = []
-    for group in groups:
+    for group in groups[:most]:
         path = group.valid[0].directory / "series.csv"
         for row in read_csv(path) if path.exists() else ():
             numbers = {key: float(value) if value else None for key, value in row.items()}
@@ -93,11 +93,11 @@ def fault_spans(summary: dict[str, Any]) -> list[tuple[float, float | None, str]
     return sorted(found, key=lambda span: span[0])
 
 
-def phase_rows(groups: Sequence[Group]) -> list[Row]:
-    """Mean milliseconds of each step of an epoch, over repeats."""
+def phase_rows(groups: Sequence[Group], most: int) -> list[Row]:
+    """Mean milliseconds of each step of an epoch, over repeats, of the first `most` groups."""
     keys = _keys(groups)
     rows: list[Row] = []
-    for group in groups:
+    for group in groups[:most]:
         steps = dict.fromkeys(step for result in group.valid for step in result.summary.get("phase_s", {}))
         for step in steps:
             values = group.figures(f"phase_s.{step}")
@@ -123,8 +123,8 @@ def cdf_rows(groups: Sequence[Group]) -> list[Row]:
     return rows
 
 
-def cost_rows(groups: Sequence[Group]) -> list[Row]:
-    """Processor time and bytes of all correct nodes for each committed transaction."""
+def cost_rows(groups: Sequence[Group], most: int) -> list[Row]:
+    """Processor time and bytes of all correct nodes for each committed transaction, of the first `most` groups."""
     keys = _keys(groups)
     return [
         {
@@ -132,6 +132,6 @@ def cost_rows(groups: Sequence[Group]) -> list[Row]:
             **_spread("cpu_us", group.figures("cpu_s_per_tx"), 1e6),
             **_spread("sent_bytes", group.figures("sent_bytes_per_tx")),
         }
-        for group in groups
+        for group in groups[:most]
         if group.figures("cpu_s_per_tx")
     ]

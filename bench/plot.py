@@ -27,7 +27,7 @@ from honeybadger.cluster.errors import ClusterError
 
 MARKERS = "osD^vP*Xhd"
 #: groups in one figure beyond which it is not read any more
-MOST_PANELS = 6
+MOST_PANELS = 8
 MOST_BARS = 24
 
 Draw = Callable[[Any, list[Row], Sequence[Group]], Any]
@@ -47,10 +47,10 @@ def draw_all(groups: Sequence[Group], out: Path) -> list[Path]:
         if key in varied:
             wanted.append((name, curve_rows(groups, key), _throughput(key)))
     wanted += [
-        ("time-series", series_rows(groups[:MOST_PANELS]), _time_series),
-        ("phases", phase_rows(groups[:MOST_BARS]), _phases),
+        ("time-series", series_rows(groups, MOST_PANELS), _time_series),
+        ("phases", phase_rows(groups, MOST_BARS), _phases),
         ("latency-cdf", cdf_rows(groups), _cdf),
-        ("cost-per-transaction", cost_rows(groups[:MOST_BARS]), _cost),
+        ("cost-per-transaction", cost_rows(groups, MOST_BARS), _cost),
     ]
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -233,7 +233,8 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[-1].set_xlabel("seconds (between the grey lines: measured; red: faults)")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.suptitle("Transactions second by second", x=0.02, ha="left")
+    left_out = f" (the first {len(lines)} of {len(groups)} kinds of runs)" if len(lines) < len(groups) else ""
+    figure.suptitle(f"Transactions second by second{left_out}", x=0.02, ha="left")
     figure.tight_layout()
     figure.legend(handles, labels, loc="lower center", ncol=3, fontsize=9, bbox_to_anchor=(0.5, -0.05))
     return figure

@@ -34,7 +34,7 @@ def test_nothing_is_handed_out_twice_or_early():
     first = arrivals.due(1.0)
     assert len(arrivals.due(1.0)) == 0 and first.max() <= 1.0
     second = arrivals.due(2.0)
-    assert 1.0 < second.min() and second.max() <= 2.0
+    assert second.min() > 1.0 and second.max() <= 2.0
 
 
 def test_poisson_arrivals_have_the_rate_and_exponential_gaps():
