@@ -29,6 +29,10 @@ MARKERS = "osD^vP*Xhd"
 #: groups in one figure beyond which it is not read any more
 MOST_PANELS = 8
 MOST_BARS = 24
+#: marks of faults with words; with more of them the words would overlap
+MOST_WORDS = 4
+#: panels get scales of their own if their highest values differ by this factor
+UNLIKE_SCALES = 4
 
 Draw = Callable[[Any, list[Row], Sequence[Group]], Any]
 
@@ -198,15 +202,17 @@ def _throughput(key: str) -> Draw:
 
 def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
     lines = _lines(rows)
-    figure, grid = pyplot.subplots(
-        len(lines), 1, figsize=(8, 1.2 + 1.9 * len(lines)), sharex=True, sharey=True, squeeze=False
-    )
+    inches = 1.4 + 1.9 * len(lines)
+    figure, grid = pyplot.subplots(len(lines), 1, figsize=(8, inches), sharex=True, squeeze=False)
     panels = grid[:, 0]
     keys = varied_keys([group.options for group in groups])
     by_label = {group.label(keys): group for group in groups}
     names = ("offered_tx", "committed_at_quorum_tx", "committed_tx")
-    highest = max(row[name] for row in rows for name in names)
-    for axes, (line, points) in zip(panels, lines.items(), strict=True):
+    peaks = [max(1.0, *(row[name] for row in points for name in names)) for points in lines.values()]
+    # One scale for all, unless the small ones would be flat.
+    if max(peaks) < UNLIKE_SCALES * min(peaks):
+        peaks = [max(peaks)] * len(peaks)
+    for axes, peak, (line, points) in zip(panels, peaks, lines.items(), strict=True):
         # The last value holds for its second, too.
         points = [*points, {**points[-1], "second": points[-1]["second"] + 1}]
         x = [point["second"] for point in points]
@@ -222,21 +228,22 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
                 axes.axvspan(begin, min(end if end is not None else x[-1], x[-1]), color="C3", alpha=0.12)
             axes.axvline(begin, color="C3", linewidth=1)
             words = {"fontsize": 8, "color": "C3", "va": "bottom", "ha": "left"}
-            axes.annotate(text, (max(begin, x[0]), 1.0), xycoords=("data", "axes fraction"), **words)
+            if len(spans) <= MOST_WORDS:
+                axes.annotate(text, (max(begin, x[0]), 1.0), xycoords=("data", "axes fraction"), **words)
         duration = group.options["duration"]
         axes.axvline(0, color="0.3", linewidth=0.8, linestyle="-.")
         axes.axvline(duration, color="0.3", linewidth=0.8, linestyle="-.")
         axes.set_title(line + ("\n" if spans else ""), loc="left", fontsize=9)
         axes.set_ylabel("tx per second")
-        axes.set_ylim(0, 1.08 * max(1.0, highest))
+        axes.set_ylim(0, 1.08 * peak)
         _count_axis(axes.yaxis)
         axes.xaxis.get_major_locator().set_params(integer=True)
     panels[-1].set_xlabel("seconds (between the grey lines: measured; red: faults)")
     handles, labels = panels[0].get_legend_handles_labels()
     left_out = f" (the first {len(lines)} of {len(groups)} kinds of runs)" if len(lines) < len(groups) else ""
-    figure.suptitle(f"Transactions second by second{left_out}", x=0.02, ha="left")
-    figure.tight_layout()
-    figure.legend(handles, labels, loc="lower center", ncol=3, fontsize=9, bbox_to_anchor=(0.5, -0.05))
+    figure.suptitle(f"Transactions second by second{left_out}", x=0.02, y=1 - 0.08 / inches, ha="left", va="top")
+    figure.tight_layout(rect=(0, 0.35 / inches, 1, 1 - 0.35 / inches))
+    figure.legend(handles, labels, loc="lower center", ncol=3, fontsize=9, bbox_to_anchor=(0.5, 0))
     return figure
 
 
@@ -284,16 +291,16 @@ def _cdf(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
 def _cost(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
     lines = [row["line"] for row in rows]
     figure, grid = _bars(pyplot, len(lines), 2)
-    panels = (("cpu_us", "processor time of all nodes, µs"), ("sent_bytes", "bytes sent by all nodes"))
+    panels = (("cpu_us", "processor time, µs per transaction"), ("sent_bytes", "sent, bytes per transaction"))
     for number, (axes, (name, label)) in enumerate(zip(grid[0], panels, strict=True)):
         values = [row[name] or 0.0 for row in rows]
         errors = [[v - (r[f"{name}_min"] or 0.0) for v, r in zip(values, rows, strict=True)]]
         errors.append([(r[f"{name}_max"] or 0.0) - v for v, r in zip(values, rows, strict=True)])
         axes.barh(lines, values, xerr=errors, capsize=2, color=f"C{number}")
         axes.grid(False, axis="y")
-        axes.set_xlabel(f"{label}, per committed transaction")
+        axes.set_xlabel(label)
         _count_axis(axes.xaxis)
     grid[0, 0].invert_yaxis()
-    figure.suptitle("Cost of a transaction")
+    figure.suptitle("Cost of a committed transaction, all nodes together")
     figure.tight_layout()
     return figure
