@@ -210,7 +210,8 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
     names = ("offered_tx", "committed_at_quorum_tx", "committed_tx")
     peaks = [max(1.0, *(row[name] for row in points for name in names)) for points in lines.values()]
     # One scale for all, unless the small ones would be flat.
-    if max(peaks) < UNLIKE_SCALES * min(peaks):
+    own_scales = max(peaks) >= UNLIKE_SCALES * min(peaks)
+    if not own_scales:
         peaks = [max(peaks)] * len(peaks)
     for axes, peak, (line, points) in zip(panels, peaks, lines.items(), strict=True):
         # The last value holds for its second, too.
@@ -241,6 +242,7 @@ def _time_series(pyplot: Any, rows: list[Row], groups: Sequence[Group]) -> Any:
     panels[-1].set_xlabel("seconds (between the grey lines: measured; red: faults)")
     handles, labels = panels[0].get_legend_handles_labels()
     left_out = f" (the first {len(lines)} of {len(groups)} kinds of runs)" if len(lines) < len(groups) else ""
+    left_out += "; the scales differ" if own_scales else ""
     figure.suptitle(f"Transactions second by second{left_out}", x=0.02, y=1 - 0.08 / inches, ha="left", va="top")
     figure.tight_layout(rect=(0, 0.35 / inches, 1, 1 - 0.35 / inches))
     figure.legend(handles, labels, loc="lower center", ncol=3, fontsize=9, bbox_to_anchor=(0.5, 0))

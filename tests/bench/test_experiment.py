@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
+import bench
 from bench.estimate import Estimate, in_words
 from bench.experiment import Experiment
+from honeybadger.cli.local import read_toml
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.registry import protocol_names
 
 
 def parse(**raw) -> Experiment:
@@ -106,3 +111,28 @@ def test_the_estimate_learns():
     assert estimate.remaining_s(runs) == pytest.approx(20 + 12 + 15), "twice the overhead that was assumed"
     assert estimate.remaining_s([]) == 0
     assert [in_words(s) for s in (0.4, 59.4, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 5 min"]
+
+
+MANIFESTS = sorted((Path(bench.__file__).parent / "experiments").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_the_experiments_that_come_along_are_sound_and_have_a_page(path):
+    raw = read_toml(path)
+    if "protocol" in raw:
+        # Those that this installation has.
+        raw["protocol"] = [name for name in raw["protocol"] if name in protocol_names()]
+    experiment = Experiment.parse(raw, str(path))
+    assert experiment.name == path.stem and experiment.about and len(experiment.runs) > 2
+    page = path.with_name(path.stem.removesuffix("-cluster") + ".md").read_text()
+    assert f"{path.name}" in page
+    assert len({run.key for run in experiment.runs}) == len(experiment.runs)
+
+
+def test_the_small_experiments_take_minutes():
+    for path in MANIFESTS:
+        raw = read_toml(path)
+        protocols = len(raw.pop("protocol", ["honeybadger"]))
+        runs = Experiment.parse(raw, str(path)).runs * protocols
+        seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in runs])
+        assert seconds < 12 * 60 or path.stem.endswith("-cluster"), path.stem
