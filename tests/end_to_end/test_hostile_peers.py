@@ -21,14 +21,7 @@ from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.network.client_protocol import Committed, StatusRequest, Submit, encoder, reply_decoder
 from honeybadger.network.codec import DATA, FORGET, HELLO, Codec, Header, Hello
-from honeybadger.network.security import (
-    NODES_DOMAIN,
-    Credentials,
-    ZapHandler,
-    secure_client,
-    secure_peer,
-    secure_server,
-)
+from honeybadger.network.security import NODES_DOMAIN, Credentials, ZapHandler, secure_client, secure_peer, secure_server
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, CertificateRequest
 from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Aux, BVal, Message, Ready, Term
