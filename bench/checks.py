@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from bench.workload import Workload
+from bench.offers import Offer
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import compare, verify_ledger
@@ -36,14 +36,11 @@ class LedgerCheck:
 def check_ledgers(
     paths: dict[int, Path],
     correct: set[int],
-    workload: Workload,
-    batches: Sequence[tuple[int, int, int]],
-    acknowledged: Any,
+    offers: Sequence[Offer],
 ) -> LedgerCheck:
     """Verify and compare ledgers (index → file), and match them against what was offered.
 
-    `batches`, `acknowledged`: as in `load.Result` and its `acknowledged.npy`. Ledgers of killed nodes must agree as far
-    as they go; height and tip are of the shortest of the `correct` ones.
+    Ledgers of killed nodes must agree as far as they go; height and tip are of the shortest of the `correct` ones.
     """
     with ExitStack() as stack:
         stores: dict[int, SQLiteStore] = {}
@@ -69,7 +66,7 @@ def check_ledgers(
         tip = shortest.tip()
         known = [_hashes(block.transactions()) for block in longest.iter_blocks()]
         committed = np.concatenate(known or [_hashes([])])
-        offered, promised = _offered(workload, batches, acknowledged)
+        offered, promised = _offered(offers)
         in_shortest = np.concatenate(known[: shortest.height()] or [_hashes([])])
         return LedgerCheck(
             _mismatch(committed, offered, promised),
@@ -81,12 +78,17 @@ def check_ledgers(
         )
 
 
-def _offered(workload: Workload, batches: Sequence[tuple[int, int, int]], acknowledged: Any) -> tuple[Hashes, Hashes]:
+def _offered(offers: Sequence[Offer]) -> tuple[Hashes, Hashes]:
     """All that was offered, and what of it was acknowledged."""
-    offered = np.concatenate([_hashes(workload.batch(number, count)) for number, count, _ in batches] or [_hashes([])])
-    # Batches are numbered from 0 without gaps, so a batch's transactions begin at the sum of the counts before it.
-    starts = np.cumsum([0, *(count for _, count, _ in batches)])
-    return offered, offered[starts[acknowledged[0]] + acknowledged[1]]
+    everything, promised = [_hashes([])], [_hashes([])]
+    for offer in offers:
+        batches = [_hashes(offer.workload.batch(number, count)) for number, count, _ in offer.batches]
+        mine = np.concatenate([_hashes([]), *batches])
+        # Batches are numbered from 0 without gaps, so a batch's transactions begin at the sum of the counts before it.
+        starts = np.cumsum([0, *(count for _, count, _ in offer.batches)])
+        everything.append(mine)
+        promised.append(mine[starts[offer.acknowledged[0]] + offer.acknowledged[1]])
+    return np.concatenate(everything), np.concatenate(promised)
 
 
 def _mismatch(committed: Hashes, offered: Hashes, promised: Hashes) -> str:

@@ -1,12 +1,13 @@
-"""The load generator: a process of its own that offers transactions to all nodes and measures how long they take.
+"""A client: a process of its own that offers transactions to nodes and measures how long they take.
 
 Closed loop: each node is kept supplied with a window of unanswered transactions, which finds saturation. Open loop:
-transactions are sent at a fixed rate, whatever the nodes do; latency counts from the SCHEDULED time, so a late
+transactions are sent at scheduled times, whatever the nodes do; latency counts from the SCHEDULED time, so a late
 sender cannot hide waiting.
 
 Run as `python -m bench.load SETTINGS` (JSON); progress goes to standard output as JSON lines; the result to files.
-Lines on standard input: {"down": [node, …]} stops offering to those nodes, {"up": [node, …]} begins again; "stop"
-ends sending early.
+It says "ready" and waits for its start on standard input. Lines there: {"start": monotonic seconds}; {"window": [start,
+end]}, the measured time has moved; {"down": [node, …]} stops offering to those nodes, {"up": [node, …]} begins again;
+"stop" ends sending early.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import select
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ import msgspec
 import numpy as np
 import zmq
 
+from bench.arrivals import make_arrivals
+from bench.outstanding import Outstanding
 from bench.workload import Workload
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client import NodeClient
@@ -34,25 +37,29 @@ from honeybadger.network.client_protocol import Committed, Refused, Submit
 LATE_S = 0.02
 #: open loop: how often due transactions are sent, seconds
 OPEN_LOOP_TICK_S = 0.005
-#: transactions in one request, at the most
+#: transactions and bytes in one request, at the most
 LONGEST_BATCH = 1000
+LARGEST_BATCH_BYTES = 4 * 1024 * 1024
 #: warm-up goes on until `warm_tx` transactions are committed, but no longer than this, seconds
 LONGEST_WARMUP_S = 60.0
+#: who is told nothing for so long has no controller, seconds
+START_TIMEOUT_S = 120.0
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """What to offer.
 
-    `rate`: transactions per second over all nodes, or None for the closed loop with `window` per node. `skip`: nodes
-    that are offered nothing. `patience_s`: how long to wait, after the end, for outstanding transactions without any
-    news.
+    `rate`: transactions per second over all nodes and clients, or None for the closed loop with `window` per node and
+    client; `arrivals`: see `arrivals.py`. `client` of `clients`: which one this is; the first decides how long warm-up
+    lasts. `copies`: to how many nodes each transaction is sent. `skip`: nodes that are offered nothing. `patience_s`:
+    how long to wait, after the end, for outstanding transactions without any news.
     """
 
     manifest: str
     output: str
     curve: bool
     seed: int
-    tx_bytes: int
+    tx_size: str
     warmup_s: float
     duration_s: float
     rate: float | None
@@ -61,13 +68,18 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     warm_tx: int
     skip: list[int]
     patience_s: float
+    arrivals: str = "fixed"
+    client: int = 0
+    clients: int = 1
+    copies: int = 1
 
 
 class Result(msgspec.Struct):
     """What was offered and what came back. Times are of the monotonic clock, in seconds.
 
-    `batches`: [number, transactions, node] in order of sending. `unanswered`: transactions that nobody answered, of
-    which `abandoned` were with a node when it went down. Latencies are in `latencies.npy` beside it.
+    `batches`: [number, transactions, first node] in order of sending. `unanswered`: transactions that nobody answered,
+    of which `abandoned` were with nodes that went down. `offered_by_second`: second of the window (negative in
+    warm-up) → transactions scheduled in it. Beside it are `latencies.npy` and `acknowledged.npy`, see `Outstanding`.
     """
 
     window_start: float
@@ -80,26 +92,23 @@ class Result(msgspec.Struct):
     acknowledged: int
     unanswered: int
     abandoned: int
+    offered_by_second: dict[int, int]
 
 
 @dataclass
 class _Node:
     client: NodeClient
-    outstanding: int = 0
     resume_at: float = 0.0
     up: bool = True
-    #: batch number → scheduled time of each of its transactions, seconds
-    scheduled: dict[int, Any] = field(default_factory=dict)
-    unanswered: dict[int, int] = field(default_factory=dict)
 
 
 class Load:
-    """One run of the generator."""
+    """One run of one client."""
 
     def __init__(self, settings: Settings) -> None:
         manifest = Manifest.load(Path(settings.manifest))
         self._settings = settings
-        self._workload = Workload(settings.seed, settings.tx_bytes)
+        self._workload = Workload(settings.seed, settings.tx_size, settings.client)
         context = zmq.Context()
         self._nodes = [
             _Node(NodeClient(context, m.host, m.client_port, m.public_key, settings.curve)) for m in manifest.members
@@ -110,13 +119,15 @@ class Load:
         for node in self._nodes:
             self._poller.register(node.client.socket, zmq.POLLIN)
         self._batches: list[tuple[int, int, int]] = []
-        self._durable: deque[Any] = deque()
-        self._latency: deque[Any] = deque()
-        self._offered = self._offered_in_window = self._late = self._acknowledged = 0
-        self._abandoned = 0
-        self._refused: dict[str, int] = {}
-        self._acknowledged_positions: deque[Any] = deque()
-        self._chunk = max(1, min(LONGEST_BATCH, settings.window // 8))
+        self._scheduled: deque[Any] = deque()
+        self._outstanding = Outstanding(len(self._nodes))
+        self._late = 0
+        #: open loop: where the round of nodes stands, so that each gets its share
+        self._turn = settings.client
+        self._longest_batch = max(1, min(LONGEST_BATCH, LARGEST_BATCH_BYTES // self._workload.sizes.high))
+        self._chunk = max(1, min(self._longest_batch, settings.window // 8))
+        self._start = 0.0
+        self._window = (0.0, 0.0)
         self._stop = False
         self._partial_order = b""
         self._progress_at = 0.0
@@ -124,89 +135,112 @@ class Load:
     def run(self) -> Result:
         """Offer for warm-up and window, then wait for what is outstanding."""
         settings = self._settings
-        start = time.monotonic()
+        self._await_start()
+        start = self._start
         self._window = (start + settings.warmup_s, start + settings.warmup_s + settings.duration_s)
         self._say("window", start=self._window[0], end=self._window[1])
+        schedule = None
+        if settings.rate is not None:
+            schedule = make_arrivals(settings.arrivals, settings.rate, settings.client, settings.clients, settings.seed)
+        time.sleep(max(0.0, start - time.monotonic()))
         next_due = start
-        due_count = 0
         while not self._stop and (now := time.monotonic()) < self._window[1]:
-            if self._acknowledged < settings.warm_tx and self._window[0] - 0.05 <= now < start + LONGEST_WARMUP_S:
+            few = self._outstanding.acknowledged < settings.warm_tx and settings.client == 0
+            if few and self._window[0] - 0.15 <= now < start + LONGEST_WARMUP_S:
                 self._extend_warmup(now)
-            if settings.rate is None:
+            if schedule is None:
                 self._fill_windows(now)
                 wait = 0.01
             else:
-                # Transaction i is due at start + i / rate.
-                due = int((now - start) * settings.rate) + 1
-                if due > due_count:
-                    self._send_due(start, due_count, due, now)
-                    due_count = due
+                # Nothing is due after the end, even if this process looks at the clock too late.
+                self._send_due(start + schedule.due(min(now, self._window[1]) - start), now)
                 next_due = max(next_due + OPEN_LOOP_TICK_S, now)
                 wait = max(0.0, next_due - time.monotonic())
             self._receive(wait)
             self._take_orders()
             self._report_progress()
+        if schedule is not None and not self._stop:
+            self._send_due(start + schedule.due(self._window[1] - start), time.monotonic())
         self._drain()
-        latencies: Any = (
-            np.array([np.concatenate(self._durable), np.concatenate(self._latency)]) if self._durable else []
-        )
-        np.save(Path(settings.output) / "latencies.npy", latencies)
-        empty: Any = np.empty((2, 0), np.int64)
-        np.save(Path(settings.output) / "acknowledged.npy", np.concatenate([empty, *self._acknowledged_positions], 1))
+        np.save(Path(settings.output) / "latencies.npy", self._outstanding.latencies())
+        np.save(Path(settings.output) / "acknowledged.npy", self._outstanding.acknowledged_positions())
+        scheduled: Any = np.concatenate([np.empty(0), *self._scheduled])
+        start, end = self._window
+        seconds, counts = np.unique(np.floor(scheduled - start).astype(np.int64), return_counts=True)
         return Result(
-            *self._window,
+            start,
+            end,
             self._batches,
-            self._offered,
-            self._offered_in_window,
+            len(scheduled),
+            int(np.count_nonzero((scheduled >= start) & (scheduled < end))),
             self._late,
-            self._refused,
-            self._acknowledged,
-            self._abandoned + sum(sum(node.unanswered.values()) for node in self._nodes),
-            self._abandoned,
+            self._outstanding.refused,
+            self._outstanding.acknowledged,
+            self._outstanding.unanswered,
+            self._outstanding.abandoned,
+            dict(zip(seconds.tolist(), counts.tolist(), strict=True)),
         )
+
+    def _await_start(self) -> None:
+        self._say("ready")
+        limit = time.monotonic() + START_TIMEOUT_S
+        while not self._start:
+            if time.monotonic() > limit:
+                raise RuntimeError("nobody said when to start")
+            select.select([0], [], [], 0.5)
+            if self._take_orders():
+                raise RuntimeError("the controller has gone")
 
     def _extend_warmup(self, now: float) -> None:
         """Hardly anything is committed yet: measuring now would measure the start of a large cluster."""
-        self._window = (now + 0.1, now + 0.1 + self._settings.duration_s)
-        self._offered_in_window = 0
+        self._window = (now + 0.25, now + 0.25 + self._settings.duration_s)
         self._say("window", start=self._window[0], end=self._window[1])
 
     # -- sending -------------------------------------------------------------------------------------------
 
     def _fill_windows(self, now: float) -> None:
-        window = self._settings.window
+        window, outstanding = self._settings.window, self._outstanding.by_node
         for index, node in enumerate(self._nodes):
-            while node.up and now >= node.resume_at and node.outstanding + self._chunk <= window:
-                if not self._send(index, np.full(self._chunk, time.monotonic())):
+            while node.up and now >= node.resume_at and outstanding[index] + self._chunk <= window:
+                scheduled = np.full(self._chunk, time.monotonic())
+                if not self._send(self._targets(index), scheduled):
                     break
+                self._scheduled.append(scheduled)
 
-    def _send_due(self, start: float, first: int, end: int, now: float) -> None:
-        """Transactions `first` … `end`-1 are due: transaction i belongs to node i mod N."""
-        scheduled = start + np.arange(first, end) / (self._settings.rate or 1.0)
+    def _send_due(self, scheduled: Any, now: float) -> None:
+        """These are due: node by node in turn."""
+        if not len(scheduled):
+            return
+        self._scheduled.append(scheduled)
         self._late += int(np.count_nonzero(now - scheduled > LATE_S))
-        count = len(self._nodes)
         up = [index for index, node in enumerate(self._nodes) if node.up]
+        if not up:
+            self._outstanding.count_refused("no node is up", len(scheduled))
+            return
         for position, index in enumerate(up):
-            mine = scheduled[position :: len(up)] if len(up) < count else scheduled[(index - first) % count :: count]
-            for begin in range(0, len(mine), LONGEST_BATCH):
-                self._send(index, mine[begin : begin + LONGEST_BATCH])
+            mine = scheduled[(position - self._turn) % len(up) :: len(up)]
+            for begin in range(0, len(mine), self._longest_batch):
+                part = mine[begin : begin + self._longest_batch]
+                if not self._send(self._targets(index), part):
+                    self._outstanding.count_refused("not sent", len(part))
+        self._turn += len(scheduled)
 
-    def _send(self, index: int, scheduled: Any) -> bool:
-        count = len(scheduled)
-        if not count:
-            return True
-        node = self._nodes[index]
+    def _targets(self, first: int) -> list[int]:
+        """`first` and as many nodes after it as get copies; fewer if fewer are up."""
+        order = [(first + step) % len(self._nodes) for step in range(len(self._nodes))]
+        return [index for index in order if self._nodes[index].up][: self._settings.copies]
+
+    def _send(self, targets: list[int], scheduled: Any) -> bool:
+        """Submit a batch to these nodes; False if none of them could be reached."""
         number = len(self._batches)
-        if not node.client.send(Submit(number, self._workload.batch(number, count))):
-            node.resume_at = time.monotonic() + 0.05
+        request = Submit(number, self._workload.batch(number, len(scheduled)))
+        reached = [index for index in targets if self._nodes[index].client.send(request)]
+        for index in set(targets) - set(reached):
+            self._nodes[index].resume_at = time.monotonic() + 0.05
+        if not reached:
             return False
-        self._batches.append((number, count, index))
-        self._offered += count
-        start, end = self._window
-        self._offered_in_window += int(np.count_nonzero((scheduled >= start) & (scheduled < end)))
-        node.scheduled[number] = scheduled
-        node.unanswered[number] = count
-        node.outstanding += count
+        self._batches.append((number, len(scheduled), targets[0]))
+        self._outstanding.sent(number, scheduled, reached)
         return True
 
     # -- receiving -----------------------------------------------------------------------------------------
@@ -214,38 +248,24 @@ class Load:
     def _receive(self, wait: float) -> bool:
         """Take every reply that is there, waiting up to `wait` seconds for the first; True if there was one."""
         ready = dict(self._poller.poll(int(wait * 1000)))
-        for node in self._nodes:
+        for index, node in enumerate(self._nodes):
             if node.client.socket not in ready:
                 continue
             while (reply := node.client.receive_now()) is not None:
-                if isinstance(reply, Committed | Refused) and reply.request in node.unanswered:
-                    self._answered(node, reply)
+                if isinstance(reply, Committed):
+                    self._outstanding.committed(index, reply.request, reply.positions, reply.durable_ns)
+                elif isinstance(reply, Refused):
+                    self._outstanding.refuse(index, reply.request, reply.positions, reply.reason)
+                    node.resume_at = time.monotonic() + 0.05
         return bool(ready)
-
-    def _answered(self, node: _Node, reply: Committed | Refused) -> None:
-        count = len(reply.positions)
-        node.outstanding -= count
-        if isinstance(reply, Committed):
-            self._acknowledged += count
-            self._acknowledged_positions.append(
-                np.stack([np.full(count, reply.request, np.int64), np.array(reply.positions, np.int64)])
-            )
-            if reply.durable_ns:
-                durable = reply.durable_ns / 1e9
-                self._durable.append(np.full(count, durable))
-                self._latency.append(durable - node.scheduled[reply.request][reply.positions])
-        else:
-            self._refused[reply.reason] = self._refused.get(reply.reason, 0) + count
-            node.resume_at = time.monotonic() + 0.05
-        node.unanswered[reply.request] -= count
-        if not node.unanswered[reply.request]:
-            del node.unanswered[reply.request], node.scheduled[reply.request]
 
     def _drain(self) -> None:
         """Wait until everything is answered, or nothing has been for a while."""
         patience_s = self._settings.patience_s
         last_news = time.monotonic()
-        while any(node.outstanding for node in self._nodes if node.up) and time.monotonic() < last_news + patience_s:
+        while time.monotonic() < last_news + patience_s:
+            if not any(count for node, count in zip(self._nodes, self._outstanding.by_node, strict=True) if node.up):
+                return
             if self._receive(0.1):
                 last_news = time.monotonic()
             self._take_orders()
@@ -258,36 +278,33 @@ class Load:
         if now < self._progress_at:
             return
         self._progress_at = now + 0.5
-        outstanding = sum(node.outstanding for node in self._nodes)
-        self._say("progress", offered=self._offered, acknowledged=self._acknowledged, outstanding=outstanding)
+        self._say("progress", acknowledged=self._outstanding.acknowledged)
 
-    def _take_orders(self) -> None:
+    def _take_orders(self) -> bool:
+        """Obey what the controller wrote; True if it has gone."""
         while select.select([0], [], [], 0)[0]:
             # Not through `sys.stdin`, whose buffer `select` does not see.
             data = os.read(0, 65536)
             if not data:
-                break
+                return True
             *lines, self._partial_order = (self._partial_order + data).split(b"\n")
             for line in lines:
                 self._obey(line)
+        return False
 
     def _obey(self, line: bytes) -> None:
         if line.strip() == b"stop":
             self._stop = True
             return
         order = json.loads(line)
+        self._start = order.get("start", self._start)
+        if "window" in order:
+            self._window = (order["window"][0], order["window"][1])
         for index in order.get("down", ()):
-            self._abandon(self._nodes[index])
+            self._nodes[index].up = False
+            self._outstanding.abandon(index)
         for index in order.get("up", ()):
             self._nodes[index].up = True
-
-    def _abandon(self, node: _Node) -> None:
-        """The node is gone, and with it what only its mempool held: nothing more is expected from it."""
-        node.up = False
-        self._abandoned += sum(node.unanswered.values())
-        node.unanswered.clear()
-        node.scheduled.clear()
-        node.outstanding = 0
 
     @staticmethod
     def _say(event: str, **details: float) -> None:

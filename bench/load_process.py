@@ -1,4 +1,4 @@
-"""The load generator as the controller sees it: a child process that reports progress and takes orders."""
+"""The clients as the controller sees them: child processes that report progress and take orders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import queue
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +15,105 @@ import msgspec
 
 from bench.load import Settings
 
+#: clients begin together, so long after the last one is ready, seconds
+HEAD_START_S = 0.05
 
-class LoadProcess:
-    """`python -m bench.load` with `settings`; its complaints go to `log`."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self._log = log
-        with log.open("wb") as complaints:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.load", msgspec.json.encode(settings).decode()],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                text=True,
-            )
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._finished = False
-        threading.Thread(target=self._read, daemon=True).start()
+class Clients:
+    """Processes `python -m bench.load`, one for each of `settings`; complaints go to `load.log` beside their results.
+
+    They start offering together, when all are ready. The first one says how long warm-up lasts, and the others hear it.
+    """
+
+    def __init__(self, settings: Sequence[Settings]) -> None:
+        self._events: queue.SimpleQueue[tuple[int, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._logs = [Path(one.output) / "load.log" for one in settings]
+        self._processes: list[subprocess.Popen[str]] = []
+        self._acknowledged = [0] * len(settings)
+        self._not_ready = len(settings)
+        self._running = len(settings)
+        for number, one in enumerate(settings):
+            Path(one.output).mkdir(parents=True, exist_ok=True)
+            with self._logs[number].open("wb") as complaints:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "bench.load", msgspec.json.encode(one).decode()],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=complaints,
+                    text=True,
+                )
+            self._processes.append(process)
+            threading.Thread(target=self._read, args=(number, process), daemon=True).start()
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended and everything that it reported was taken."""
-        return self._finished
+        """Whether one has failed, or all have ended and everything that they reported was taken."""
+        return not self._running or any(process.poll() not in (None, 0) for process in self._processes)
 
     def event(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next thing it reports, or None if there is none in time or there will be no more."""
+        """A "window" with `start` and `end`, or "progress" with `acknowledged` of all; None if there is none in time.
+
+        The window is that of the first client.
+        """
         try:
-            event = self._events.get(timeout=timeout_s)
+            number, event = self._events.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        self._finished = event is None
-        return event
+        if event is None:
+            self._running -= 1
+            return None
+        if event["event"] == "ready":
+            self._not_ready -= 1
+            if not self._not_ready:
+                self._write(self._processes, start=time.monotonic() + HEAD_START_S)
+            return None
+        if event["event"] == "window":
+            if number:
+                return None
+            self._write(self._processes[1:], window=[event["start"], event["end"]])
+            return event
+        self._acknowledged[number] = event["acknowledged"]
+        return {**event, "acknowledged": sum(self._acknowledged)}
 
     def tell(self, **orders: list[int]) -> None:
         """`down=[node, …]`: stop offering to these; `up=[node, …]`: begin again."""
-        if self._process.stdin is None:
-            raise RuntimeError("the load generator has no input")
-        try:
-            self._process.stdin.write(msgspec.json.encode(orders).decode() + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            # It has just finished: there is nothing left to tell it.
-            return
+        self._write(self._processes, **orders)
 
     def failure(self) -> str:
-        """Wait for its end; its last words if it failed, else ""."""
-        if not self._process.wait():
+        """Wait for their end, the first failure ends all; its last words, else ""."""
+        failed = next((n for n, process in enumerate(self._processes) if process.poll() not in (None, 0)), None)
+        if failed is None:
+            failed = next((n for n, process in enumerate(self._processes) if process.wait()), None)
+        if failed is None:
             return ""
-        words = self._log.read_text(errors="replace").strip().splitlines()
+        self.kill()
+        words = self._logs[failed].read_text(errors="replace").strip().splitlines()
         return f"the load generator failed: {words[-1] if words else 'no reason given'}"
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        """End those that have not ended."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
-    def _read(self) -> None:
-        if self._process.stdout is None:
+    @staticmethod
+    def _write(processes: Sequence[subprocess.Popen[str]], **orders: Any) -> None:
+        for process in processes:
+            if process.stdin is None:
+                raise RuntimeError("the load generator has no input")
+            try:
+                process.stdin.write(msgspec.json.encode(orders).decode() + "\n")
+                process.stdin.flush()
+            except BrokenPipeError:
+                # It has just finished: there is nothing left to tell it.
+                continue
+
+    def _read(self, number: int, process: subprocess.Popen[str]) -> None:
+        if process.stdout is None:
             raise RuntimeError("the load generator has no output")
-        for line in self._process.stdout:
+        for line in process.stdout:
             # The last line is cut short if it was killed.
             if line.endswith("\n"):
-                self._events.put(msgspec.json.decode(line))
-        self._events.put(None)
+                self._events.put((number, msgspec.json.decode(line)))
+        self._events.put((number, None))

@@ -17,11 +17,11 @@ import msgspec
 
 from bench import load
 from bench.fault_plan import FaultPlan, Window
-from bench.load_process import LoadProcess
+from bench.load_process import Clients
 from bench.local_cluster import LocalCluster
 from bench.local_summary import Outcome, summarise
+from bench.offers import client_directory
 from bench.settings import LocalSettings, Progress
-from bench.workload import Workload
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.preflight import check_machine
 from honeybadger.protocols.quorums import Quorums
@@ -53,7 +53,6 @@ class LocalRun:
     def run(self) -> dict[str, Any]:
         """Run, stop everything, check, summarise. Raises ClusterError, in one line, if the cluster cannot start."""
         settings = self._settings
-        Workload(settings.seed, settings.tx_bytes)
         check_machine(settings.nodes, settings.runtime.curve)
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
@@ -78,7 +77,7 @@ class LocalRun:
 
     def _offer(self, directory: Path, cluster: LocalCluster, stack: ExitStack) -> Window:
         """Run the load generator to its end, and the fault plan beside it; returns the measured window."""
-        generator = LoadProcess(self._load_settings(directory), directory / "load.log")
+        generator = Clients([self._load_settings(directory, client) for client in range(self._settings.clients)])
         stack.callback(generator.kill)
         window: Window | None = None
         while not generator.finished:
@@ -99,29 +98,34 @@ class LocalRun:
             time.sleep(TICK_S)
         return window or (0.0, 0.0)
 
-    def _load_settings(self, directory: Path) -> load.Settings:
+    def _load_settings(self, directory: Path, client: int) -> load.Settings:
         settings = self._settings
         per_node = settings.parameters.transactions_per_node(settings.nodes)
         ends = [fault.end_s for fault in settings.link_faults if fault.end_s is not None]
         patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart or ends else PATIENCE_S
+        # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
+        usual_window = per_node * (settings.parameters.pipeline_depth + 2)
         return load.Settings(
             manifest=str(directory / "cluster.toml"),
-            output=str(directory),
+            output=str(client_directory(directory, client)),
             curve=settings.runtime.curve,
             seed=settings.seed,
-            tx_bytes=settings.tx_bytes,
+            tx_size=settings.tx_sizes.text,
             warmup_s=settings.warmup_s,
             duration_s=settings.duration_s,
             rate=settings.rate,
-            # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
-            window=per_node * (settings.parameters.pipeline_depth + 2),
-            warm_tx=settings.parameters.batch_size if settings.rate is None else 1,
+            window=max(1, (settings.window or usual_window) // settings.clients),
+            warm_tx=max(1, settings.parameters.batch_size // settings.clients) if settings.rate is None else 1,
             skip=sorted(settings.byzantine),
             # Faults that outlast the window are waited for.
             patience_s=patience_s + max(0.0, max(ends, default=0.0) - settings.warmup_s - settings.duration_s),
+            arrivals=settings.arrivals,
+            client=client,
+            clients=settings.clients,
+            copies=settings.submit_to,
         )
 
-    def _inject(self, cluster: LocalCluster, generator: LoadProcess, window: Window | None) -> None:
+    def _inject(self, cluster: LocalCluster, generator: Clients, window: Window | None) -> None:
         """Do what the fault plan wants done now."""
         while window is not None and (action := self._plan.due(time.monotonic(), window)) is not None:
             if action.kill:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench import load
 from bench.checks import check_ledgers
 from bench.fault_plan import FaultPlan
 from bench.machine import machine, versions
 from bench.observations import NodeObservations, read_node
+from bench.offers import read_offers
 from bench.recovery import committed_after, measure, median_and_worst
 from bench.settings import LocalSettings
 from bench.summary import (
@@ -33,9 +33,9 @@ from bench.summary import (
     memory_growth,
     node_row,
     phase_means,
+    used_in,
 )
 from bench.validity import why_invalid
-from bench.workload import Workload
 from honeybadger.cluster.processes import NodeProcess
 from honeybadger.protocols.quorums import Quorums
 
@@ -63,14 +63,12 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
     honest = {index: seen[index] for index in settings.correct}
     correct = [index for index in settings.correct if not nodes[index].killed]
     live = [seen[index] for index in correct]
-    offered = msgspec.json.decode((directory / "load.json").read_bytes(), type=load.Result)
+    offered = read_offers(directory, settings.clients, settings.seed, settings.tx_sizes)
     ledgers = {index: nodes[index].data / "ledger.sqlite" for index in settings.correct}
     check = check_ledgers(
         {index: path for index, path in ledgers.items() if path.exists() or index in correct},
         set(correct),
-        Workload(settings.seed, settings.tx_bytes),
-        offered.batches,
-        np.load(directory / "acknowledged.npy"),
+        offered.offers,
     )
     transactions, size, blocks = committed_in(window, live)
     restarts, from_kill = measure(outcome.plan.outages, window[0], honest)
@@ -82,10 +80,14 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "nodes": settings.nodes,
         "faults_tolerated": settings.faults,
         "batch_size": settings.parameters.batch_size,
-        "tx_bytes": settings.tx_bytes,
+        "tx_bytes": settings.tx_sizes.mean,
+        "tx_size": settings.tx_sizes.text,
         "duration_s": settings.duration_s,
         "warmup_s": settings.warmup_s,
         "load": "closed loop" if settings.rate is None else "open loop",
+        "arrivals": None if settings.rate is None else settings.arrivals,
+        "clients": settings.clients,
+        "submit_to": settings.submit_to,
         "window": {"start": window[0], "end": window[1]},
         "offered_tx_per_s": offered.offered_in_window / length,
         "late_sends": offered.late,
@@ -96,16 +98,28 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "committed_tx": transactions,
         "throughput_tx_per_s": transactions / length,
         "throughput_bytes_per_s": size / length,
-        "latency_s": distribution(_latencies(directory, window), quantiles),
+        "latency_s": distribution(offered.latencies_in(window), quantiles),
         "epochs": blocks,
         "epoch_s": distribution(epoch_durations(window, live), {"p50": 0.5, "p99": 0.99}),
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
         "phase_s": phase_means(window, live),
         "agreement": _agreement(live),
+        "cpu_s_per_tx": _per(used_in(window, live, "cpu_s"), transactions),
+        "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), transactions),
+        "messages_by_type": _by_type(live, "messages_sent"),
+        "bytes_by_type": _by_type(live, "bytes_sent"),
         "ledger": {"height": check.height, "tip": check.tip, "agree": check.agree},
         "crashed": [index for index in settings.correct if nodes[index].killed],
         "restarted": [node.index for node in nodes if node.restarts],
         "restarts": restarts,
+        "outages": [
+            {
+                "node": outage.node,
+                "killed_at_s": outage.killed_at - window[0],
+                "restarted_at_s": None if outage.restarted_at is None else outage.restarted_at - window[0],
+            }
+            for outage in outcome.plan.outages
+        ],
         "recovery_s": from_kill,
         "recovery_median_s": median_s,
         "recovery_worst_s": worst_s,
@@ -120,6 +134,7 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "durability": settings.runtime.durability,
         "curve": settings.runtime.curve,
         "recovery": settings.runtime.recovery,
+        "instrumentation": settings.runtime.instrumentation,
         "encrypt": settings.parameters.encryption != "never",
         "parameters": msgspec.to_builtins(settings.parameters),
         "seed": settings.seed,
@@ -150,12 +165,17 @@ def recorded_faults(honest: Mapping[int, NodeObservations]) -> list[dict[str, An
     ]
 
 
-def _latencies(directory: Path, window: tuple[float, float]) -> Any:
-    """Of the transactions that were durable inside `window`, seconds."""
-    latencies = np.load(directory / "latencies.npy")
-    if not latencies.size:
-        return latencies
-    return latencies[1][(latencies[0] >= window[0]) & (latencies[0] < window[1])]
+def _per(total: float | None, transactions: int) -> float | None:
+    """Of all nodes together, for each transaction that is committed at all of them."""
+    return total / transactions if total is not None and transactions else None
+
+
+def _by_type(live: list[NodeObservations], name: str) -> dict[str, int]:
+    """Over the whole run and all correct nodes, most first."""
+    totals: Counter[str] = Counter()
+    for node in live:
+        totals.update(node.usage_in_all.get(name, {}))
+    return dict(totals.most_common())
 
 
 def _after_outages(plan: FaultPlan, live: list[NodeObservations]) -> int | None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-PHASES = ("proposed", "broadcast", "agreed", "decrypted", "committed")
+#: events with an epoch that are no phases of the protocol; all others are, whatever the protocol calls them
+NOT_PHASES = ("adopted",)
 #: counters of a usage report that begin at 0 with each life
 COUNTERS = ("cpu_s", "sent_bytes", "received_bytes", "messages_handled", "faults")
 
@@ -47,12 +48,13 @@ class NodeObservations:
         if not last:
             return {}
         sums = {name: sum(report.get(name) or 0 for report in last) for name in COUNTERS}
-        messages: dict[str, int] = defaultdict(int)
-        for report in last:
-            for kind, count in report.get("messages_sent", {}).items():
-                messages[kind] += count
+        by_type: dict[str, dict[str, int]] = {"messages_sent": defaultdict(int), "bytes_sent": defaultdict(int)}
+        for name, totals in by_type.items():
+            for report in last:
+                for kind, count in report.get(name, {}).items():
+                    totals[kind] += count
         peak = max(report.get("peak_rss_bytes") or 0 for report in last)
-        return {**last[-1], **sums, "peak_rss_bytes": peak, "messages_sent": dict(messages)}
+        return {**last[-1], **sums, "peak_rss_bytes": peak, **{name: dict(totals) for name, totals in by_type.items()}}
 
     def take(self, event: dict[str, Any]) -> None:
         """The next event of the file."""
@@ -60,13 +62,6 @@ class NodeObservations:
         if kind == "block":
             self.durable_at.setdefault(event["height"], event["t"])
             self.block.setdefault(event["height"], event)
-        elif kind in PHASES:
-            phases = self.phases[event["epoch"]]
-            # An epoch may be run again after a restart; it counts in the life that committed it first.
-            if "committed" not in phases:
-                phases[kind] = event["t"]
-                if kind == "agreed":
-                    self.agreed.append(event)
         elif kind == "usage":
             self.usage.append(event)
         elif kind == "fault":
@@ -75,6 +70,13 @@ class NodeObservations:
             self.met_at.setdefault(event["peer"], event["t"])
         elif kind == "started":
             self._new_life(event)
+        elif "epoch" in event and kind not in NOT_PHASES:
+            phases = self.phases[event["epoch"]]
+            # An epoch may be run again after a restart; it counts in the life that committed it first.
+            if "committed" not in phases:
+                phases[kind] = event["t"]
+                if kind == "agreed":
+                    self.agreed.append(event)
 
     def _new_life(self, event: dict[str, Any]) -> None:
         if self.started_at:

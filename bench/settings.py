@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.workload import TxSizes
 from honeybadger.cluster.manifest import Runtime
 from honeybadger.protocols.parameters import Parameters
 
@@ -15,7 +16,9 @@ from honeybadger.protocols.parameters import Parameters
 class LocalSettings:
     """What to run.
 
-    `rate`: offered transactions per second in all, None for the closed loop. `crash`: nodes to kill half-way.
+    `tx_sizes`: of the transactions. `rate`: offered per second in all, None for the closed loop with `window`
+    unanswered ones per node (None: as many as keep it busy). `arrivals`: how an open loop spaces them; `clients`: how
+    many processes offer; `submit_to`: how many nodes each transaction is sent to. `crash`: nodes to kill half-way.
     `restart`: nodes to kill in each of `restart_rounds` rounds and to start again after `restart_after_s`.
     `byzantine`: node → the strategy that it runs. `link_faults`: what the links do, as the manifest wants it.
     """
@@ -24,7 +27,7 @@ class LocalSettings:
     faults: int
     parameters: Parameters
     runtime: Runtime
-    tx_bytes: int
+    tx_sizes: TxSizes
     duration_s: float
     warmup_s: float
     rate: float | None
@@ -37,6 +40,10 @@ class LocalSettings:
     restart_rounds: int = 1
     byzantine: Mapping[int, str] = field(default_factory=dict)
     link_faults: tuple[Any, ...] = ()
+    window: int | None = None
+    arrivals: str = "fixed"
+    clients: int = 1
+    submit_to: int = 1
 
     @property
     def correct(self) -> list[int]:

@@ -8,6 +8,7 @@ it was sent to".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from bench.observations import NodeObservations, blocks_of, everywhere_durable
 
 SCHEMA = 1
+#: what the time before a phase is called, where that is not the phase's own name
+STEP_NAMES = {"agreed": "agreement", "decrypted": "decryption", "committed": "in_order"}
 
 
 def distribution(values: Sequence[float] | Any, quantiles: dict[str, float]) -> dict[str, float | None]:
@@ -58,20 +61,29 @@ def epoch_intervals(window: tuple[float, float], nodes: Sequence[NodeObservation
     return gaps
 
 
+def phase_steps(phases: dict[str, float]) -> dict[str, float]:
+    """Step → seconds: from each phase that one epoch reached at a node to the next one, in order of time.
+
+    A step has the name of the phase that ends it, but for those of `STEP_NAMES`; nothing if the epoch was not proposed
+    and committed.
+    """
+    if "proposed" not in phases or "committed" not in phases:
+        return {}
+    order = sorted((at, name) for name, at in phases.items() if phases["proposed"] <= at <= phases["committed"])
+    # Events of the same moment: the proposal first, the commit last.
+    order.sort(key=lambda entry: (entry[0], {"proposed": 0, "committed": 2}.get(entry[1], 1)))
+    return {STEP_NAMES.get(name, name): at - before for (before, _), (at, name) in pairwise(order)}
+
+
 def phase_means(window: tuple[float, float], nodes: Sequence[NodeObservations]) -> dict[str, float | None]:
-    """Mean seconds that an epoch spends in each phase, over `nodes`."""
-    steps = (
-        ("broadcast", "proposed", "broadcast"),
-        ("agreement", "broadcast", "agreed"),
-        ("decryption", "agreed", "decrypted"),
-        ("in_order", "decrypted", "committed"),
-    )
+    """Mean seconds that an epoch spends in each step, over `nodes`; "ledger" is from its commit to the disk."""
     start, end = window
     inside = [p for node in nodes for p in node.phases.values() if start <= p.get("committed", -1.0) < end]
-    means: dict[str, float | None] = {}
-    for name, since, until in steps:
-        spent = [p[until] - p[since] for p in inside if since in p and until in p]
-        means[name] = float(np.mean(spent)) if spent else None
+    spent: dict[str, list[float]] = {}
+    for phases in inside:
+        for step, seconds in phase_steps(phases).items():
+            spent.setdefault(step, []).append(seconds)
+    means: dict[str, float | None] = {step: float(np.mean(seconds)) for step, seconds in spent.items()}
     to_disk = [
         block["t"] - node.phases[block["epoch"]]["committed"]
         for node in nodes
@@ -80,6 +92,36 @@ def phase_means(window: tuple[float, float], nodes: Sequence[NodeObservations]) 
     ]
     means["ledger"] = float(np.mean(to_disk)) if to_disk else None
     return means
+
+
+def used_in(window: tuple[float, float], nodes: Sequence[NodeObservations], counter: str) -> float | None:
+    """By how much a counter of the usage reports grew inside `window`, over `nodes`, all their lives.
+
+    Interpolated between reports; None if a node reported too little.
+    """
+    total = 0.0
+    for node in nodes:
+        times, values = counter_curve(node, counter)
+        if len(times) < 2:
+            return None
+        first, last = np.interp(window, times, values)
+        total += float(last - first)
+    return total
+
+
+def counter_curve(node: NodeObservations, counter: str) -> tuple[list[float], list[float]]:
+    """Times, and what the counter came to by then; it begins anew with each life of the node."""
+    times: list[float] = []
+    values: list[float] = []
+    before, last = 0.0, 0.0
+    for report in node.usage:
+        value = float(report.get(counter) or 0)
+        if value < last:
+            before += last
+        last = value
+        times.append(report["t"])
+        values.append(before + value)
+    return times, values
 
 
 def memory_growth(window: tuple[float, float], node: NodeObservations) -> float | None:
@@ -126,8 +168,11 @@ def node_row(
         "received_bytes": usage.get("received_bytes"),
         "messages_handled": usage.get("messages_handled"),
         "messages_sent": usage.get("messages_sent"),
+        "bytes_sent": usage.get("bytes_sent"),
         "longest_tick_s": max((u["longest_tick_s"] for u in seen.usage), default=None),
         "most_held": most_held(seen.usage),
+        "hub_lag_s": max((u.get("hub_lag_s") or 0.0 for u in seen.usage), default=None),
+        "mempool_max": max((u.get("mempool") or 0 for u in seen.usage), default=None),
         "faults": usage.get("faults"),
         "exit": exit_status,
         "traceback": traceback,

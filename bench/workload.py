@@ -6,22 +6,76 @@ Unique, incompressible, and reproducible from a seed, so that a ledger can be ch
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 #: below this many random bytes, "unique" would be a hope
 SHORTEST_TX = 16
+#: an exponential distribution is cut at so many times its mean
+EXPONENTIAL_CUT = 20
+
+
+@dataclass(frozen=True)
+class TxSizes:
+    """How long transactions are, bytes: all `low`, or drawn between `low` and `high`, with mean `mean`.
+
+    Written "250" (all the same), "100-500" (uniform) or "exp:250" (exponential with mean 250 above the shortest
+    length that can be unique, 16 bytes, cut at 20 times the mean).
+    """
+
+    text: str
+    low: int
+    high: int
+    mean: int
+
+    @staticmethod
+    def parse(text: str | int) -> TxSizes:
+        """ValueError, in one line, for anything else."""
+        text = str(text).strip()
+        found = re.fullmatch(r"(?:(exp:)?(\d{1,9})|(\d{1,9})-(\d{1,9}))", text, re.ASCII)
+        if not found:
+            raise ValueError(f'"{text}" is no size of transactions: write 250, 100-500 or exp:250')
+        exponential, single, first, last = found.groups()
+        if exponential:
+            mean = int(single)
+            sizes = TxSizes(text, SHORTEST_TX, EXPONENTIAL_CUT * mean, mean)
+        else:
+            low, high = (int(single), int(single)) if single else (int(first), int(last))
+            sizes = TxSizes(text, low, high, (low + high) // 2)
+        if sizes.low > sizes.high:
+            raise ValueError(f'"{text}": the shortest comes first')
+        if min(sizes.low, sizes.mean) < SHORTEST_TX:
+            shortest = min(sizes.low, sizes.mean)
+            raise ValueError(f"transactions of {shortest} bytes cannot all be different: at least {SHORTEST_TX} bytes")
+        return sizes
+
+    def draw(self, generator: np.random.Generator, count: int) -> Any:
+        """`count` lengths."""
+        if self.text.startswith("exp:"):
+            longer = generator.exponential(self.mean - self.low, count).astype(np.int64) if self.mean > self.low else 0
+            return np.minimum(self.low + np.zeros(count, np.int64) + longer, self.high)
+        return generator.integers(self.low, self.high, count, endpoint=True)
 
 
 class Workload:
-    """The transactions of one run: batch k is a function of (seed, k, size) only."""
+    """The transactions of one client of a run: batch k is a function of (seed, client, k, sizes) only."""
 
-    def __init__(self, seed: int, tx_bytes: int) -> None:
-        if tx_bytes < SHORTEST_TX:
-            raise ValueError(f"transactions of {tx_bytes} bytes cannot all be different: at least {SHORTEST_TX} bytes")
+    def __init__(self, seed: int, sizes: TxSizes | str | int, client: int = 0) -> None:
         self._seed = seed
-        self.tx_bytes = tx_bytes
+        self._client = client
+        self.sizes = sizes if isinstance(sizes, TxSizes) else TxSizes.parse(sizes)
 
     def batch(self, number: int, count: int) -> list[bytes]:
-        """`count` transactions of `tx_bytes` random bytes each."""
-        size = self.tx_bytes
-        data = random.Random(f"workload {self._seed} {number}").randbytes(count * size)
-        return [data[start : start + size] for start in range(0, count * size, size)]
+        """`count` transactions of random bytes each."""
+        source = random.Random(f"workload {self._seed} {self._client} {number}")
+        if self.sizes.low == self.sizes.high:
+            size = self.sizes.low
+            data = source.randbytes(count * size)
+            return [data[start : start + size] for start in range(0, count * size, size)]
+        lengths = self.sizes.draw(np.random.default_rng(source.getrandbits(64)), count)
+        ends = np.cumsum(lengths).tolist()
+        data = source.randbytes(ends[-1] if ends else 0)
+        return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]

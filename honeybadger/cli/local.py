@@ -9,44 +9,65 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from honeybadger.cli.fault_options import fault_options, parse
+from honeybadger.cli.load_options import SubmitTo, TxSize, load_options
 from honeybadger.cli.options import Directory, FiniteFloat, choose_faults, make_parameters, option, parameter_options
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
+
+if TYPE_CHECKING:
+    from bench.settings import LocalSettings
 
 
 def read_config(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
     """Take defaults from a TOML file: long flag names as keys, with - or _; flags and environment win over it."""
     if path is None:
         return None
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClusterError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
-    known = {flag[2:]: p for p in context.command.params for flag in p.opts if flag[:2] == "--" and flag != "--config"}
-    values: dict[str, str | int | float | bool] = {}
-    for key, value in raw.items():
+    known = known_keys(context.command, "config")
+    values: dict[str, Any] = {}
+    for key, value in read_toml(path).items():
         parameter = known.get(key.replace("_", "-"))
         if parameter is None or parameter.name is None:
             raise ClusterError(f"{path}: unknown key {key}")
         if parameter.name in values:
             raise ClusterError(f"{path}: {key} is there twice, with - and with _")
-        if type(value) not in _toml_types(parameter.type):
-            raise ClusterError(f"{path}: {key} = {value!s:.60} is not of type {parameter.type.name}")
         try:
-            parameter.type_cast_value(context, value)
-        except click.BadParameter as error:
-            raise ClusterError(f"{path}: {key}: {error.message}") from None
+            convert(context, parameter, value)
+        except ValueError as error:
+            raise ClusterError(f"{path}: {key}{error}") from None
         values[parameter.name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file's contents; ClusterError, in one line, if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ClusterError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+
+
+def known_keys(command: click.Command, *without: str) -> dict[str, click.Parameter]:
+    """A command's options by long flag name, but for those in `without`."""
+    return {flag[2:]: p for p in command.params for flag in p.opts if flag[:2] == "--" and flag[2:] not in without}
+
+
+def convert(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """What the option makes of a TOML value; ValueError, with the text that follows the key, if it takes it not."""
+    if type(value) not in _toml_types(parameter.type):
+        raise ValueError(f" = {value!s:.60} is not of type {parameter.type.name}")
+    try:
+        return parameter.type_cast_value(context, value)
+    except click.BadParameter as error:
+        raise ValueError(f": {error.message}") from None
 
 
 def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
@@ -57,6 +78,8 @@ def _toml_types(kind: click.ParamType[Any]) -> tuple[type, ...]:
         return (int,)
     if isinstance(kind, click.types.FloatParamType):
         return (int, float)
+    if isinstance(kind, TxSize | SubmitTo):
+        return (int, str)
     return (str,)
 
 
@@ -94,6 +117,8 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
     """UsageError, in one line, if what is asked for kills and restarts makes no sense with so many correct nodes."""
     crash, restart, rounds = options["crash"], options["restart"], options["restart_rounds"]
     restarts = restart or options["restart_all"]
+    if (crash or restarts) and not options["instrumentation"]:
+        raise click.UsageError("--no-instrumentation: what is committed after a crash is told by the reported phases")
     if restart > correct:
         raise click.UsageError(f"--restart {restart}: there are only {correct} correct nodes")
     if crash and restarts:
@@ -110,6 +135,67 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
         raise click.UsageError(f"--restart-rounds {rounds} with --restart-after {options['restart_after']:g}: {why}")
 
 
+def make_settings(options: dict[str, Any], *, encryption_is_default: bool) -> LocalSettings:
+    """A checked run from the options of `honeybadger local`.
+
+    UsageError or ClusterError, in one line, for the first thing that makes no sense.
+    """
+    from bench.settings import LocalSettings
+
+    nodes = options["nodes"]
+    faults = choose_faults(nodes, options["faults"])
+    byzantine = parse_byzantine(options["byzantine"], nodes)
+    correct = nodes - len(byzantine)
+    check_outages(options, correct)
+    link_faults = parse(options, nodes)
+    if link_faults and not options["instrumentation"]:
+        raise click.UsageError("--no-instrumentation: what is committed after a fault is told by the reported phases")
+    if encryption_is_default and not options["encrypt"]:
+        options = {**options, "encryption": "never"}
+    elif not options["encrypt"] and options["encryption"] != "never":
+        raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")
+    parameters = make_parameters(nodes, options)
+    sizes = options["tx_size"]
+    if sizes.high > parameters.max_tx_bytes:
+        raise click.UsageError(
+            f"--tx-size {sizes.text} exceeds the longest transaction, --max-tx-bytes {parameters.max_tx_bytes}"
+        )
+    if options["window"] is not None and options["rate"] is not None:
+        raise click.UsageError("--window is for the closed loop, without --rate")
+    if options["arrivals"] != "fixed" and options["rate"] is None:
+        raise click.UsageError("--arrivals is for the open loop, with --rate")
+    if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
+        raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")
+    return LocalSettings(
+        nodes=nodes,
+        faults=faults,
+        parameters=parameters,
+        runtime=Runtime(
+            durability=options["durability"],
+            curve=options["curve"],
+            recovery=options["recovery"],
+            instrumentation=options["instrumentation"],
+        ),
+        tx_sizes=sizes,
+        duration_s=options["duration"],
+        warmup_s=options["warmup"],
+        rate=options["rate"],
+        crash=options["crash"],
+        restart=correct if options["restart_all"] else options["restart"],
+        restart_rounds=options["restart_rounds"],
+        restart_after_s=options["restart_after"],
+        base_port=options["base_port"],
+        seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
+        out=options["out"],
+        byzantine=byzantine,
+        link_faults=tuple(link_faults),
+        window=options["window"],
+        arrivals=options["arrivals"],
+        clients=options["clients"],
+        submit_to=SubmitTo.nodes(options["submit_to"], correct, faults),
+    )
+
+
 @click.command("local")
 @click.option(
     "--config",
@@ -121,10 +207,7 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
 )
 @option("-n", "--nodes", default=4, help="Number of nodes (N).")
 @option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
-@option("--tx-size", default=250, help="Bytes per transaction.")
-@option("--duration", default=10.0, type=FiniteFloat(min=0.1), help="Measured seconds.")
-@option("--warmup", default=2.0, type=FiniteFloat(min=0), help="Seconds before measuring.")
-@option("--rate", type=FiniteFloat(min=0.1), help="Offered transactions per second.  [default: saturate]")
+@load_options
 @option("--crash", default=0, type=click.IntRange(min=0), help="Kill this many nodes (kill -9) half-way.")
 @option(
     "--restart",
@@ -139,6 +222,11 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
 @option("--encrypt/--no-encrypt", default=True, help="Encrypt proposals; short for --encryption always or never.")
 @option("--recovery/--no-recovery", default=True, help="Vote journal and block certificates, for restarts.")
+@option(
+    "--instrumentation/--no-instrumentation",
+    default=True,
+    help="Nodes report phases, messages and queues (costs a little; off: throughput and latency only).",
+)
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
 @option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")
 @option("--out", type=Directory(), help="Keep everything in this new directory.")
@@ -166,45 +254,11 @@ def command(context: click.Context, /, **options: Any) -> int:
     """
     # Here and not above: the benchmark package is needed for this command only.
     from bench.local_run import LocalRun
-    from bench.settings import LocalSettings
     from honeybadger.cli.local_display import Display, print_table
 
-    nodes = options["nodes"]
-    faults = choose_faults(nodes, options["faults"])
-    byzantine = parse_byzantine(options["byzantine"], nodes)
-    correct = nodes - len(byzantine)
-    check_outages(options, correct)
-    link_faults = parse(options, nodes)
-    if context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT and not options["encrypt"]:
-        options["encryption"] = "never"
-    elif not options["encrypt"] and options["encryption"] != "never":
-        raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")
-    parameters = make_parameters(nodes, options)
-    if options["tx_size"] > parameters.max_tx_bytes:
-        raise click.UsageError(
-            f"--tx-size {options['tx_size']} exceeds the longest transaction, --max-tx-bytes {parameters.max_tx_bytes}"
-        )
-    if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
-        raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")
-    settings = LocalSettings(
-        nodes=nodes,
-        faults=faults,
-        parameters=parameters,
-        runtime=Runtime(durability=options["durability"], curve=options["curve"], recovery=options["recovery"]),
-        tx_bytes=options["tx_size"],
-        duration_s=options["duration"],
-        warmup_s=options["warmup"],
-        rate=options["rate"],
-        crash=options["crash"],
-        restart=correct if options["restart_all"] else options["restart"],
-        restart_rounds=options["restart_rounds"],
-        restart_after_s=options["restart_after"],
-        base_port=options["base_port"],
-        seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
-        out=options["out"],
-        byzantine=byzantine,
-        link_faults=tuple(link_faults),
-    )
+    is_default = context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT
+    settings = make_settings(options, encryption_is_default=is_default)
+    byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
         click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -48,6 +48,15 @@ class Display:
                 self._last_line = line
                 self._console.print(line, highlight=False)
 
+    def show_live(self, progress: Progress) -> None:
+        """Show the present state on a terminal, nothing elsewhere."""
+        if self._console.is_terminal:
+            self._live.update(Text(self._line(progress)))
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     @staticmethod
     def _line(progress: Progress) -> str:
         if not progress.elapsed_s:
@@ -80,8 +89,12 @@ def print_table(summary: dict[str, Any]) -> None:
     n, f = summary["nodes"], summary["faults_tolerated"]
     rows = [
         ("nodes", f"{n}", f"tolerates {f} faulty" + (f"; {len(crashed)} killed half-way" if crashed else "")),
-        ("batch size", f"{summary['batch_size']:,}", f"transactions of {summary['tx_bytes']} bytes per epoch"),
-        ("offered", f"{summary['offered_tx_per_s']:,.0f}", f"tx/s, {summary['load']}"),
+        (
+            "batch size",
+            f"{summary['batch_size']:,}",
+            f"transactions of {summary.get('tx_size', summary['tx_bytes'])} bytes per epoch",
+        ),
+        ("offered", f"{summary['offered_tx_per_s']:,.0f}", f"tx/s, {_load(summary)}"),
         ("throughput", f"{summary['throughput_tx_per_s']:,.0f}", "tx/s, each in every correct node's ledger"),
         ("", f"{summary['throughput_bytes_per_s'] / 1e6:,.2f}", "MB/s"),
         ("committed", f"{summary['committed_tx']:,}", f"distinct transactions in {summary['duration_s']:g} s"),
@@ -135,6 +148,15 @@ def print_table(summary: dict[str, Any]) -> None:
         )
     console.print(nodes)
     console.print("valid: ledgers agree, nothing lost or doubled" if summary["valid"] else "INVALID", highlight=False)
+
+
+def _load(summary: dict[str, Any]) -> str:
+    """How transactions were offered, where it is not the usual way."""
+    parts = [summary["load"]]
+    parts += ["Poisson arrivals"] if summary.get("arrivals") == "poisson" else []
+    parts += [f"{summary['clients']} clients"] if summary.get("clients", 1) > 1 else []
+    parts += [f"each to {summary['submit_to']} nodes"] if summary.get("submit_to", 1) > 1 else []
+    return ", ".join(parts)
 
 
 Row = tuple[str, str, str]

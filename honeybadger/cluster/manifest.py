@@ -49,14 +49,16 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `durability`: "fsync" (a block survives power loss), "os" (survives the process) or "memory". `curve`:
     authenticate and encrypt connections. `recovery`: keep a vote journal and certify blocks, so that nodes can be
-    restarted; without it a restarted node is silent for a while. `mempool_transactions`, `mempool_bytes`: limits of
-    waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a peer that
-    does not acknowledge.
+    restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
+    and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
+    limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
+    peer that does not acknowledge.
     """
 
     durability: Durability = "fsync"
     curve: bool = True
     recovery: bool = True
+    instrumentation: bool = True
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
     held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024

@@ -121,6 +121,18 @@ class Codec:
         """One entry."""
         return self._encoder.encode(messages)
 
+    def encode_each(self, messages: Sequence[Message]) -> tuple[bytes, list[int]]:
+        """One entry, as `encode` makes it, and how many bytes of it each message takes."""
+        if len(messages) == 1:
+            # Large ones travel alone: not copied a second time.
+            data = self._encoder.encode(messages)
+            return data, [len(data)]
+        parts = [self._encoder.encode(message) for message in messages]
+        count = len(parts)
+        # The header of a msgpack array.
+        head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+        return b"".join([head, *parts]), list(map(len, parts))
+
     def decode(self, data: bytes | memoryview) -> list[Message]:
         """The messages of an entry; WireError if it is malformed or too long."""
         if len(data) > self.longest_part:

@@ -33,8 +33,8 @@ from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.node.recovery import Recovery, settled_epoch
-from honeybadger.node.usage import ProcessUsage
-from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox
+from honeybadger.node.usage import HubLag, ProcessUsage
+from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox, no_observer
 from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Message
 
@@ -79,6 +79,7 @@ class Node:
         self.faults: Counter[tuple[int, str]] = Counter()
         self.wake = Event()
         self._usage = ProcessUsage()
+        self._lag = HubLag()
 
         nodes = manifest.quorums.nodes
         config.data.mkdir(parents=True, exist_ok=True)
@@ -131,6 +132,7 @@ class Node:
             self._connection_changed,
             self._record_fault,
             self.journal,
+            count_messages=runtime.instrumentation,
         )
         outbox: Outbox = self.peers
         context = Context(
@@ -143,7 +145,7 @@ class Node:
             outbox=self.peers,
             application=self.application,
             randbytes=secrets.token_bytes,
-            observe=self._observe,
+            observe=self._observe if runtime.instrumentation else no_observer,
             first_epoch=first_epoch,
             journal=self.journal,
         )
@@ -210,6 +212,8 @@ class Node:
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
+        if self._config.runtime.instrumentation:
+            self._lag.start()
         self.recovery.start()
         try:
             self.reactor.run()
@@ -228,6 +232,7 @@ class Node:
             self.journal.close()
             self.store.close()
             self._usage.close()
+            self._lag.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
@@ -328,16 +333,25 @@ class Node:
             sent_bytes=self.transport.sent_bytes,
             received_bytes=self.transport.received_bytes,
             messages_handled=self.reactor.messages_handled,
-            messages_sent=dict(self.peers.messages_sent),
-            ticks=self.reactor.ticks,
             longest_tick_s=self.reactor.longest_tick_s,
-            mempool=len(self.mempool),
-            **self._bounds(),
+            **(self._details() if self._config.runtime.instrumentation else {}),
             height=self.chain.height,
             durable_height=self.chain.durable_height,
             faults=sum(self.faults.values()),
         )
         self.reactor.longest_tick_s = 0.0
+
+    def _details(self) -> dict[str, Any]:
+        """What costs something to find out: messages and bytes by type, queues, how late timers are."""
+        return {
+            "messages_sent": dict(self.peers.messages_sent),
+            "bytes_sent": dict(self.peers.bytes_sent),
+            "ticks": self.reactor.ticks,
+            "hub_lag_s": self._lag.take(),
+            "mempool": len(self.mempool),
+            "pending_blocks": len(self.application.pending),
+            **self._bounds(),
+        }
 
     def _bounds(self) -> dict[str, Any]:
         """Bytes held for peers (of entries that they may still need), by epoch, and of the largest instance; caps."""

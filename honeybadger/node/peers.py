@@ -62,6 +62,8 @@ class Peers:
         on_connection: Callable[[int, bool, str], None],
         on_fault: OnFault,
         journal: SendJournal | None = None,
+        *,
+        count_messages: bool = True,
     ) -> None:
         self._me = me
         self._session = session
@@ -83,7 +85,10 @@ class Peers:
         #: messages to oneself, handled by the reactor in order
         self.loopback: deque[Message] = deque()
         self._next_ack = 0.0
+        #: by type: messages, those to everybody once, and their bytes, to all peers together
         self.messages_sent: Counter[str] = Counter()
+        self.bytes_sent: Counter[str] = Counter()
+        self._count_messages = count_messages
 
     # -- Outbox --------------------------------------------------------------------------------------------
 
@@ -193,17 +198,15 @@ class Peers:
         if self._common:
             for epoch in sorted(self._common):
                 for bundle in self._codec.bundles(self._common[epoch]):
-                    entry = Entry(epoch, self._codec.encode(bundle))
+                    entry = Entry(epoch, self._encode(bundle, len(self.links)))
                     for link in self.links.values():
                         link.outgoing.offer(entry)
-                    self.messages_sent.update(type(message).__name__ for message in bundle)
             self._common.clear()
         for peer, epochs in self._private.items():
             if epochs:
                 for epoch in sorted(epochs):
                     for bundle in self._codec.bundles(epochs[epoch]):
-                        self.links[peer].outgoing.offer(Entry(epoch, self._codec.encode(bundle)))
-                        self.messages_sent.update(type(message).__name__ for message in bundle)
+                        self.links[peer].outgoing.offer(Entry(epoch, self._encode(bundle, 1)))
                 epochs.clear()
         now = time.monotonic()
         announce = now >= self._next_ack
@@ -216,6 +219,17 @@ class Peers:
                     # If it is really gone, its event closes the link.
                     link.connection_opened()
                     break
+
+    def _encode(self, bundle: list[Message], receivers: int) -> bytes:
+        """An entry for so many peers, counted by the types of its messages."""
+        if not self._count_messages:
+            return self._codec.encode(bundle)
+        data, sizes = self._codec.encode_each(bundle)
+        for message, size in zip(bundle, sizes, strict=True):
+            name = type(message).__name__
+            self.messages_sent[name] += 1
+            self.bytes_sent[name] += size * receivers
+        return data
 
     def _write_ahead(self, journal: SendJournal) -> None:
         """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""

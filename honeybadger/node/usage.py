@@ -5,8 +5,14 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import gevent
+
+#: how often the event loop is asked whether it is on time, seconds
+LAG_PERIOD_S = 0.05
 
 
 class ProcessUsage:
@@ -41,3 +47,38 @@ class ProcessUsage:
             return int(self._statm.read().split()[1]) * resource.getpagesize()
         except (OSError, IndexError, ValueError):
             return None
+
+
+class HubLag:
+    """How late gevent's event loop is: a timer notes how long after its time it is served."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._worst_s = 0.0
+        self._timer: Any = None
+
+    def start(self) -> None:
+        """Begin; in the thread of the hub that is looked at."""
+        self._due = time.monotonic() + LAG_PERIOD_S
+        self._timer = gevent.get_hub().loop.timer(LAG_PERIOD_S, LAG_PERIOD_S)
+        self._timer.start(self._served)
+
+    def take(self) -> float | None:
+        """The longest delay since the last call, seconds; None if it was not started."""
+        if self._timer is None:
+            return None
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return worst_s
+
+    def close(self) -> None:
+        """Stop."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+
+    def _served(self) -> None:
+        now = time.monotonic()
+        self._worst_s = max(self._worst_s, now - self._due)
+        # As the loop has it: periods that were missed are not made up for.
+        self._due = max(self._due + LAG_PERIOD_S, now)

@@ -12,6 +12,7 @@ import pytest
 import bench.local_cluster
 from bench.local_cluster import LocalCluster
 from bench.settings import LocalSettings
+from bench.workload import TxSizes
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.cluster.processes import NodeProcess
@@ -42,7 +43,13 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setattr(bench.local_cluster, "NodeProcess", FakeNode)
 
     def make(**changes) -> LocalCluster:
-        values = {"parameters": Parameters(), "runtime": Runtime(), "tx_bytes": 250, "duration_s": 5.0, "warmup_s": 1.0}
+        values = {
+            "parameters": Parameters(),
+            "runtime": Runtime(),
+            "tx_sizes": TxSizes.parse(250),
+            "duration_s": 5.0,
+            "warmup_s": 1.0,
+        }
         values |= {"rate": None, "crash": 0, "restart": 0, "restart_after_s": 1.0, "base_port": None, "seed": 1}
         settings = LocalSettings(**{"nodes": 4, "faults": 1, "out": None, **values, **changes})
         return LocalCluster(tmp_path / "run", settings)

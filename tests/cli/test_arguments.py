@@ -93,7 +93,7 @@ def test_keys_of_a_config_are_the_long_flag_names(run: Run, tmp_path: Path, sett
     status, out, _ = run("local", "--config", config, "--tx-size", "30")
     assert (status, out) == (0, '{\n  "valid": true\n}\n')
     (chosen,) = settings
-    assert (chosen.nodes, chosen.tx_bytes, chosen.restart, chosen.duration_s) == (7, 30, 7, 6.0)
+    assert (chosen.nodes, chosen.tx_sizes.mean, chosen.restart, chosen.duration_s) == (7, 30, 7, 6.0)
     assert chosen.runtime.curve is False
 
 

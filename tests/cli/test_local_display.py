@@ -177,3 +177,10 @@ def test_what_goes_on_now_is_shown() -> None:
     out = io.StringIO()
     Display(out).show(now)
     assert out.getvalue() == "running (nodes [2] killed) (partition, drop)\n"
+
+
+def test_an_unusual_load_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    unusual = {"load": "open loop", "arrivals": "poisson", "clients": 3, "submit_to": 2, "tx_size": "exp:250"}
+    text = shown(monkeypatch, capsys, **unusual)
+    assert "open loop, Poisson arrivals, 3 clients" in text and "to 2 nodes" in text and "exp:250 bytes" in text
+    assert "clients" not in shown(monkeypatch, capsys)

@@ -44,7 +44,7 @@ def test_open_loop_offers_the_asked_rate():
     result = run_command("local", *QUICK, "--json", "--rate", "500")
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
-    assert summary["offered_tx_per_s"] == pytest.approx(500, rel=0.02)
+    assert summary["offered_tx_per_s"] == pytest.approx(500, rel=0.01)
     assert summary["unanswered_tx"] == 0 and not summary["refused_tx"]
 
 

@@ -313,3 +313,11 @@ def test_header_layout_is_fixed() -> None:
     """Changing it means another WIRE_VERSION."""
     expected = struct.pack("<BBQQQQQQQ", 1, DATA, 2, 3, 4, 5, 6, 7, 8)
     assert Header(DATA, 2, 3, 4, 5, 6, 7, 8).encode() == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 300, MESSAGES_PER_ENTRY])
+def test_entries_can_be_made_message_by_message(count: int) -> None:
+    messages = echoes(count, 5, 64)
+    data, sizes = CODEC.encode_each(messages)
+    assert data == CODEC.encode(messages) and CODEC.decode(data) == messages
+    assert len(sizes) == count and len(data) - 3 <= sum(sizes) <= len(data)

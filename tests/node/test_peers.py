@@ -290,3 +290,18 @@ def test_acknowledgements_travel_alone_but_not_at_once() -> None:
     bench.peers.flush(9, 0)
     assert [Header.decode(parts[0]).ack for peer, parts in bench.transport.sent if peer == 1] == [1]
     assert not bench.peers.links[1].owes_announcement(9, 0)
+
+
+def test_messages_and_bytes_are_counted_by_type_for_every_receiver() -> None:
+    bench = Bench()
+    bench.greets(1, 2)
+    bench.peers.flush(9, 0)
+    before = sum(len(part) for _, parts in bench.transport.sent for part in parts[1:])
+    for number in range(3):
+        bench.peers.broadcast(BVal(1, 0, number, True))
+    bench.peers.send(2, Term(1, 0, True))
+    bench.peers.flush(9, 0)
+    assert bench.peers.messages_sent == {"BVal": 3, "Term": 1}
+    sent = sum(len(part) for _, parts in bench.transport.sent for part in parts[1:]) - before
+    # The array headers of two entries that hold several messages each are nobody's.
+    assert sent - 4 <= sum(bench.peers.bytes_sent.values()) <= sent and bench.peers.bytes_sent["Term"] < 12

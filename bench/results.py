@@ -1,0 +1,196 @@
+"""The directory that a run of an experiment leaves, and reading it back.
+
+`run.toml`: the resolved settings, a `--config` for `honeybadger local`; `summary.json`: its summary, with `experiment`
+added; `series.csv`, `epochs.csv`, `latency.csv`: see `series.py`; `events.jsonl.gz`: what the nodes reported;
+`machine.json`: where and with which versions.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from bench.experiment import Options, Run, varied_keys
+from bench.observations import read_node
+from bench.offers import read_offers
+from bench.series import epoch_rows, histogram, merged_events, per_second, write_csv
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.quorums import Quorums
+
+RUNS = "runs"
+#: what a run is called until it is complete
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run, valid or not."""
+
+    directory: Path
+    options: Options
+    repeat: int
+    summary: dict[str, Any]
+
+    @property
+    def valid(self) -> bool:
+        """Whether its figures count."""
+        return bool(self.summary["valid"])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in repeat and seed only. `options`: those of all of them, without the seed."""
+
+    options: Options
+    results: list[Result]
+
+    @property
+    def valid(self) -> list[Result]:
+        """Those whose figures count, in order of repeats."""
+        return [result for result in self.results if result.valid]
+
+    def label(self, keys: Sequence[str]) -> str:
+        """Its values of `keys`, for people; faults that it does not have are left out."""
+        return label(self.options, keys)
+
+    def figures(self, name: str) -> list[float]:
+        """`name` (with dots for what is inside, such as latency_s.p50) of each valid run that has it."""
+        return [value for result in self.valid if (value := figure(result.summary, name)) is not None]
+
+
+#: what is done to nodes and links, and what only says how
+FAULT_KEYS = (
+    "crash",
+    "restart",
+    "restart-all",
+    "byzantine",
+    "partition",
+    "delay",
+    "bandwidth",
+    "drop",
+    "reset",
+    "slow",
+)
+RESTART_KEYS = ("restart-after", "restart-rounds")
+
+
+def label(options: Options, keys: Sequence[str]) -> str:
+    """The values of `keys`, for people: no word of faults that there are not, but "no fault" if that is all."""
+    restarts = bool(options.get("restart") or options.get("restart-all"))
+    said = [
+        in_words(key, options.get(key))
+        for key in keys
+        if (key not in FAULT_KEYS or options.get(key)) and (key not in RESTART_KEYS or restarts)
+    ]
+    if any(key in FAULT_KEYS for key in keys) and not any(options.get(key) for key in FAULT_KEYS):
+        said.append("no fault")
+    return ", ".join(said) or "all runs"
+
+
+def in_words(key: str, value: Any) -> str:
+    """A setting and its value, as short as it can be understood."""
+    if key == "protocol":
+        return str(value)
+    if isinstance(value, bool):
+        return key if value else f"no {key}"
+    if value is None or value == "":
+        return {"rate": "saturated"}.get(key, f"no {key}")
+    short = {"nodes": "N", "faults": "f", "batch-size": "B"}.get(key, key)
+    if isinstance(value, int | float):
+        return f"{short} = {value:,g}" if value < 1e15 else f"{short} = {value}"
+    return f"{short} = {value}"
+
+
+def figure(summary: dict[str, Any], name: str) -> float | None:
+    """A number of a summary by its dotted name; None if it is not there."""
+    value: Any = summary
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def write_failed(target: Path, run: Run, reason: str, took_s: float) -> None:
+    """A run that could not even start: invalid, with its reason."""
+    p = run.settings.parameters
+    summary = {"protocol": p.protocol, "nodes": run.settings.nodes, "batch_size": p.batch_size}
+    _write_settings(target, run)
+    _write_summary(target, run, {**summary, "valid": False, "reason": reason}, took_s)
+
+
+def write_result(raw: Path, target: Path, run: Run, summary: dict[str, Any], took_s: float) -> None:
+    """Everything of a run whose own directory is `raw` into `target`."""
+    settings = run.settings
+    window = (summary["window"]["start"], summary["window"]["end"])
+    events = [(index, raw / f"node-{index}" / "events.jsonl") for index in range(settings.nodes)]
+    seen = {index: read_node(path) for index, path in events}
+    live = {index: seen[index] for index in settings.correct if index not in summary["crashed"]}
+    offers = read_offers(raw, settings.clients, settings.seed, settings.tx_sizes)
+    quorum = Quorums(settings.nodes, settings.faults).quorum
+    rows = per_second(window, list(live.values()), quorum, offers.offered_by_second, offers.latencies)
+    write_csv(target / "series.csv", rows)
+    write_csv(target / "epochs.csv", epoch_rows(window[0], live), None)
+    bins = histogram(offers.latencies_in(window))
+    write_csv(target / "latency.csv", bins, ("lower_s", "upper_s", "count", "share_up_to_upper"))
+    with gzip.open(target / "events.jsonl.gz", "wb", compresslevel=5) as file:
+        file.writelines(merged_events(events))
+    _write_json(target / "machine.json", {name: summary[name] for name in ("machine", "versions", "commit")})
+    _write_settings(target, run)
+    _write_summary(target, run, summary, took_s)
+
+
+def read_results(path: Path) -> list[Result]:
+    """The finished runs of an experiment's directory, or of one run; ClusterError, in one line, if there are none."""
+    if (path / "summary.json").exists():
+        return [_read(path)]
+    found = sorted(p.parent for p in (path / RUNS).glob("*/summary.json") if p.parent.suffix != PARTIAL)
+    if not found:
+        raise ClusterError(f"{path}: no finished run of `honeybadger bench run` is there")
+    return [_read(directory) for directory in found]
+
+
+def grouped(results: Iterable[Result]) -> list[Group]:
+    """By settings without seed, in order of settings; repeats in order."""
+    groups: dict[str, Group] = {}
+    for result in sorted(results, key=lambda result: result.repeat):
+        options = {key: value for key, value in result.options.items() if key != "seed"}
+        key = msgspec.json.encode(options, order="sorted").decode()
+        groups.setdefault(key, Group(options, [])).results.append(result)
+    keys = varied_keys([group.options for group in groups.values()])
+    return sorted(groups.values(), key=lambda group: [_sortable(group.options.get(key)) for key in keys])
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float):
+        return (1, float(value), "")
+    return (0, 0.0, "") if value is None else (2, 0.0, str(value))
+
+
+def _read(directory: Path) -> Result:
+    try:
+        summary = msgspec.json.decode((directory / "summary.json").read_bytes(), type=dict[str, Any])
+        own = summary["experiment"]
+        return Result(directory, own["options"], own["repeat"], summary)
+    except OSError as error:
+        raise ClusterError(f"{directory}: {error.strerror}") from None
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
+        raise ClusterError(f"{directory / 'summary.json'}: not the summary of a run of an experiment") from None
+
+
+def _write_settings(target: Path, run: Run) -> None:
+    options = {key: value for key, value in run.options.items() if value is not None and value != ""}
+    (target / "run.toml").write_text(tomli_w.dumps(options), encoding="utf-8")
+
+
+def _write_summary(target: Path, run: Run, summary: dict[str, Any], took_s: float) -> None:
+    own = {"options": run.options, "repeat": run.repeat, "key": run.key, "took_s": took_s}
+    _write_json(target / "summary.json", {**summary, "experiment": own})
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=2))

@@ -1,0 +1,126 @@
+"""Runs an experiment, run by run, into a directory; goes on where it was interrupted.
+
+A run is written to a directory `….partial` that is renamed when it is complete: what has its final name is finished,
+what has not is done again. Finished runs are recognised by their resolved settings, and invalid ones are kept too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.estimate import Estimate
+from bench.experiment import Experiment, Run
+from bench.local_run import LocalRun
+from bench.results import PARTIAL, RUNS, Result, read_results, write_failed, write_result
+from bench.settings import LocalSettings, Progress
+from honeybadger.cluster.errors import ClusterError
+
+Execute = Callable[[LocalSettings, Callable[[Progress], None]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is about to be run: number `number` of `total`; about `remaining_s` seconds for it and the rest."""
+
+    run: Run
+    number: int
+    total: int
+    remaining_s: float
+
+
+class Runner:
+    """One experiment into directory `out`.
+
+    `begin(step)` is called before each run, `end(step, result)` after it, `show(progress)` meanwhile. `keep`: leave
+    ledgers, keys and raw files of each run in `raw/`. `execute` is what runs (another one in tests).
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        out: Path,
+        *,
+        begin: Callable[[Step], None],
+        end: Callable[[Step, Result], None],
+        show: Callable[[Progress], None],
+        keep: bool = False,
+        execute: Execute | None = None,
+    ) -> None:
+        self._experiment = experiment
+        self._out = out
+        self._begin = begin
+        self._end = end
+        self._show = show
+        self._keep = keep
+        self._execute = execute or (lambda settings, show: LocalRun(settings, show).run())
+        self._estimate = Estimate()
+
+    def finished(self) -> dict[str, Result]:
+        """Key → result of the experiment's runs that are complete."""
+        wanted = {run.key for run in self._experiment.runs}
+        if not (self._out / RUNS).is_dir() or not any((self._out / RUNS).glob("*/summary.json")):
+            return {}
+        found = {result.summary["experiment"]["key"]: result for result in read_results(self._out)}
+        return {key: result for key, result in found.items() if key in wanted}
+
+    def run(self) -> list[Result]:
+        """Do what is not done; returns all results of the experiment, in its order."""
+        (self._out / RUNS).mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            for left in (self._out / RUNS).glob(f"*{PARTIAL}"):
+                shutil.rmtree(left)
+            done = self.finished()
+            for result in done.values():
+                self._learn(result)
+            runs = self._experiment.runs
+            for number, run in enumerate(runs, 1):
+                if run.key in done:
+                    continue
+                rest = [(r.settings.nodes, r.planned_s) for r in runs[number - 1 :] if r.key not in done]
+                step = Step(run, number, len(runs), self._estimate.remaining_s(rest))
+                self._begin(step)
+                done[run.key] = self._one(run)
+                self._learn(done[run.key])
+                self._end(step, done[run.key])
+            return [done[run.key] for run in runs]
+
+    def _one(self, run: Run) -> Result:
+        final = self._out / RUNS / run.directory_name
+        partial = final.with_name(final.name + PARTIAL)
+        partial.mkdir()
+        raw = partial / "raw"
+        began = time.monotonic()
+        try:
+            summary = self._execute(replace(run.settings, out=raw), self._show)
+        except (ClusterError, ValueError) as error:
+            write_failed(partial, run, str(error), time.monotonic() - began)
+        else:
+            write_result(raw, partial, run, summary, time.monotonic() - began)
+        if not self._keep and raw.exists():
+            shutil.rmtree(raw)
+        partial.rename(final)
+        return read_results(final)[0]
+
+    def _learn(self, result: Result) -> None:
+        took_s = result.summary["experiment"]["took_s"]
+        planned_s = result.options["warmup"] + result.options["duration"]
+        # What failed to start says nothing of how long a run takes.
+        if took_s >= planned_s:
+            self._estimate.learn(result.options["nodes"], planned_s, took_s)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """ClusterError if another process is running an experiment in the same directory."""
+        with (self._out / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ClusterError(f"{self._out}: another `honeybadger bench run` is at work there") from None
+            yield

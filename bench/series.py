@@ -1,0 +1,201 @@
+"""What happened when: a run second by second, its epochs, and its latencies as a histogram. All as CSV.
+
+Second 0 is the first measured one; warm-up has negative seconds. Columns have their units in their names; an empty
+field is something that was not measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.observations import NodeObservations, blocks_of, everywhere_durable
+from bench.summary import counter_curve, phase_steps
+
+#: histogram bins for each factor of ten
+BINS_PER_DECADE = 40
+SHORTEST_LATENCY_S = 1e-4
+
+Row = dict[str, Any]
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """`rows` with a heading; None becomes an empty field, numbers keep six significant digits."""
+    columns = columns or list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_field(row.get(name)) for name in columns])
+    return file.getvalue()
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """`csv_text` into a file."""
+    path.write_text(csv_text(rows, columns), encoding="utf-8")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """What `write_csv` wrote, as texts."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def per_second(
+    window: tuple[float, float],
+    nodes: Sequence[NodeObservations],
+    quorum: int,
+    offered_by_second: Mapping[int, int],
+    latencies: Any,
+) -> list[Row]:
+    """One row a second. `nodes`: correct ones that were not killed for good; `quorum`: N-f; `latencies`: see `Offers`.
+
+    `committed_tx`: durable at all of `nodes`; `committed_at_quorum_tx`: at N-f of them, which is what clients notice
+    while a node is down.
+    """
+    start = window[0]
+    known = blocks_of(nodes)
+    committed: dict[int, Row] = defaultdict(lambda: {"committed_tx": 0, "committed_bytes": 0})
+    for height, at in everywhere_durable(nodes).items():
+        if height in known:
+            row = committed[math.floor(at - start)]
+            row["committed_tx"] += known[height]["transactions"]
+            row["committed_bytes"] += known[height]["bytes"]
+    at_quorum: dict[int, int] = defaultdict(int)
+    for height, block in known.items():
+        times = sorted(node.durable_at[height] for node in nodes if height in node.durable_at)
+        if len(times) >= min(quorum, len(nodes)):
+            at_quorum[math.floor(times[min(quorum, len(nodes)) - 1] - start)] += block["transactions"]
+    by_second = _latencies_by_second(latencies, start)
+    seconds = [*offered_by_second, *committed, *at_quorum, 0, math.ceil(window[1] - start) - 1]
+    empty = {"committed_tx": 0, "committed_bytes": 0}
+    return [
+        {
+            "second": second,
+            "offered_tx": offered_by_second.get(second, 0),
+            **committed.get(second, empty),
+            "committed_at_quorum_tx": at_quorum.get(second, 0),
+            **by_second.get(second, {"latency_p50_s": None, "latency_p99_s": None}),
+            **_usage(start + second, nodes),
+        }
+        for second in range(min(seconds), max(seconds) + 1)
+    ]
+
+
+def _latencies_by_second(latencies: Any, start: float) -> dict[int, Row]:
+    order = np.argsort(latencies[0], kind="stable")
+    seconds, values = np.floor(latencies[0][order] - start).astype(np.int64), latencies[1][order]
+    distinct, first = np.unique(seconds, return_index=True)
+    rows: dict[int, Row] = {}
+    for second, part in zip(distinct.tolist(), np.split(values, first[1:]), strict=True) if len(distinct) else ():
+        p50, p99 = np.quantile(part, [0.5, 0.99])
+        rows[second] = {"latency_p50_s": float(p50), "latency_p99_s": float(p99)}
+    return rows
+
+
+def _usage(begin: float, nodes: Sequence[NodeObservations]) -> Row:
+    """Over `nodes`, in the second from `begin`: sums of what was used, sums and peaks of what was reported in it."""
+    reports = [report for node in nodes for report in node.usage if begin <= report["t"] < begin + 1]
+
+    def used(counter: str) -> float | None:
+        total, any_node = 0.0, False
+        for node in nodes:
+            times, values = counter_curve(node, counter)
+            if times and times[0] <= begin + 1 and times[-1] >= begin:
+                first, last = np.interp((begin, begin + 1), times, values)
+                total, any_node = total + float(last - first), True
+        return total if any_node else None
+
+    def peak(name: str) -> float | None:
+        return max((report[name] for report in reports if report.get(name) is not None), default=None)
+
+    def sum_of(name: str) -> float | None:
+        found = [report[name] for report in reports if report.get(name) is not None]
+        return sum(found) if found else None
+
+    held = [sum(report["held_bytes"].values()) for report in reports if "held_bytes" in report]
+    return {
+        "cpu_cores": used("cpu_s"),
+        "sent_bytes": used("sent_bytes"),
+        "rss_max_bytes": peak("rss_bytes"),
+        "mempool_tx": sum_of("mempool"),
+        "pending_blocks_max": peak("pending_blocks"),
+        "held_for_peers_max_bytes": max(held, default=None),
+        "longest_tick_max_s": peak("longest_tick_s"),
+        "hub_lag_max_s": peak("hub_lag_s"),
+    }
+
+
+def epoch_rows(start: float, nodes: Mapping[int, NodeObservations]) -> list[Row]:
+    """One row for each epoch and node: when it was proposed, seconds in each step, agreement, and its block."""
+    rows: list[Row] = []
+    for index, node in nodes.items():
+        blocks = {block["epoch"]: block for block in node.block.values()}
+        agreed = {event["epoch"]: event for event in node.agreed}
+        for epoch, phases in sorted(node.phases.items()):
+            steps = phase_steps(phases)
+            if not steps:
+                continue
+            block, agreement = blocks.get(epoch), agreed.get(epoch, {})
+            rows.append(
+                {
+                    "epoch": epoch,
+                    "node": index,
+                    "proposed_at_s": phases["proposed"] - start,
+                    **{f"{step}_s": seconds for step, seconds in steps.items()},
+                    "ledger_s": block["t"] - phases["committed"] if block else None,
+                    "rounds": agreement.get("rounds"),
+                    "coins": agreement.get("coins"),
+                    "accepted": agreement.get("accepted"),
+                    "transactions": block["transactions"] if block else None,
+                }
+            )
+    return sorted(rows, key=lambda row: (row["epoch"], row["node"]))
+
+
+def histogram(latencies: Any) -> list[Row]:
+    """Bins of equal width on a logarithmic scale, from the first to the last that is not empty."""
+    if not len(latencies):
+        return []
+    scaled = np.log10(np.maximum(latencies, SHORTEST_LATENCY_S)) * BINS_PER_DECADE
+    # Upper edges are exclusive; a rounding error at an edge is of no importance.
+    numbers = np.floor(scaled).astype(np.int64)
+    first, last = int(numbers.min()), int(numbers.max())
+    counts = np.bincount(numbers - first, minlength=last - first + 1)
+    shares = np.cumsum(counts) / len(latencies)
+    return [
+        {
+            "lower_s": 10 ** ((first + i) / BINS_PER_DECADE),
+            "upper_s": 10 ** ((first + i + 1) / BINS_PER_DECADE),
+            "count": int(counts[i]),
+            "share_up_to_upper": float(shares[i]),
+        }
+        for i in range(len(counts))
+    ]
+
+
+def merged_events(files: Iterable[tuple[int, Path]]) -> Iterable[bytes]:
+    """The nodes' events as JSON lines, node by node, each with who says it ("from"); without what a kill cut short."""
+    decode, encode = msgspec.json.Decoder(dict[str, Any]).decode, msgspec.json.Encoder().encode
+    for index, path in files:
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            try:
+                event = decode(line)
+            except msgspec.DecodeError:
+                continue
+            # An accusation already has a "node", the accused one.
+            yield encode({"from": index, **event}) + b"\n"
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

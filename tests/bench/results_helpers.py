@@ -1,0 +1,63 @@
+"""Made-up results of experiments, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.experiment import Experiment, Run
+from bench.results import Result, read_results
+from bench.series import histogram, write_csv
+
+
+def made_up(run: Run, throughput: float = 1000.0, **changes: Any) -> dict[str, Any]:
+    """A summary with the figures that reports and plots use."""
+    settings = run.settings
+    return {
+        "protocol": settings.parameters.protocol,
+        "nodes": settings.nodes,
+        "batch_size": settings.parameters.batch_size,
+        "tx_bytes": settings.tx_sizes.mean,
+        "window": {"start": 100.0, "end": 100.0 + settings.duration_s},
+        "offered_tx_per_s": throughput + 10,
+        "accepted_tx_per_s": throughput + 5,
+        "throughput_tx_per_s": throughput,
+        "throughput_bytes_per_s": 250 * throughput,
+        "latency_s": {"p50": 0.1, "p99": 0.4},
+        "epoch_s": {"p50": 0.05, "p99": 0.06},
+        "phase_s": {"broadcast": 0.03, "agreement": 0.01, "ledger": None},
+        "cpu_s_per_tx": 2e-5,
+        "sent_bytes_per_tx": 1234.5,
+        "outages": [],
+        "link_faults": [],
+        "link_fault_zero_s": -1.0,
+        "crashed": [],
+        "machine": {"processor": "abacus", "cores": 2, "system": "none"},
+        "versions": {"python": "3.11"},
+        "commit": "abc",
+        "valid": True,
+        "reason": "",
+        **changes,
+    }
+
+
+def write(out: Path, run: Run, summary: dict[str, Any], took_s: float = 20.0) -> None:
+    """As a runner leaves it."""
+    home = out / "runs" / run.directory_name
+    home.mkdir(parents=True)
+    own = {"options": run.options, "repeat": run.repeat, "key": run.key, "took_s": took_s}
+    (home / "summary.json").write_bytes(msgspec.json.encode({**summary, "experiment": own}))
+    rows = [{"second": s, "offered_tx": 1000, "committed_tx": 990, "committed_at_quorum_tx": 995} for s in range(-1, 5)]
+    write_csv(home / "series.csv", rows)
+    write_csv(home / "latency.csv", histogram([0.1] * 50 + [0.2] * 49 + [0.4]))
+
+
+def experiment_results(out: Path, throughputs: list[float], **raw: Any) -> list[Result]:
+    """Results of the experiment `raw`, whose runs have these throughputs; 0 for an invalid run."""
+    runs = Experiment.parse(raw, "x").runs
+    for run, throughput in zip(runs, throughputs, strict=True):
+        invalid = {} if throughput else {"valid": False, "reason": "nothing was committed in the measured window"}
+        write(out, run, made_up(run, throughput, **invalid))
+    return read_results(out)

@@ -1,0 +1,138 @@
+"""Manifests: what is read, crossed, refused; and what the rest of an experiment is expected to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+import bench
+from bench.estimate import Estimate, in_words
+from bench.experiment import Experiment
+from honeybadger.cli.local import read_toml
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.registry import protocol_names
+
+
+def parse(**raw) -> Experiment:
+    return Experiment.parse(raw, "x.toml")
+
+
+def chosen(experiment: Experiment, *keys: str):
+    return [tuple(run.options[key] for key in keys) for run in experiment.runs]
+
+
+def test_lists_are_crossed_and_repeats_come_round_by_round():
+    experiment = parse(nodes=[4, 7], batch_size=[100, 200], repeats=2, seed=10)
+    pairs = [(4, 100), (4, 200), (7, 100), (7, 200)]
+    assert chosen(experiment, "nodes", "batch-size") == pairs * 2
+    assert [(run.repeat, run.options["seed"]) for run in experiment.runs] == [(0, 10)] * 4 + [(1, 11)] * 4
+    assert experiment.varied == ["nodes", "batch-size"], "f only follows N"
+    assert len({run.key for run in experiment.runs}) == len({run.directory_name for run in experiment.runs}) == 8
+
+
+def test_series_are_crossed_by_themselves_and_runs_are_not_done_twice():
+    series = [{"nodes": [4, 7], "batch-size": 100}, {"nodes": 4, "batch_size": [100, 300]}]
+    experiment = parse(rate=5, batch_size=7, series=series)
+    assert chosen(experiment, "nodes", "batch-size", "rate") == [(4, 100, 5), (7, 100, 5), (4, 300, 5)]
+
+
+def test_settings_are_those_of_honeybadger_local():
+    series = {
+        "delay": ["", "0>1:2s@5-;2:1ms"],
+        "byzantine": "1:silent",
+        "tx-size": "100-200",
+        "submit-to": ["f+1", "all"],
+    }
+    runs = parse(**series, curve=False, durability="os", rate=100, arrivals="poisson", clients=2).runs
+    assert [run.settings.submit_to for run in runs] == [2, 3, 2, 3], "Byzantine nodes are offered nothing"
+    assert [len(run.settings.link_faults) for run in runs] == [0, 0, 3, 3]
+    settings = runs[0].settings
+    assert settings.byzantine == {3: "silent"} and settings.tx_sizes.text == "100-200" and settings.clients == 2
+    assert (settings.runtime.curve, settings.runtime.durability, settings.arrivals) == (False, "os", "poisson")
+
+
+def test_the_environment_has_no_say(monkeypatch):
+    before = parse().runs[0].key
+    monkeypatch.setenv("HONEYBADGER_BATCH_SIZE", "17")
+    assert parse().runs[0].key == before
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ({"tx_size": 250}, {"tx-size": "250"}),
+        ({"duration": 3}, {"duration": 3.0}),
+        ({"nodes": 4}, {"nodes": 4, "faults": 1}),
+        ({}, {"batch-size": 10_000, "name": "other", "about": "text"}),
+    ],
+)
+def test_the_same_settings_have_the_same_key(one, same):
+    assert parse(**one).runs[0].key == parse(**same).runs[0].key
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"nod": 4}, "x.toml: unknown key nod"),
+        ({"json": True}, "unknown key json"),
+        ({"series": [{"out": "x"}]}, "unknown key out"),
+        ({"nodes": []}, "nodes has no values"),
+        ({"nodes": ["4"]}, "nodes = 4 is not of type integer"),
+        ({"curve": 1}, "curve = 1 is not of type boolean"),
+        ({"rate": 0}, "rate: 0.0 is not in the range"),
+        ({"tx-size": [250, 3]}, "at least 16 bytes"),
+        ({"tx_size": 1, "tx-size": 1}, "twice"),
+        ({"nodes": [4, 3], "crash": [1, 3]}, "would leave none of 3 correct nodes"),
+        ({"delay": "nonsense"}, "not a number with one of the units"),
+        ({"window": 5, "rate": 5}, "--window is for the closed loop"),
+        ({"arrivals": "poisson"}, "--arrivals is for the open loop"),
+        ({"crash": 1, "instrumentation": False}, "--no-instrumentation"),
+        ({"protocol": "paxos"}, 'x.toml: unknown protocol "paxos"; installed: honeybadger'),
+        ({"repeats": 0}, "repeats = 0"),
+        ({"repeats": True}, "repeats = True"),
+        ({"series": []}, "series are tables"),
+        ({"name": 5}, "name is not text"),
+        ({"seed": list(range(200)), "nodes": list(range(4, 104))}, "more than 10000 runs"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(raw, says):
+    with pytest.raises((ClusterError, click.UsageError)) as error:
+        parse(**raw)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_estimate_learns():
+    estimate = Estimate()
+    runs = [(4, 10.0), (7, 10.0)]
+    assert estimate.remaining_s(runs) == pytest.approx(20 + 4 + 2 + 4 + 3.5)
+    estimate.learn(4, 10.0, 10.0 + 12.0)
+    assert estimate.remaining_s(runs) == pytest.approx(20 + 12 + 15), "twice the overhead that was assumed"
+    assert estimate.remaining_s([]) == 0
+    assert [in_words(s) for s in (0.4, 59.4, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 5 min"]
+
+
+MANIFESTS = sorted((Path(bench.__file__).parent / "experiments").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_the_experiments_that_come_along_are_sound_and_have_a_page(path):
+    raw = read_toml(path)
+    if "protocol" in raw:
+        # Those that this installation has.
+        raw["protocol"] = [name for name in raw["protocol"] if name in protocol_names()]
+    experiment = Experiment.parse(raw, str(path))
+    assert experiment.name == path.stem and experiment.about and len(experiment.runs) > 2
+    page = path.with_name(path.stem.removesuffix("-cluster") + ".md").read_text()
+    assert f"{path.name}" in page
+    assert len({run.key for run in experiment.runs}) == len(experiment.runs)
+
+
+def test_the_small_experiments_take_minutes():
+    for path in MANIFESTS:
+        raw = read_toml(path)
+        protocols = len(raw.pop("protocol", ["honeybadger"]))
+        runs = Experiment.parse(raw, str(path)).runs * protocols
+        seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in runs])
+        assert seconds < 12 * 60 or path.stem.endswith("-cluster"), path.stem

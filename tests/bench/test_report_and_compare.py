@@ -1,0 +1,121 @@
+"""Tables and ratios, on made-up results."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from results_helpers import experiment_results, made_up, write
+
+from bench.compare import chosen, differences, pair
+from bench.experiment import Experiment
+from bench.report import as_markdown, csv_rows, notes, spread, table
+from bench.results import Group, grouped, label, read_results
+from bench.series import csv_text
+from honeybadger.cluster.errors import ClusterError
+
+KINDS = {"nodes": [4, 7], "batch-size": 100, "repeats": 3}
+THROUGHPUTS = [1000.0, 500.0, 1100.0, 510.0, 900.0, 0.0]
+
+
+@pytest.fixture
+def groups(tmp_path) -> list[Group]:
+    return grouped(experiment_results(tmp_path / "a", THROUGHPUTS, **KINDS))
+
+
+def test_repeats_belong_together_and_invalid_runs_give_no_figures(groups):
+    assert [group.options["nodes"] for group in groups] == [4, 7]
+    assert [group.figures("throughput_tx_per_s") for group in groups] == [[1000, 1100, 900], [500, 510]]
+    headings, rows = table(groups)
+    column = headings.index("committed tx/s")
+    assert [row[column] for row in rows] == ["1,000 [900 … 1,100]", "505 [500 … 510]"]
+    assert [row[:2] for row in rows] == [["4", "3 of 3"], ["7", "2 of 3"]]
+    said = "\n".join(notes(groups))
+    assert "6 runs, 1 of them invalid" in said and "nothing was committed in the measured window" in said
+    assert "abacus" in said and "B = 100" in said
+
+
+def test_the_offered_accepted_and_committed_rates_are_told_everywhere(groups):
+    for narrow in (False, True):
+        assert {"offered tx/s", "accepted tx/s", "committed tx/s"} <= set(table(groups, narrow=narrow)[0])
+    (four, _) = csv.DictReader(io.StringIO(csv_text(csv_rows(groups))))
+    assert (four["offered_tx_per_s.median"], four["throughput_tx_per_s.max"]) == ("1010", "1100")
+    assert (four["runs"], four["nodes"], four["epoch_s.p50.median"]) == ("3", "4", "0.05")
+    markdown = as_markdown(groups).splitlines()
+    assert markdown[0].count("|") == markdown[1].count("|") == markdown[2].count("|")
+
+
+def test_spread_of_nothing_is_nothing():
+    assert spread([]) == {"median": None, "min": None, "max": None}
+
+
+def test_several_versions_of_the_code_in_one_table_are_told(tmp_path):
+    first, second = Experiment.parse({"batch-size": [1, 2]}, "x").runs
+    write(tmp_path, first, made_up(first))
+    write(tmp_path, second, made_up(second, commit="def"))
+    assert "of 2 versions of the code" in "\n".join(notes(grouped(read_results(tmp_path))))
+
+
+def test_labels_are_silent_about_faults_that_there_are_not():
+    options = Experiment.parse({"nodes": 4, "restart": 1, "delay": "1ms"}, "x").runs[0].options
+    keys = ["crash", "restart", "restart-after", "delay", "slow"]
+    assert label(options, keys) == "restart = 1, restart-after = 2, delay = 1ms"
+    assert label({**options, "restart": 0, "delay": ""}, keys) == "no fault"
+    assert label({**options, "restart": 0, "delay": ""}, ["nodes"]) == "N = 4"
+
+
+def test_equal_settings_are_compared_repeat_by_repeat(tmp_path, groups):
+    other = grouped(experiment_results(tmp_path / "b", [2000.0, 500, 1100, 255, 1800, 500], **KINDS))
+    comparisons, unlike = pair(groups, other)
+    assert unlike == [] and len(comparisons) == 2
+    four, seven = (one.ratios["throughput_tx_per_s"] for one in comparisons)
+    assert (four.median, four.low, four.high, four.pairs) == (2.0, 1.0, 2.0, 3)
+    # One repeat of A is invalid: no pairs.
+    assert seven.pairs == 0 and (seven.low, seven.high) == (255 / 510, 500 / 500)
+    assert comparisons[0].ratios["latency_s.p50"].median == pytest.approx(1.0)
+
+
+def test_differences_are_named(tmp_path):
+    (a,) = grouped(experiment_results(tmp_path / "a", [10.0], **{"curve": True, "batch-size": 100}))
+    run = Experiment.parse({"curve": False, "batch-size": 200}, "x").runs[0]
+    write(tmp_path / "b", run, made_up(run, machine={"processor": "sundial", "cores": 2}, versions={"python": "3.12"}))
+    (b,) = grouped(read_results(tmp_path / "b"))
+    (comparison,), unlike = pair([a], [b])
+    assert unlike == comparison.differences == differences(a, b)
+    assert unlike == [
+        "curve: curve against no curve",
+        "batch-size: B = 100 against B = 200",
+        "machine, processor: abacus against sundial",
+        "machine, system: none against nothing",
+        "versions, python: 3.11 against 3.12",
+    ]
+
+
+def test_what_is_meant_to_differ_may(groups):
+    four, seven = chosen(groups, {"nodes": "4"}), chosen(groups, {"nodes": "7.0"})
+    assert pair(four, seven, ["nodes", "faults"])[1] == []
+    assert pair(four, seven)[1] == ["nodes: N = 4 against N = 7", "faults: f = 1 against f = 2"]
+
+
+def test_kinds_without_counterpart_are_told(tmp_path, groups):
+    fewer = grouped(experiment_results(tmp_path / "b", [1.0, 2.0], **{"nodes": [4, 10], "batch-size": 100}))
+    comparisons, unlike = pair(groups, fewer)
+    assert len(comparisons) == 1
+    assert unlike == ["1 kinds of runs of A have no counterpart", "1 kinds of runs of B have no counterpart"]
+    with pytest.raises(ClusterError, match="no run of A has the settings"):
+        pair(groups, grouped(experiment_results(tmp_path / "c", [1.0, 2.0], **{"batch-size": [1, 2]})))
+
+
+@pytest.mark.parametrize(("wanted", "says"), [({"nodes": "5"}, "no run has nodes=5"), ({"nod": "5"}, "nod is not a")])
+def test_choosing_nothing_is_an_error(groups, wanted, says):
+    with pytest.raises(ClusterError, match=says):
+        chosen(groups, wanted)
+
+
+def test_directories_without_results_are_an_error(tmp_path):
+    with pytest.raises(ClusterError, match="no finished run"):
+        read_results(tmp_path)
+    (tmp_path / "summary.json").write_text('{"valid": true}')
+    with pytest.raises(ClusterError, match="not the summary of a run of an experiment"):
+        read_results(tmp_path)
