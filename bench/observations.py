@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-PHASES = ("proposed", "broadcast", "agreed", "decrypted", "committed")
+#: of Honey Badger, then of PBFT; both begin with "proposed" and end with "committed"
+PHASES = ("proposed", "broadcast", "agreed", "decrypted", "committed", "prepared", "ordered")
 #: counters of a usage report that begin at 0 with each life
 COUNTERS = ("cpu_s", "sent_bytes", "received_bytes", "messages_handled", "faults")
 

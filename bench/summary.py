@@ -65,6 +65,9 @@ def phase_means(window: tuple[float, float], nodes: Sequence[NodeObservations]) 
         ("agreement", "broadcast", "agreed"),
         ("decryption", "agreed", "decrypted"),
         ("in_order", "decrypted", "committed"),
+        ("prepare", "proposed", "prepared"),
+        ("commit", "prepared", "ordered"),
+        ("execution", "ordered", "committed"),
     )
     start, end = window
     inside = [p for node in nodes for p in node.phases.values() if start <= p.get("committed", -1.0) < end]

@@ -15,7 +15,16 @@ import click
 import msgspec
 
 from honeybadger.cli.fault_options import fault_options, parse
-from honeybadger.cli.options import Directory, FiniteFloat, choose_faults, make_parameters, option, parameter_options
+from honeybadger.cli.options import (
+    Directory,
+    FiniteFloat,
+    choose_faults,
+    find_protocol_or_fail,
+    make_parameters,
+    option,
+    parameter_options,
+    was_chosen,
+)
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
 
@@ -175,7 +184,12 @@ def command(context: click.Context, /, **options: Any) -> int:
     correct = nodes - len(byzantine)
     check_outages(options, correct)
     link_faults = parse(options, nodes)
-    if context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT and not options["encrypt"]:
+    specification = find_protocol_or_fail(options["protocol"])
+    allowed = specification.strategies
+    unfit = sorted(set(byzantine.values()) - allowed) if allowed is not None else []
+    if unfit:
+        raise click.UsageError(f"--byzantine: protocol {specification.name} knows no strategy {', '.join(unfit)}")
+    if not was_chosen("encryption") and not options["encrypt"]:
         options["encryption"] = "never"
     elif not options["encrypt"] and options["encryption"] != "never":
         raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")

@@ -138,10 +138,11 @@ class Codec:
         bundle: list[Message] = []
         size = 0
         for message in messages:
-            shard = len(getattr(message, "shard", b""))
+            shard = len(getattr(message, "shard", b"")) or getattr(message, "bulk", 0)
             if shard >= LARGE_SHARD:
                 yield [message]
                 continue
+            # (`bulk`: what a message of another kind carries, in bytes.)
             # Branches grow with log N and decryption shares with N: at hundreds of nodes they outweigh the shards.
             shard += 128 + len(getattr(message, "branch", b"")) + 64 * len(getattr(message, "shares", ()))
             if bundle and (size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY):

@@ -13,7 +13,6 @@ from typing import Any
 import zmq
 from gevent.event import Event
 
-from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.ledger.chain import Chain
@@ -30,11 +29,10 @@ from honeybadger.node.journal import Journal
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
-from honeybadger.node.reactor import Reactor
+from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.node.usage import ProcessUsage
 from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Message
 
 
@@ -93,6 +91,7 @@ class Node:
             runtime.durability if runtime.recovery else "memory",
             first_epoch,
             max(0, self.chain.epoch),
+            manifest.specification.kept_epochs(manifest.parameters),
         )
         if self.journal.silent_through:
             self._say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
@@ -107,10 +106,9 @@ class Node:
             [member.public_key for member in manifest.members],
             runtime.curve,
         )
-        code = ErasureCode(manifest.quorums.data_shards, nodes)
         codec = Codec(
             (*manifest.specification.message_types, *BLOCK_MESSAGES),
-            code.shard_length(manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD),
+            manifest.specification.longest_bulk(manifest.parameters, manifest.quorums),
         )
         self._zmq: Any = zmq.Context()
         self._zmq.max_sockets = max(1023, 8 * nodes)
@@ -132,6 +130,7 @@ class Node:
             self.journal,
         )
         outbox: Outbox = self.peers
+        timers = ReactorTimers()
         context = Context(
             me=self.me,
             parameters=manifest.parameters,
@@ -144,7 +143,11 @@ class Node:
             randbytes=secrets.token_bytes,
             observe=self._observe,
             first_epoch=first_epoch,
+            silent_through=self.journal.silent_through,
             journal=self.journal,
+            timers=timers,
+            signing_keys=manifest.signing_keys,
+            signing_key=config.keys.signing_key,
         )
         if config.byzantine:
             # Here and not above: no honest node needs it.
@@ -188,6 +191,7 @@ class Node:
             self.recovery.may_go_on,
             self._report,
             self.wake,
+            timers,
         )
 
     def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
@@ -277,7 +281,7 @@ class Node:
                 bytes=block.tx_bytes,
                 proposers=block.proposers,
             )
-        self.journal.prune(self.recovery.settled_epoch)
+        self.journal.prune(min(self.recovery.settled_epoch, self.protocol.settled))
         self.wake.set()
 
     def _ledger_failed(self, error: Exception) -> None:
