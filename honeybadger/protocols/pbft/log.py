@@ -6,6 +6,8 @@ Votes are counted by sender, one each and view, and only those for the digest of
 
 from __future__ import annotations
 
+from collections import Counter
+
 from honeybadger.protocols.pbft.group import Group
 from honeybadger.protocols.pbft.messages import PreparedProof, SignedBy
 from honeybadger.protocols.pbft.statements import NULL, prepare_statement
@@ -33,6 +35,8 @@ class Slot:
         self._commits: dict[int, bytes] = {}
         self.voted = False
         self.committed = False
+        #: the digest that N-f nodes sent COMMIT for
+        self.decided: bytes | None = None
         #: proposer and transactions of the accepted batch, if they were parsed and not yet executed
         self.content: tuple[int, list[bytes]] | None = None
 
@@ -43,6 +47,14 @@ class Slot:
         keep = {digest, self.proof.digest if self.proof else digest}
         for old in [known for known in self.batches if known not in keep]:
             del self.batches[old]
+
+    @property
+    def missing(self) -> bytes | None:
+        """The digest of the batch that this node needs and does not have."""
+        for digest in (self.decided, self.digest):
+            if digest is not None and digest != NULL and digest not in self.batches:
+                return digest
+        return None
 
     @property
     def has_batch(self) -> bool:
@@ -93,12 +105,14 @@ class Slot:
     def try_commit(self) -> bool:
         """Whether the number has just become committed: N-f COMMITs for the proposal, whose batch is here.
 
-        Without an own certificate, too: N-f COMMITs mean that others have one, and are final in any view.
+        Without an own certificate or PRE-PREPARE, too: N-f COMMITs mean that others have one, and are final in any view.
         """
-        if self.committed or self.digest is None or not self.has_batch:
+        if self.decided is None and len(self._commits) >= self._group.quorum:
+            votes = Counter(self._commits.values()).most_common(1)
+            self.decided = votes[0][0] if votes[0][1] >= self._group.quorum else None
+        if self.committed or self.decided is None:
             return False
-        votes = sum(digest == self.digest for digest in self._commits.values())
-        self.committed = votes >= self._group.quorum
+        self.committed = self.decided == NULL or self.decided in self.batches
         return self.committed
 
     def held_bytes(self) -> int:

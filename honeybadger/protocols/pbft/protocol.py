@@ -64,6 +64,8 @@ from honeybadger.protocols.quorums import Quorums
 BATCH_FRAMING = 4
 FRAMING = 5
 NO_SIGNATURE = bytes(64)
+#: whose part of the pool relayed transactions take, at the primary: no node's
+FROM_RELAYS = -1
 #: how often a missing batch is asked for, and answers to one peer are limited, seconds
 FETCH_S = 0.25
 TIDY_S = 0.5
@@ -104,6 +106,7 @@ class PBFT:
         #: who was told or asked what, lately
         self._told: set[tuple[int, str, bytes]] = set()
         self._fetch_turn = 0
+        self._fetching = False
         self._past: Past | None = Past(context.journal)
         self._restore(self._past)
 
@@ -347,16 +350,18 @@ class PBFT:
         if slot.try_commit():
             self._context.observe(slot.number, "ordered")
             self._execute()
+        elif slot.decided is not None and slot.missing is not None:
+            self._fetch_soon()
 
     def _execute(self) -> None:
         """Hand over what is committed, in order."""
         advanced = False
         while (slot := self._slots.get(self._executed + 1)) is not None and slot.committed:
-            if slot.digest == NULL or slot.digest is None:
+            if slot.decided == NULL or slot.decided is None:
                 contributions: list[tuple[int, list[bytes]]] = []
             else:
                 content = slot.content or decode_batch(
-                    slot.batches[slot.digest], self._context.parameters, self._group.nodes
+                    slot.batches[slot.decided], self._context.parameters, self._group.nodes
                 )
                 if content is None:
                     raise RuntimeError(f"batch {slot.number} was committed, but is malformed")
@@ -450,7 +455,7 @@ class PBFT:
     def _pass_on(self, transactions: list[bytes]) -> None:
         """Let the primary know of transactions that are relayed to this node."""
         if self.is_primary:
-            self._pool.add(self._me, self._normal, transactions)
+            self._pool.add(FROM_RELAYS, self._normal, transactions)
             self._propose()
         else:
             self._outbox.send(self._group.primary(self._normal), Forward(0, self._normal, transactions))
@@ -535,6 +540,8 @@ class PBFT:
         self._next = max(self._next, low + 1)
         self._records.forget(low)
         self._pin()
+        if self._new_view is not None and self._prescribed > low:
+            self._take_prescribed(self._new_view)
         self._propose()
 
     # -- view change ---------------------------------------------------------------------------------------
@@ -630,7 +637,8 @@ class PBFT:
     def _take_prescribed(self, new_view: NewView) -> None:
         """O of the NEW-VIEW: PRE-PREPAREs whose batches this node may have to ask for."""
         for proposal in new_view.proposals:
-            if proposal.number <= self._low:
+            if not self._low < proposal.number <= self.horizon:
+                # Those above come when the water marks have moved.
                 continue
             slot = self._slot(proposal.number)
             if slot.digest is None:
@@ -671,22 +679,26 @@ class PBFT:
     # -- batches that are missing --------------------------------------------------------------------------
 
     def _missing(self) -> list[Slot]:
-        return [slot for slot in self._slots.values() if slot.digest is not None and not slot.has_batch]
+        return [slot for slot in self._slots.values() if slot.missing is not None]
 
     def _fetch_soon(self) -> None:
-        self._context.timers.set(FETCH, 0.0)
+        """Not at once: usually the batch is on its way."""
+        if not self._fetching:
+            self._fetching = True
+            self._context.timers.set(FETCH, FETCH_S / 5)
 
     def _fetch_missing(self) -> None:
         """Ask one node for each missing batch, another one each time: at least f+1 correct nodes have whatever was
         prepared."""
         missing = self._missing()
+        self._fetching = bool(missing)
         if not missing:
             return
         self._fetch_turn = (self._fetch_turn + 1) % self._group.nodes
         if self._fetch_turn == self._me:
             self._fetch_turn = (self._fetch_turn + 1) % self._group.nodes
         for slot in missing:
-            self._outbox.send(self._fetch_turn, Fetch(0, slot.digest or NULL))
+            self._outbox.send(self._fetch_turn, Fetch(0, slot.missing or NULL))
         self._context.timers.set(FETCH, FETCH_S)
 
     def _handle_fetch(self, sender: int, message: Fetch) -> None:
@@ -702,7 +714,15 @@ class PBFT:
             return
         digest = batch_digest(message.batch)
         for slot in missing:
-            if slot.digest == digest and self._take_batch(sender, slot, message.batch):
+            if slot.missing != digest:
+                continue
+            if slot.decided == digest:
+                # N-f nodes have checked it.
+                slot.batches[digest] = message.batch
+                if slot.digest == digest:
+                    self._vote(slot)
+                self._progress(slot)
+            elif self._take_batch(sender, slot, message.batch):
                 self._progress(slot)
 
     # -- who has missed what -------------------------------------------------------------------------------
