@@ -286,7 +286,8 @@ class RestartableNode:
         leaving, self._leaving = self._leaving, []
         reached = {node for node in range(self._context.quorums.nodes) if self._rng.random() < 0.5}
         for node, message in leaving:
-            if message.epoch > self.journal.silent_through and (dying is not CrashPoint.AMID_SEND or node in reached):
+            speaks = not message.epoch or message.epoch > self.journal.silent_through
+            if speaks and (dying is not CrashPoint.AMID_SEND or node in reached):
                 self._network.transmit(self.me, node, message)
         if dying is not None:
             self.crash()
