@@ -405,7 +405,7 @@ class RestartableCluster(SimulatedCluster):
         after = [(node.ledger.certified, node.ledger.durable, len(node.ledger.blocks)) for node in self.live.values()]
         if before != after:
             return True
-        if self._events:
+        if self._events and not self.network.has_timers:
             heapq.heappop(self._events)[2]()
             return True
         return False

@@ -105,7 +105,7 @@ class Slot:
     def try_commit(self) -> bool:
         """Whether the number has just become committed: N-f COMMITs for the proposal, whose batch is here.
 
-        Without an own certificate or PRE-PREPARE, too: N-f COMMITs mean that others have one, and are final in any view.
+        Without an own certificate or PRE-PREPARE, too: N-f COMMITs mean that others have one; they are final.
         """
         if self.decided is None and len(self._commits) >= self._group.quorum:
             votes = Counter(self._commits.values()).most_common(1)

@@ -1,8 +1,7 @@
-"""The mistakes that implementations of PBFT are known for, one test each (PBFT, OSDI 1999, and its errata of practice)."""
+"""The mistakes that implementations of PBFT are known for, one test or more for each."""
 
 import msgspec
 import pytest
-from pbft.replica import Replica
 
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.pbft.certificates import check_view_change, choose
@@ -13,13 +12,14 @@ from honeybadger.protocols.pbft.messages import (
     Fetch,
     Forward,
     NewView,
-    PrePrepare,
     Prepare,
+    PrePrepare,
     Relay,
     Status,
     ViewChange,
 )
 from honeybadger.protocols.pbft.statements import NULL
+from pbft.replica import Replica
 
 
 def faults(replica):

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from pbft.replica import cluster, give, settings
 
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.pbft import SPECIFICATION
@@ -11,8 +10,8 @@ from honeybadger.protocols.pbft.messages import (
     Commit,
     Forward,
     NewView,
-    PrePrepare,
     Prepare,
+    PrePrepare,
     Status,
     ViewChange,
 )
@@ -21,6 +20,7 @@ from honeybadger.simulation.cluster import FilteredOutbox, SimulatedCluster, Str
 from honeybadger.simulation.network import STEP_S, Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from pbft.replica import cluster, give, settings
 
 SIZES = [4, 5, 6, 7]
 SCHEDULERS = {"fifo": fifo, "lifo": lifo, "delayed": delayed(4000), "starved": starve([1], patience=2000)}
@@ -47,8 +47,8 @@ def test_all_correct(nodes):
 @pytest.mark.parametrize("nodes", [4, 7])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_odd_schedules(nodes, name):
-    made = cluster(nodes, 3, scheduler=SCHEDULERS[name])
-    run(made, give(made, 8))
+    made, given = restartable(nodes, 3, scheduler=SCHEDULERS[name])
+    run(made, given)
     assert not made.network.faults
 
 
@@ -151,8 +151,8 @@ def test_one_idle_cluster_with_a_single_client_deposes_a_dead_primary():
 @pytest.mark.parametrize("seed", range(6))
 def test_forged_view_changes_beside_a_dead_primary(seed):
     """N = 7: node 0 is dead, node 6 claims certificates that it does not have; batches in progress survive."""
-    made = cluster(7, seed, byzantine={0: Puppet(stop_half_way), 6: Puppet(forge)})
-    run(made, give(made, 4))
+    made, given = restartable(7, seed, byzantine={0: Puppet(stop_half_way), 6: Puppet(forge)})
+    run(made, given)
     assert {fault.node for fault in made.network.faults} <= {0, 6}
 
 
