@@ -142,9 +142,10 @@ def settings_of(options: Options, where: str) -> LocalSettings:
         except ValueError as error:
             raise ClusterError(f"{where}: {key}{error}") from None
         given[parameter.name or key] = () if absent and parameter.multiple else converted
-    is_default = options["encryption"] == resolve({}, where)["encryption"]
+    usual = resolve({}, where)
+    chosen = {p.name for key, p in known_keys(local_command, *_NOT_HERE).items() if options[key] != usual[key]}
     try:
-        return make_settings({**given, "out": None}, encryption_is_default=is_default)
+        return make_settings({**given, "out": None}, chosen.__contains__)
     except click.UsageError as error:
         raise ClusterError(f"{where}: {error.message}") from None
     except ClusterError as error:

@@ -17,7 +17,13 @@ from bench.observations import NodeObservations, blocks_of, everywhere_durable
 
 SCHEMA = 1
 #: what the time before a phase is called, where that is not the phase's own name
-STEP_NAMES = {"agreed": "agreement", "decrypted": "decryption", "committed": "in_order"}
+STEP_NAMES = {
+    "agreed": "agreement",
+    "decrypted": "decryption",
+    "committed": "in_order",
+    "prepared": "prepare",
+    "ordered": "commit",
+}
 
 
 def distribution(values: Sequence[float] | Any, quantiles: dict[str, float]) -> dict[str, float | None]:

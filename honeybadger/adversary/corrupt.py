@@ -57,6 +57,15 @@ class CorruptProtocol:
         """See `ConsensusProtocol`."""
         self._honest.skip_to(epoch)
 
+    def timeout(self, name: str) -> None:
+        """See `ConsensusProtocol`."""
+        self._honest.timeout(name)
+
+    @property
+    def settled(self) -> int:
+        """See `ConsensusProtocol`."""
+        return self._honest.settled
+
     def held_bytes(self) -> HeldBytes:
         """See `ConsensusProtocol`."""
         return self._honest.held_bytes()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from honeybadger.cli.options import Directory, choose_faults, make_parameters, option, parameter_options
+from honeybadger.cli.options import Directory, choose_faults, make_parameters, option, parameter_options, was_chosen
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Runtime
 
@@ -43,7 +43,7 @@ def command(
         raise click.UsageError(f"--base-port {base_port} leaves no room for {2 * nodes} ports up to 65535")
     addresses = [(hosts[i % len(hosts)], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve)  # type: ignore[arg-type]
-    manifest, keys = make_cluster(nodes, faults, make_parameters(nodes, options), addresses, runtime)
+    manifest, keys = make_cluster(nodes, faults, make_parameters(nodes, options, was_chosen), addresses, runtime)
     write_cluster(out, manifest, keys)
     click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {faults}")
     click.echo(f"{out}/node-<i>/keys.toml: secret keys of nodes 0 … {nodes - 1}; give each node only its own")

@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,16 @@ import msgspec
 
 from honeybadger.cli.fault_options import fault_options, parse
 from honeybadger.cli.load_options import SubmitTo, TxSize, load_options
-from honeybadger.cli.options import Directory, FiniteFloat, choose_faults, make_parameters, option, parameter_options
+from honeybadger.cli.options import (
+    Directory,
+    FiniteFloat,
+    choose_faults,
+    find_protocol_or_fail,
+    make_parameters,
+    option,
+    parameter_options,
+    was_chosen,
+)
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
 
@@ -135,8 +144,8 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
         raise click.UsageError(f"--restart-rounds {rounds} with --restart-after {options['restart_after']:g}: {why}")
 
 
-def make_settings(options: dict[str, Any], *, encryption_is_default: bool) -> LocalSettings:
-    """A checked run from the options of `honeybadger local`.
+def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], bool]) -> LocalSettings:
+    """A checked run from the options of `honeybadger local`; `chosen_by_person(name)`: whether an option was given.
 
     UsageError or ClusterError, in one line, for the first thing that makes no sense.
     """
@@ -150,11 +159,16 @@ def make_settings(options: dict[str, Any], *, encryption_is_default: bool) -> Lo
     link_faults = parse(options, nodes)
     if link_faults and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a fault is told by the reported phases")
-    if encryption_is_default and not options["encrypt"]:
+    specification = find_protocol_or_fail(options["protocol"])
+    allowed = specification.strategies
+    unfit = sorted(set(byzantine.values()) - allowed) if allowed is not None else []
+    if unfit:
+        raise click.UsageError(f"--byzantine: protocol {specification.name} knows no strategy {', '.join(unfit)}")
+    if not chosen_by_person("encryption") and not options["encrypt"]:
         options = {**options, "encryption": "never"}
     elif not options["encrypt"] and options["encryption"] != "never":
         raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")
-    parameters = make_parameters(nodes, options)
+    parameters = make_parameters(nodes, options, chosen_by_person)
     sizes = options["tx_size"]
     if sizes.high > parameters.max_tx_bytes:
         raise click.UsageError(
@@ -256,8 +270,7 @@ def command(context: click.Context, /, **options: Any) -> int:
     from bench.local_run import LocalRun
     from honeybadger.cli.local_display import Display, print_table
 
-    is_default = context.get_parameter_source("encryption") == click.core.ParameterSource.DEFAULT
-    settings = make_settings(options, encryption_is_default=is_default)
+    settings = make_settings(options, was_chosen)
     byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
         click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)

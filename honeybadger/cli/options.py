@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.base import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
@@ -75,26 +76,56 @@ def parameter_options(function: F) -> F:
             ),
             option("--epoch-window", default=defaults.epoch_window, help="Epochs ahead that a node accepts."),
             option("--pipeline-depth", default=defaults.pipeline_depth, help="Epochs in progress at a time."),
+            option(
+                "--view-timeout",
+                "view_timeout_s",
+                type=FiniteFloat(min=0.01, max=3600),
+                default=defaults.view_timeout_s,
+                help="With a primary: seconds before a node wants another one.",
+            ),
         )
     ):
         function = decorate(function)
     return function
 
 
-def make_parameters(nodes: int, options: dict[str, Any]) -> Parameters:
-    """Checked parameters from `parameter_options`, with the defaults that depend on others filled in."""
+def make_parameters(nodes: int, options: dict[str, Any], chosen_by_person: Callable[[str], bool]) -> Parameters:
+    """Checked parameters from `parameter_options`, with the defaults that depend on others filled in.
+
+    `chosen_by_person(name)`: whether an option was given; the protocol's own defaults take the place of the others.
+    """
     names = Parameters.__struct_fields__
     chosen = {name: options[name] for name in names if options.get(name) is not None}
+    specification = find_protocol_or_fail(chosen.get("protocol", Parameters().protocol))
+    for name, value in specification.defaults.items():
+        if not chosen_by_person(name):
+            chosen[name] = value
+        elif name in specification.fixed and chosen[name] != value:
+            raise ClusterError(f"protocol {specification.name}: {name} can only be {value}, not {chosen[name]}")
     if options.get("max_proposal_bytes") is None:
-        per_node = max(1, chosen["batch_size"] // max(1, nodes))
+        per_node = max(1, chosen["batch_size"] // (1 if specification.whole_batches else max(1, nodes)))
         chosen["max_proposal_bytes"] = max(1 << 20, chosen["max_tx_bytes"] + 16, min(per_node * 1024, 256 << 20))
     parameters = Parameters(**chosen)
     try:
         parameters.check(nodes)
-        find_protocol(parameters.protocol)
-    except (ValueError, LookupError) as error:
+    except ValueError as error:
         raise ClusterError(str(error)) from None
     return parameters
+
+
+def find_protocol_or_fail(name: str) -> Specification:
+    """The protocol called `name`; ClusterError if there is none."""
+    try:
+        return find_protocol(name)
+    except LookupError as error:
+        raise ClusterError(str(error)) from None
+
+
+def was_chosen(name: str) -> bool:
+    """Whether a person gave this option, on the command line, in the environment or in a file."""
+    context = click.get_current_context(silent=True)
+    default = (None, click.core.ParameterSource.DEFAULT)
+    return context is not None and context.get_parameter_source(name) not in default
 
 
 def choose_faults(nodes: int, faults: int | None) -> int:

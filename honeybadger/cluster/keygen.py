@@ -13,6 +13,7 @@ import msgspec
 import zmq
 
 from crypto.dealer import deal
+from crypto.signatures import deal_signing_keys
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
@@ -34,10 +35,11 @@ def make_cluster(
     except ValueError as error:
         raise ClusterError(str(error)) from None
     public, secret = deal(nodes, faults)
+    _, signing = deal_signing_keys(nodes)
     pairs = [zmq.curve_keypair() for _ in range(nodes)]
     members = [
-        Member(host, port, client_port, pair[0].decode())
-        for (host, port, client_port), pair in zip(addresses, pairs, strict=True)
+        Member(host, port, client_port, pair[0].decode(), key.public.hex())
+        for (host, port, client_port), pair, key in zip(addresses, pairs, signing, strict=True)
     ]
     consensus = Consensus(
         chain=secrets.token_hex(16),
@@ -46,7 +48,7 @@ def make_cluster(
         keys=msgspec.convert(public.to_dict(), Keys),
         **msgspec.structs.asdict(parameters),
     )
-    keys = [NodeKeys(i, pairs[i][1].decode(), secret[i]) for i in range(nodes)]
+    keys = [NodeKeys(i, pairs[i][1].decode(), secret[i], signing[i]) for i in range(nodes)]
     return Manifest(consensus, members, runtime), keys
 
 

@@ -12,6 +12,7 @@ import zmq
 
 from crypto.dealer import SecretKeys
 from crypto.errors import CryptoError
+from crypto.signatures import SigningKey
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 
@@ -23,15 +24,20 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     node: int
     curve_secret_key: str
     shares: dict[str, str]
+    signing_secret_key: str = ""
 
 
 class NodeKeys:
     """Secrets of one node, checked against the manifest."""
 
-    def __init__(self, node: int, curve_secret_key: str, secret_keys: SecretKeys) -> None:
+    def __init__(
+        self, node: int, curve_secret_key: str, secret_keys: SecretKeys, signing_key: SigningKey | None = None
+    ) -> None:
         self.node = node
         self.curve_secret_key = curve_secret_key
         self.secret_keys = secret_keys
+        #: Ed25519; None if the manifest lists no such keys
+        self.signing_key = signing_key
 
     def __repr__(self) -> str:
         return f"NodeKeys(node={self.node})"
@@ -65,7 +71,16 @@ class NodeKeys:
             secrets = SecretKeys.from_dict(file.node, manifest.public_keys, file.shares)
         except CryptoError as error:
             raise ClusterError(f"{path}: {error}") from None
-        return NodeKeys(file.node, file.curve_secret_key, secrets)
+        expected = manifest.members[file.node].signing_key
+        try:
+            signing = SigningKey(bytes.fromhex(file.signing_secret_key)) if expected else None
+        except ValueError:
+            signing = None
+        if expected and (signing is None or signing.public.hex() != expected):
+            raise ClusterError(
+                f"{path}: signing_secret_key is not the key that the manifest lists for node {file.node}"
+            )
+        return NodeKeys(file.node, file.curve_secret_key, secrets, signing)
 
     def save(self, path: Path) -> None:
         """Write with mode 0600; refuses to replace a file."""
@@ -75,6 +90,8 @@ class NodeKeys:
             "curve_secret_key": self.curve_secret_key,
             "shares": self.secret_keys.to_dict(),
         }
+        if self.signing_key is not None:
+            raw["signing_secret_key"] = self.signing_key.to_bytes().hex()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(tomli_w.dumps(raw))

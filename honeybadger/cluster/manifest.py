@@ -21,6 +21,7 @@ from zmq.utils import z85
 
 from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
+from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
@@ -35,13 +36,15 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node's address and public key; its index is its position in the manifest.
 
-    `port`: for peers; `client_port`: for clients; `public_key`: CURVE key as Z85 text.
+    `port`: for peers; `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in
+    hex, "" in a manifest of a protocol that needs none.
     """
 
     host: str
     port: Port
     client_port: Port
     public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
+    signing_key: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +119,9 @@ class Manifest:
                 raise ClusterError(f'members[{index}].host "{_plain(member.host)}" is not a host name or address')
             if not _is_z85_key(member.public_key):
                 raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
+        self.signing_keys = _signing_keys(members)
+        if self.specification.needs_signing_keys and self.signing_keys is None:
+            raise ClusterError(f"protocol {consensus.protocol} needs a signing_key of each member")
         if len({member.public_key for member in members}) != len(members):
             raise ClusterError("two members have the same public key")
         used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
@@ -189,6 +195,21 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:60])
 
 
+def _signing_keys(members: list[Member]) -> PublicSigningKeys | None:
+    """The members' Ed25519 keys; None if there are none. ClusterError if only some have one, or one is malformed."""
+    if not any(member.signing_key for member in members):
+        return None
+    for index, member in enumerate(members):
+        if not re.fullmatch(r"[0-9a-f]{64}", member.signing_key):
+            raise ClusterError(f"members[{index}].signing_key is not an Ed25519 key of 64 hex digits")
+    if len({member.signing_key for member in members}) != len(members):
+        raise ClusterError("two members have the same signing key")
+    try:
+        return PublicSigningKeys([bytes.fromhex(member.signing_key) for member in members])
+    except CryptoError as error:
+        raise ClusterError(str(error)) from None
+
+
 def _is_z85_key(text: str) -> bool:
     try:
         return len(z85.decode(text)) == 32
@@ -209,4 +230,6 @@ def _flatten(consensus: Consensus, members: list[Member]) -> dict[str, str]:
             flat[name] = str(value)
     for index, member in enumerate(members):
         flat[f"members[{index}].public_key"] = member.public_key
+        if member.signing_key:
+            flat[f"members[{index}].signing_key"] = member.signing_key
     return flat

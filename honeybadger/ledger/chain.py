@@ -33,6 +33,9 @@ from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import BodyReader, History
 from honeybadger.ledger.store import BlockStore
 
+#: block hashes that are kept at hand
+RECENT_HASHES = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class ChainUpdate:
@@ -64,6 +67,8 @@ class Chain:
         self._epoch = -1
         self._tip_hash = chain_id
         self._pending: dict[int, Block] = {}
+        #: epoch to block hash, of the newest blocks
+        self._recent: dict[int, bytes] = {}
         self._certificates: dict[int, bytes] = {}
         self._hand_over = threading.Lock()
         self._flushing = threading.Lock()
@@ -179,6 +184,10 @@ class Chain:
             self._history.compact()
             return heights
 
+    def block_hash(self, epoch: int) -> bytes | None:
+        """Hash of the epoch's block, durable or not; None unless it is among the newest `RECENT_HASHES`."""
+        return self._recent.get(epoch)
+
     def committed(self, transactions: Sequence[bytes]) -> dict[bytes, int]:
         """Height of each of ``transactions`` that is in the chain, be it durable or not yet."""
         return self._history.find(transactions)
@@ -201,7 +210,9 @@ class Chain:
         self._history.add(block.header.height, transactions)
         self._height = block.header.height
         self._epoch = block.header.epoch
-        self._tip_hash = block.header.hash
+        self._tip_hash = self._recent[block.header.epoch] = block.header.hash
+        if len(self._recent) > RECENT_HASHES:
+            del self._recent[next(iter(self._recent))]
 
     @contextmanager
     def _open_body(self, height: int) -> Iterator[BodyReader]:

@@ -158,15 +158,20 @@ class Codec:
     def bundles(self, messages: Iterable[Message]) -> Iterable[list[Message]]:
         """Split messages into the lists that become one entry each, within the size limits.
 
-        In order, but for large shards, which overtake the small messages of their bundle.
+        In order; a large shard is alone.
         """
         bundle: list[Message] = []
         size = 0
         for message in messages:
-            shard = len(getattr(message, "shard", b""))
+            shard = len(getattr(message, "shard", b"")) or getattr(message, "bulk", 0)
             if shard >= LARGE_SHARD:
+                if bundle:
+                    # In order: the header of a block comes before its body.
+                    yield bundle
+                    bundle, size = [], 0
                 yield [message]
                 continue
+            # (`bulk`: what a message of another kind carries, in bytes.)
             # Branches grow with log N and decryption shares with N: at hundreds of nodes they outweigh the shards.
             shard += 128 + len(getattr(message, "branch", b"")) + 64 * len(getattr(message, "shares", ()))
             if bundle and (size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY):

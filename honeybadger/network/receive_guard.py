@@ -148,7 +148,8 @@ class ReceiveGuard:
             self._watching = False
             self._timer.stop()
             self._timer.close()
-            self._socket.disable_monitor()
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.disable_monitor()
             self._accepted.close(0)
             self._probe.close()
             self._idle.close()

@@ -79,6 +79,36 @@ class NodeApplication:
             epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes
         )
 
+    @property
+    def busy(self) -> bool:
+        """See `OrderedApplication`."""
+        return len(self.pending) >= PENDING_BLOCKS_TO_PAUSE
+
+    @property
+    def transactions_waiting(self) -> int:
+        """See `OrderedApplication`."""
+        return self._mempool.waiting
+
+    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+        """See `OrderedApplication`."""
+        return self._mempool.reserve(label, count, max_bytes)
+
+    def release(self, label: int) -> None:
+        """See `OrderedApplication`."""
+        self._mempool.release(label)
+
+    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+        """See `OrderedApplication`."""
+        return self._mempool.still_pending(transactions)
+
+    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
+        """See `OrderedApplication`."""
+        return set(self._chain.committed(transactions))
+
+    def state_digest(self, epoch: int) -> bytes | None:
+        """See `OrderedApplication`: the hash of the epoch's block, which names all blocks before it."""
+        return self._chain.block_hash(epoch)
+
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
         """See `Application`. After a restart the protocol may come again through epochs that the chain has: nothing is
         appended then."""
@@ -130,7 +160,7 @@ class NodeApplication:
 
     def passed(self, epoch: int) -> None:
         """The protocol goes on behind this epoch without committing it: its block is there already."""
-        self._mempool.release(epoch)
+        self._mempool.release_through(epoch)
 
     def submit(self, request: Request, transactions: Sequence[bytes]) -> Submission:
         """Take a client's transactions; says which are durable already and which were refused."""

@@ -94,9 +94,15 @@ class Journal:
     """
 
     def __init__(
-        self, directory: Path, chain_id: bytes, durability: Durability, first_epoch: int, ledger_epoch: int = 0
+        self,
+        directory: Path,
+        chain_id: bytes,
+        durability: Durability,
+        first_epoch: int,
+        ledger_epoch: int = 0,
+        keep: int = 0,
     ) -> None:
-        """Open or create; epochs below `first_epoch` are never run again, and dropped.
+        """Open or create; epochs below `first_epoch` - `keep` are not needed any more, and dropped.
 
         `ledger_epoch`: the newest epoch in the ledger. It may be later, and proves that this is no first start.
         """
@@ -111,7 +117,8 @@ class Journal:
         self._buffered = 0
         self._buffer_epoch = 0
         self._failure: str | None = None
-        self._pruned = first_epoch - 1
+        kept_from = max(1, first_epoch - keep)
+        self._pruned = kept_from - 1
         self._ledger_epoch = max(ledger_epoch, first_epoch - 1)
         self._state = _State(chain_id)
         #: segment number to the highest epoch in it, ascending
@@ -122,7 +129,7 @@ class Journal:
             self.silent_through = self._ledger_epoch + LOST_MARGIN if self._ledger_epoch else 0
             return
         try:
-            self._open(first_epoch)
+            self._open(first_epoch, kept_from)
         except OSError as error:
             self._release()
             raise JournalError(f"{directory}: cannot open the vote journal ({error})") from None
@@ -215,10 +222,13 @@ class Journal:
             return
         state = self._state
         try:
-            if self._size > RECYCLE_BYTES and self._segments[state.last] <= durable_epoch:
+            if self._size > RECYCLE_BYTES and not self._buffer and self._segments[state.last] <= durable_epoch:
                 self._start_segment(state.first, ())
             old = []
             while state.first < state.last and self._segments[state.first] <= durable_epoch:
+                if self._buffer:
+                    # What replaces the old records must be on disk before they go.
+                    self.sync()
                 old.append(state.first)
                 state.pruned = max(state.pruned, self._segments.pop(state.first))
                 state.first += 1
@@ -239,7 +249,7 @@ class Journal:
                 self._failure = f"{self._directory}: the vote journal is closed"
             self._release()
 
-    def _open(self, first_epoch: int) -> None:
+    def _open(self, first_epoch: int, kept_from: int) -> None:
         if not self._directory.is_dir():
             self._directory.mkdir(parents=True)
             self._sync_directory(self._directory.parent)
@@ -258,12 +268,12 @@ class Journal:
             else:
                 self._state = state
                 for number in range(state.first, state.last + 1):
-                    self._load(number, first_epoch)
+                    self._load(number, kept_from)
                 if first_epoch <= state.pruned:
                     state.silent_through = max(state.silent_through, state.pruned)
         except DamageError:
             self._start_over(present)
-        self._state.pruned = max(self._state.pruned, first_epoch - 1)
+        self._state.pruned = max(self._state.pruned, kept_from - 1)
         self._start_segment(self._state.last + 1, self._slots.items())
         for number in present:
             if number < self._state.first:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 
 import numpy as np
 
@@ -122,6 +122,27 @@ class Mempool:
         self._reserved_by_epoch.setdefault(epoch, []).extend(candidates)
         return candidates
 
+    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+        """Reserve under `label` the oldest `count`, within `max_bytes` serialised; no randomness, order kept."""
+        room = max_bytes - FRAMING_BYTES
+        chosen = list(islice(self._waiting, count))
+        if sum(map(len, chosen)) + FRAMING_BYTES * len(chosen) > room:
+            sizes = accumulate(len(transaction) + FRAMING_BYTES for transaction in chosen)
+            chosen = [transaction for transaction, size in zip(chosen, sizes, strict=True) if size <= room]
+        pop = self._waiting.pop
+        self._reserved.update([(transaction, (label, pop(transaction))) for transaction in chosen])
+        self._reserved_by_epoch.setdefault(label, []).extend(chosen)
+        return chosen
+
+    def release(self, label: int) -> None:
+        """What is still reserved under `label` goes back to the head of the queue, in order."""
+        self.commit(label, ())
+
+    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+        """Those that wait or are reserved, in order."""
+        waiting, reserved = self._waiting, self._reserved
+        return [transaction for transaction in transactions if transaction in reserved or transaction in waiting]
+
     def commit(self, epoch: int, transactions: Sequence[bytes]) -> list[Ticket]:
         """Forget `transactions`, which `epoch` committed (or found committed); returns who asked for them.
 
@@ -151,9 +172,9 @@ class Mempool:
             self._waiting = returned
         return tickets
 
-    def release(self, epoch: int) -> None:
+    def release_through(self, epoch: int) -> None:
         """Epochs up to this one were passed over: what is reserved for them and not committed waits again."""
-        for number in sorted((n for n in self._reserved_by_epoch if n <= epoch), reverse=True):
+        for number in sorted((n for n in self._reserved_by_epoch if 0 < n <= epoch), reverse=True):
             self.commit(number, ())
 
     def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 import zmq
 from gevent.event import Event
 
-from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.ledger.chain import Chain
@@ -31,11 +30,10 @@ from honeybadger.node.journal_files import JournalError
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.peers import Peers
-from honeybadger.node.reactor import Reactor
+from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.node.usage import HubLag, ProcessUsage
 from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox, no_observer
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Message
 
 
@@ -95,6 +93,7 @@ class Node:
             runtime.durability if runtime.recovery else "memory",
             first_epoch,
             max(0, self.chain.epoch),
+            manifest.specification.kept_epochs(manifest.parameters),
         )
         if self.journal.silent_through:
             self._say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
@@ -109,10 +108,9 @@ class Node:
             [member.public_key for member in manifest.members],
             runtime.curve,
         )
-        code = ErasureCode(manifest.quorums.data_shards, nodes)
         codec = Codec(
             (*manifest.specification.message_types, *BLOCK_MESSAGES),
-            code.shard_length(manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD),
+            manifest.specification.longest_bulk(manifest.parameters, manifest.quorums),
         )
         self._zmq: Any = zmq.Context()
         self._zmq.max_sockets = max(1023, 8 * nodes)
@@ -135,6 +133,7 @@ class Node:
             count_messages=runtime.instrumentation,
         )
         outbox: Outbox = self.peers
+        timers = ReactorTimers()
         context = Context(
             me=self.me,
             parameters=manifest.parameters,
@@ -147,7 +146,11 @@ class Node:
             randbytes=secrets.token_bytes,
             observe=self._observe if runtime.instrumentation else no_observer,
             first_epoch=first_epoch,
+            silent_through=self.journal.silent_through,
             journal=self.journal,
+            timers=timers,
+            signing_keys=manifest.signing_keys,
+            signing_key=config.keys.signing_key,
         )
         if config.byzantine:
             # Here and not above: no honest node needs it.
@@ -192,6 +195,7 @@ class Node:
             self.recovery.may_go_on,
             self._report,
             self.wake,
+            timers,
         )
 
     def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
@@ -285,7 +289,7 @@ class Node:
                 proposers=block.proposers,
             )
         try:
-            self.journal.prune(self.recovery.settled_epoch)
+            self.journal.prune(min(self.recovery.settled_epoch, self.protocol.settled))
         except JournalError as error:
             # Raised here, on the hub, it would be printed with a traceback and stop nothing.
             self._fail(str(error))

@@ -234,9 +234,10 @@ class Peers:
     def _write_ahead(self, journal: SendJournal) -> None:
         """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""
         written = [self._common, *self._private.values()]
-        newest = max((epoch for epochs in written for epoch in epochs), default=0)
-        if newest:
+        newest = max((epoch for epochs in written for epoch in epochs), default=-1)
+        if newest > 0:
             journal.reserve(newest)
+        if newest >= 0:
             journal.sync()
         if journal.silent_through:
             for epochs in written:

@@ -7,6 +7,7 @@ the loop was busy between two looks at the sockets is measured (`longest_tick_s`
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,33 @@ from honeybadger.protocols.messages import Message
 #: a tick takes no further message from peers after this long, seconds
 TICK_S = 0.02
 IDLE_S = 1.0
+
+
+class ReactorTimers:
+    """Implements `Timers` with the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def set(self, name: str, delay_s: float) -> None:
+        """See `Timers`."""
+        self._due[name] = time.monotonic() + delay_s
+
+    def cancel(self, name: str) -> None:
+        """See `Timers`."""
+        self._due.pop(name, None)
+
+    @property
+    def next_at(self) -> float:
+        """When the next one expires, monotonic seconds; infinity if none is set."""
+        return min(self._due.values(), default=math.inf)
+
+    def expired(self, now: float) -> list[str]:
+        """Those due at `now`, the earliest first; they are no longer set."""
+        due = sorted((name for name, at in self._due.items() if at <= now), key=self._due.__getitem__)
+        for name in due:
+            del self._due[name]
+        return due
 
 
 class Reactor:
@@ -43,8 +71,10 @@ class Reactor:
         may_read: Callable[[], bool],
         every_second: Callable[[], None],
         wake: Event,
+        timers: ReactorTimers | None = None,
     ) -> None:
         self._me = me
+        self._timers = timers or ReactorTimers()
         self._protocol = protocol
         self._peers = peers
         self._clients = clients
@@ -76,6 +106,8 @@ class Reactor:
             peers.connections_changed()
             more = self._take_from_peers(began + TICK_S)
             more |= self._clients.serve()
+            for name in self._timers.expired(time.monotonic()):
+                protocol.timeout(name)
             protocol.poke()
             self._loop_back()
             horizon = protocol.horizon
@@ -95,7 +127,8 @@ class Reactor:
                 gevent.sleep(ACK_DELAY_S)
             else:
                 owed = peers.owes_announcements(horizon, durable)
-                self._wake.wait(ACK_DELAY_S if owed else max(0.0, min(IDLE_S, next_second - now)))
+                until = min(IDLE_S, next_second - now, self._timers.next_at - now)
+                self._wake.wait(max(0.0, min(until, ACK_DELAY_S) if owed else until))
 
     def _take_from_peers(self, until: float) -> bool:
         """Handle messages until none is left or the time is up; True if there may be more."""

@@ -9,12 +9,13 @@ A message that is merely early or late is neither, and is buffered or dropped by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from crypto.dealer import PublicKeys, SecretKeys
+from crypto.signatures import PublicSigningKeys, SigningKey
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -38,6 +39,13 @@ class FaultKind(StrEnum):
     BAD_CIPHERTEXT = "proposed an invalid ciphertext"
     BAD_CONTRIBUTION = "proposed a malformed batch"
     BAD_CERTIFICATE = "sent a block or certificate share that does not verify"
+    NOT_THE_PRIMARY = "sent what only the primary of the view may send"
+    UNEXPECTED_VOTE = "sent a vote that is not its to send"
+    BAD_SIGNATURE = "sent an invalid signature"
+    BAD_BATCH = "sent a batch that is malformed or not the one it names"
+    BAD_VIEW_CHANGE = "sent an invalid view change"
+    BAD_NEW_VIEW = "sent an invalid new view"
+    BAD_REQUEST = "passed on a malformed transaction"
     BAD_FRAME = "sent a frame that does not decode"
     UNKNOWN_MESSAGE = "sent a message that this protocol does not know"
 
@@ -131,6 +139,61 @@ class Application(Protocol):
         """
 
 
+class OrderedApplication(Application, Protocol):
+    """What a protocol with a primary asks of the application beside `Application`."""
+
+    @property
+    def durable_epoch(self) -> int:
+        """The newest epoch whose block is on disk; 0 before the first."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the disk lags behind, so that nothing new should be proposed."""
+
+    @property
+    def transactions_waiting(self) -> int:
+        """How many transactions are neither committed nor reserved."""
+
+    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+        """The oldest waiting transactions, at most `count` and `max_bytes` serialised, in order.
+
+        They stay reserved until they are committed, until `commit` is called for the epoch `label`, or until
+        `release(label)`. A label below 0 is no epoch.
+        """
+
+    def release(self, label: int) -> None:
+        """What was reserved under `label` and is not committed waits again, before everything else."""
+
+    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+        """Those of `transactions` that wait here or are reserved, in order."""
+
+    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
+        """Those of `transactions` that are committed, durable or not."""
+
+    def state_digest(self, epoch: int) -> bytes | None:
+        """32 bytes that stand for all blocks up to that of `epoch`; None if that is not committed here."""
+
+
+class Timers(Protocol):
+    """One-shot timers of a protocol; when one expires, the runtime calls `ConsensusProtocol.timeout(name)`."""
+
+    def set(self, name: str, delay_s: float) -> None:
+        """Expire in `delay_s` seconds; replaces a timer of the same name."""
+
+    def cancel(self, name: str) -> None:
+        """Do not expire; nothing happens if there is no such timer."""
+
+
+class NoTimers:
+    """For protocols that know no time."""
+
+    def set(self, name: str, delay_s: float) -> None:
+        """See `Timers`."""
+
+    def cancel(self, name: str) -> None:
+        """See `Timers`."""
+
+
 class Observer(Protocol):
     """Receives the phases of a protocol's work, for measurement; must not influence it."""
 
@@ -146,7 +209,8 @@ class Context:
     """Everything a protocol instance is built from.
 
     `me`: own index, 0 … N-1; `chain_id`: 32 bytes, bound into every signed or encrypted value; `first_epoch`:
-    where to begin (1 for a new chain); `randbytes`: cryptographically secure randomness (seeded in tests).
+    where to begin (1 for a new chain); `silent_through`: the highest epoch in which this node must say nothing, because
+    it lost its votes; `randbytes`: cryptographically secure randomness (seeded in tests).
     """
 
     me: int
@@ -156,11 +220,16 @@ class Context:
     public_keys: PublicKeys
     secret_keys: SecretKeys
     outbox: Outbox
-    application: Application
+    application: OrderedApplication
     randbytes: Callable[[int], bytes]
     observe: Observer = no_observer
     first_epoch: int = 1
+    silent_through: int = 0
     journal: VoteJournal = field(default_factory=NoJournal)
+    timers: Timers = field(default_factory=NoTimers)
+    #: Ed25519 keys, for protocols with signed certificates
+    signing_keys: PublicSigningKeys | None = None
+    signing_key: SigningKey | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +266,13 @@ class ConsensusProtocol(Protocol):
     def skip_to(self, epoch: int) -> None:
         """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
 
+    def timeout(self, name: str) -> None:
+        """A timer that was set through `Context.timers` has expired."""
+
+    @property
+    def settled(self) -> int:
+        """The highest epoch whose votes the journal may forget, as far as the protocol is concerned."""
+
     def held_bytes(self) -> HeldBytes:
         """How much memory peers' messages take; for a look now and then."""
 
@@ -204,10 +280,29 @@ class ConsensusProtocol(Protocol):
         """Plain data for people: what each layer is waiting for."""
 
 
+def no_extra_epochs(parameters: Parameters) -> int:
+    """For protocols that need no votes of epochs before the first uncertified one."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Specification:
-    """A protocol's entry in the registry (entry-point group `honeybadger.protocols`)."""
+    """A protocol's entry in the registry (entry-point group `honeybadger.protocols`).
+
+    `longest_bulk(parameters, quorums)`: bytes of the longest bulky field (a shard, a batch) of a correct node's
+    message. `kept_epochs(parameters)`: of how many epochs before the first one a restarted node needs its votes.
+    `defaults`: parameters whose default differs from that of `Parameters`. `fixed`: those that cannot be chosen.
+    `needs_signing_keys`: members have Ed25519 keys. `whole_batches`: one node proposes B transactions at a time, not
+    every node B/N. `strategies`: which strategies of faulty nodes (`honeybadger.adversary`) make sense; None: all.
+    """
 
     name: str
     message_types: tuple[type[Message], ...]
     build: Callable[[Context], ConsensusProtocol]
+    longest_bulk: Callable[[Parameters, Quorums], int]
+    kept_epochs: Callable[[Parameters], int] = no_extra_epochs
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
+    whole_batches: bool = False
+    needs_signing_keys: bool = False
+    strategies: frozenset[str] | None = None

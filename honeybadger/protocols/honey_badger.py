@@ -23,7 +23,7 @@ from typing import Any
 from crypto.erasure import ErasureCode
 from honeybadger.protocols.base import Context, FaultKind, HeldBytes, Specification, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
-from honeybadger.protocols.epoch import Epoch
+from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD, Epoch
 from honeybadger.protocols.messages import (
     MESSAGE_TYPES,
     Aux,
@@ -37,6 +37,8 @@ from honeybadger.protocols.messages import (
     Term,
     Val,
 )
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.quorums import Quorums
 
 #: committed epochs whose agreements are kept for slow nodes, at the most
 LINGERING_EPOCHS = 200
@@ -101,6 +103,14 @@ class HoneyBadger:
             self._epochs.pop(number).release()
         self._current = epoch
         self._commit_completed()
+
+    def timeout(self, name: str) -> None:
+        """Knows no time."""
+
+    @property
+    def settled(self) -> int:
+        """See `ConsensusProtocol`: what is committed."""
+        return self._current - 1
 
     def held_bytes(self) -> HeldBytes:
         """See `ConsensusProtocol`."""
@@ -213,4 +223,9 @@ class HoneyBadger:
             del self._lingering[next(iter(self._lingering))]
 
 
-SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger)
+def _longest_shard(parameters: Parameters, quorums: Quorums) -> int:
+    code = ErasureCode(quorums.data_shards, quorums.nodes)
+    return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
+
+
+SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger, _longest_shard)

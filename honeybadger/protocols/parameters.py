@@ -20,7 +20,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     (true, false, then a common coin) or "every-round" (the paper's). `epoch_window`: how many epochs beyond its own
     a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time; 1 gives the lowest
     latency where processors are the limit (on 2 cores: the throughput of 2 at half the latency), more pays where
-    the network is.
+    the network is (with a primary: how many batches it has in progress). `view_timeout_s`: with a primary, how long
+    a node waits for a transaction before it wants another one; doubled with each view that fails.
     """
 
     protocol: str = "honeybadger"
@@ -31,6 +32,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     coin_schedule: CoinSchedule = "fixed-fixed-coin"
     epoch_window: int = 8
     pipeline_depth: int = 1
+    view_timeout_s: float = 3.0
 
     def transactions_per_node(self, nodes: int) -> int:
         """⌊B/N⌋, at least 1: how many transactions one proposal may carry."""
@@ -51,6 +53,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} = {value} is outside {low} … {high}")
+        if not 0.01 <= self.view_timeout_s <= 3600:
+            raise ValueError(f"view_timeout_s = {self.view_timeout_s} is outside 0.01 … 3600")
         is_encrypted(self.encryption, 0)
         if self.coin_schedule not in get_args(CoinSchedule):
             raise ValueError(

@@ -11,8 +11,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import sha256
 
 from crypto.dealer import PublicKeys, SecretKeys, deal
+from crypto.signatures import PublicSigningKeys, SigningKey, deal_signing_keys
 from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
 from honeybadger.protocols.base import ConsensusProtocol, Context, Specification
 from honeybadger.protocols.honey_badger import SPECIFICATION
@@ -32,12 +34,57 @@ class SimulatedApplication:
         self.waiting: dict[bytes, None] = {}
         self._reserved: dict[int, list[bytes]] = {}
         self._committed: set[bytes] = set()
+        self._digests = [bytes(32)]
         #: (epoch, proposers, transactions without duplicates)
         self.blocks: list[tuple[int, tuple[int, ...], tuple[bytes, ...]]] = []
 
     def submit(self, transactions: Sequence[bytes]) -> None:
         """Add transactions to the queue."""
         self.waiting.update(dict.fromkeys(transactions))
+
+    @property
+    def durable_epoch(self) -> int:
+        """See `OrderedApplication`: what is committed is durable here."""
+        return len(self.blocks)
+
+    @property
+    def busy(self) -> bool:
+        """See `OrderedApplication`."""
+        return False
+
+    @property
+    def transactions_waiting(self) -> int:
+        """See `OrderedApplication`."""
+        return len(self.waiting)
+
+    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+        """See `OrderedApplication`; sizes do not matter here."""
+        chosen = list(self.waiting)[:count]
+        for transaction in chosen:
+            del self.waiting[transaction]
+        self._reserved.setdefault(label, []).extend(chosen)
+        return chosen
+
+    def release(self, label: int) -> None:
+        """See `OrderedApplication`."""
+        back = [tx for tx in self._reserved.pop(label, ()) if tx not in self._committed]
+        self.waiting = {**dict.fromkeys(back), **self.waiting}
+
+    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+        """See `OrderedApplication`."""
+        held = set(self.waiting).union(*self._reserved.values()) - self._committed
+        return [tx for tx in transactions if tx in held]
+
+    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
+        """See `OrderedApplication`."""
+        return self._committed.intersection(transactions)
+
+    def state_digest(self, epoch: int) -> bytes | None:
+        """See `OrderedApplication`: a running hash of the blocks."""
+        while len(self._digests) <= min(epoch, len(self.blocks)):
+            block = repr(self.blocks[len(self._digests) - 1]).encode()
+            self._digests.append(sha256(self._digests[-1] + block).digest())
+        return self._digests[epoch] if epoch < len(self._digests) else None
 
     def has_transactions(self) -> bool:
         """See `Application`."""
@@ -99,6 +146,13 @@ def dealt_keys(nodes: int, faults: int) -> tuple[PublicKeys, tuple[SecretKeys, .
     return public, tuple(secret)
 
 
+@lru_cache(maxsize=64)
+def dealt_signing_keys(nodes: int) -> tuple[PublicSigningKeys, tuple[SigningKey, ...]]:
+    """Ed25519 keys from a seeded dealer: for simulation only."""
+    public, secret = deal_signing_keys(nodes, random.Random(f"signing keys {nodes}").randbytes)
+    return public, tuple(secret)
+
+
 class SimulatedCluster:
     """N nodes, of which `byzantine` (index → strategy) belong to the adversary.
 
@@ -124,6 +178,8 @@ class SimulatedCluster:
         self.applications: dict[int, SimulatedApplication] = {}
         self.submitted: set[bytes] = set()
         public, secret = dealt_keys(nodes, self.quorums.faults)
+        signing = dealt_signing_keys(nodes)
+        self._whole_batches = specification.whole_batches
         for me in range(nodes):
             rng = random.Random(f"node {me} {seed}")
             application = self._make_application(me, rng)
@@ -137,6 +193,9 @@ class SimulatedCluster:
                 outbox=self.network.outbox(me),
                 application=application,
                 randbytes=rng.randbytes,
+                timers=self.network.timers(me),
+                signing_keys=signing[0],
+                signing_key=signing[1][me],
             )
             if byzantine and me in byzantine:
                 node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me])
@@ -191,7 +250,7 @@ class SimulatedCluster:
         if [block[0] for block in longest] != list(range(1, len(longest) + 1)):
             raise AssertionError("epochs are not consecutive")
         for epoch, proposers, _ in longest:
-            if len(proposers) < self.quorums.quorum:
+            if len(proposers) < self.quorums.quorum and not self._whole_batches:
                 raise AssertionError(f"subset of epoch {epoch} has {len(proposers)} members")
         transactions = [tx for block in longest for tx in block[2]]
         if len(set(transactions)) != len(transactions):
@@ -208,6 +267,7 @@ class SimulatedCluster:
 
     def _add_correct(self, context: Context, specification: Specification) -> None:
         protocol = self.nodes[context.me] = specification.build(context)
+        self.network.on_timeout(context.me, protocol.timeout)
         self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon))
 
     @staticmethod

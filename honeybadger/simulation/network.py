@@ -16,6 +16,9 @@ from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 from honeybadger.simulation.schedulers import Scheduler, shuffled
 
+#: virtual time that a delivery takes, seconds
+STEP_S = 0.001
+
 
 class Stalled(Exception):
     """Nothing is left to deliver, or the step limit was reached, before the goal."""
@@ -61,6 +64,22 @@ class NetworkOutbox:
         self._network.faults.append(RecordedFault(self._me, node, kind, detail))
 
 
+class SimulatedTimers:
+    """The `Timers` of one node, in the network's virtual time."""
+
+    def __init__(self, network: InMemoryNetwork, me: int) -> None:
+        self._network = network
+        self._me = me
+
+    def set(self, name: str, delay_s: float) -> None:
+        """See `Timers`."""
+        self._network.set_timer(self._me, name, delay_s)
+
+    def cancel(self, name: str) -> None:
+        """See `Timers`."""
+        self._network.cancel_timer(self._me, name)
+
+
 class InMemoryNetwork:
     """Delivers messages one at a time, in the scheduler's order; the same seed gives the same run."""
 
@@ -75,12 +94,67 @@ class InMemoryNetwork:
         self._pending: list[tuple[float, int, int, int, Message]] = []
         self._groups: dict[int, int] = {}
         self._cut_off: list[tuple[int, int, Message]] = []
+        #: virtual seconds: each delivery takes `STEP_S`; when nothing is left to deliver, the next timer is due
+        self.now = 0.0
+        self._timers: dict[tuple[int, str], float] = {}
+        self._on_timeout: dict[int, Callable[[str], None]] = {}
         #: called by `run` when nothing is left to deliver; True if that gave rise to something
         self.idle: Callable[[], bool] = lambda: False
 
     def outbox(self, node: int) -> NetworkOutbox:
         """Where `node` puts what it sends."""
         return NetworkOutbox(self, node)
+
+    def timers(self, node: int) -> SimulatedTimers:
+        """Timers of `node`; `on_timeout` says what to call."""
+        return SimulatedTimers(self, node)
+
+    def on_timeout(self, node: int, expired: Callable[[str], None]) -> None:
+        """Call `expired(name)` for the node's timers from now on."""
+        self._on_timeout[node] = expired
+
+    def set_timer(self, node: int, name: str, delay_s: float) -> None:
+        """See `Timers`."""
+        self._timers[node, name] = self.now + delay_s
+
+    def cancel_timer(self, node: int, name: str | None = None) -> None:
+        """See `Timers`; None: all timers of the node."""
+        for key in [key for key in self._timers if key[0] == node and name in (None, key[1])]:
+            del self._timers[key]
+
+    def _expire(self, *, wait: bool) -> bool:
+        """Let the next timer expire if it is due, or wait for it; True if one did."""
+        if not self._timers:
+            return False
+        key = min(self._timers, key=lambda key: (self._timers[key], key))
+        if self._timers[key] > self.now and not wait:
+            return False
+        self._pass_time(self._timers.pop(key))
+        node, name = key
+        if node in self._on_timeout:
+            self._on_timeout[node](name)
+        return True
+
+    @property
+    def has_timers(self) -> bool:
+        """Whether any timer is set."""
+        return bool(self._timers)
+
+    def _expire_before_next(self) -> bool:
+        """Let a timer expire that is due before the next delivery, whose key says how late it is; True if one did."""
+        if not self._pending:
+            return False
+        ahead = max(0.0, self._pending[0][0] - self._sent) * STEP_S
+        if min(self._timers.values()) <= self.now + ahead:
+            return self._expire(wait=True)
+        if ahead > STEP_S:
+            self._pass_time(self.now + ahead)
+        return False
+
+    def _pass_time(self, until: float) -> None:
+        """Nothing happens until then: the schedulers' steps go by as well."""
+        self._sent += max(0, round((until - self.now) / STEP_S))
+        self.now = max(self.now, until)
 
     def attach(self, node: int, endpoint: Endpoint) -> None:
         """Let `node` receive; messages to nodes that are not attached vanish."""
@@ -156,10 +230,12 @@ class InMemoryNetwork:
         for _ in range(max_steps):
             if until is not None and until():
                 return
+            if self._timers and self._expire_before_next():
+                continue
             if not self.step():
                 if until is not None and until():
                     return
-                if self.idle():
+                if self.idle() or self._expire(wait=True):
                     continue
                 if until is None:
                     return
@@ -168,6 +244,7 @@ class InMemoryNetwork:
 
     def _deliver(self, sender: int, recipient: int, message: Message) -> None:
         self.steps += 1
+        self.now += STEP_S
         if self._groups and not self.connected(sender, recipient):
             self._cut_off.append((sender, recipient, message))
             return

@@ -120,6 +120,11 @@ class Ledger(SimulatedApplication):
             if transaction not in self._committed:
                 self.waiting[transaction] = None
 
+    @property
+    def durable_epoch(self) -> int:
+        """See `OrderedApplication`."""
+        return self.durable
+
     def adopt(self, blocks: Sequence[tuple[int, tuple[int, ...], tuple[bytes, ...]]]) -> None:
         """Append other nodes' certified blocks."""
         for block in blocks:
@@ -135,6 +140,7 @@ class Ledger(SimulatedApplication):
     def crash(self) -> None:
         """Only what was durable is left."""
         del self.blocks[self.durable :]
+        del self._digests[self.durable + 1 :]
         self._committed = set(self.transactions)
         self._reserved.clear()
         self.waiting = {tx: None for tx in self.given if tx not in self._committed}
@@ -164,6 +170,7 @@ class RestartableNode:
         self.journal = journal
         self._after_tick = after_tick
         self._seed = seed
+        self._kept = specification.kept_epochs(context.parameters)
         self._rng = random.Random(f"crashes of {self.me} {seed}")
         self._loopback: deque[Message] = deque()
         self._leaving: list[tuple[int, Message]] = []
@@ -224,11 +231,12 @@ class RestartableNode:
         if self.up:
             return
         if self.incarnation:
-            self.journal.reopen(self.first_epoch())
+            self.journal.reopen(max(1, self.first_epoch() - self._kept))
             self._build()
         self.incarnation += 1
         self.up = True
         protocol = self.protocol
+        self._network.on_timeout(self.me, self._expired)
         self._network.restarted(self.me, Endpoint(self._receive, lambda: protocol.horizon))
         self.tick(protocol.poke)
 
@@ -240,6 +248,7 @@ class RestartableNode:
         self._dying = None
         self._loopback.clear()
         self._leaving.clear()
+        self._network.cancel_timer(self.me)
         self.journal.crash()
         self.ledger.crash()
         self._network.crashed(self.me, lambda: self._rng.random() < 0.5)
@@ -258,14 +267,18 @@ class RestartableNode:
     def _receive(self, sender: int, message: Message) -> None:
         self.tick(lambda: self.protocol.handle(sender, message))
 
+    def _expired(self, name: str) -> None:
+        self.tick(lambda: self.protocol.timeout(name))
+
     def _end_of_tick(self) -> None:
         dying, self._dying = self._dying, None
         if dying is CrashPoint.BEFORE_PERSIST:
             self.crash()
             return
-        newest = max((message.epoch for _, message in self._leaving), default=0)
-        if newest:
+        newest = max((message.epoch for _, message in self._leaving), default=-1)
+        if newest > 0:
             self.journal.reserve(newest)
+        if newest >= 0:
             self.journal.sync()
         if dying is CrashPoint.BEFORE_SEND:
             self.crash()
@@ -273,7 +286,8 @@ class RestartableNode:
         leaving, self._leaving = self._leaving, []
         reached = {node for node in range(self._context.quorums.nodes) if self._rng.random() < 0.5}
         for node, message in leaving:
-            if message.epoch > self.journal.silent_through and (dying is not CrashPoint.AMID_SEND or node in reached):
+            speaks = not message.epoch or message.epoch > self.journal.silent_through
+            if speaks and (dying is not CrashPoint.AMID_SEND or node in reached):
                 self._network.transmit(self.me, node, message)
         if dying is not None:
             self.crash()
@@ -286,6 +300,7 @@ class RestartableNode:
                 application=self.ledger,
                 journal=self,
                 first_epoch=self.first_epoch(),
+                silent_through=self.journal.silent_through,
                 randbytes=random.Random(f"node {self.me} {self._seed} {self.incarnation}").randbytes,
             )
         )
@@ -390,7 +405,7 @@ class RestartableCluster(SimulatedCluster):
         after = [(node.ledger.certified, node.ledger.durable, len(node.ledger.blocks)) for node in self.live.values()]
         if before != after:
             return True
-        if self._events:
+        if self._events and not self.network.has_timers:
             heapq.heappop(self._events)[2]()
             return True
         return False
@@ -433,7 +448,12 @@ class RestartableCluster(SimulatedCluster):
             node.tick(lambda: node.protocol.skip_to(epoch + 1))
         if not node.up:
             return
-        node.journal.prune(epoch)
+        node.journal.prune(min(epoch, node.protocol.settled))
+        if self._whole_batches:
+            # A real node pokes in every tick; this is when PBFT has something to do then.
+            node.tick(node.protocol.poke)
+            if not node.up:
+                return
         self.network.announce(node.me, epoch)  # type: ignore[attr-defined]
 
     def _reaches(self, node: RestartableNode, other: RestartableNode) -> bool:

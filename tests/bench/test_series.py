@@ -50,16 +50,16 @@ def test_seconds():
 def test_steps_have_the_names_of_what_ends_them_whatever_the_protocol_is():
     honey_badger = {"proposed": 1.0, "broadcast": 2.0, "agreed": 2.5, "decrypted": 2.5, "committed": 4.0}
     assert phase_steps(honey_badger) == {"broadcast": 1.0, "agreement": 0.5, "decryption": 0.0, "in_order": 1.5}
-    assert phase_steps({"proposed": 1.0, "prepared": 1.5, "committed": 1.5}) == {"prepared": 0.5, "in_order": 0.0}
+    assert phase_steps({"proposed": 1.0, "prepared": 1.5, "committed": 1.5}) == {"prepare": 0.5, "in_order": 0.0}
     assert phase_steps({"broadcast": 1.0, "committed": 1.5}) == {}, "never proposed here"
 
 
 def test_epochs_of_another_protocol_are_accounted():
     steps = [(1.0, "proposed"), (1.25, "prepared"), (1.75, "committed")]
     seen = node(*((at, kind, {"epoch": 1}) for at, kind in steps), block(2.0, 1, 7))
-    assert phase_means((0, 3), [seen]) == {"prepared": 0.25, "in_order": 0.5, "ledger": 0.25}
+    assert phase_means((0, 3), [seen]) == {"prepare": 0.25, "in_order": 0.5, "ledger": 0.25}
     (row,) = epoch_rows(0.5, {3: seen})
-    assert (row["epoch"], row["node"], row["proposed_at_s"], row["prepared_s"]) == (1, 3, 0.5, 0.25)
+    assert (row["epoch"], row["node"], row["proposed_at_s"], row["prepare_s"]) == (1, 3, 0.5, 0.25)
     assert (row["transactions"], row["ledger_s"], row["rounds"]) == (7, 0.25, None)
 
 

@@ -1,0 +1,185 @@
+"""Wire messages of PBFT. Names follow the paper: PRE-PREPARE, PREPARE, COMMIT, CHECKPOINT, VIEW-CHANGE, NEW-VIEW.
+
+`epoch` is the sequence number n, so that the links' windows hold back what is above the receiver's high water mark;
+messages that no window may hold back have epoch 0. The fields' bounds are part of the validation. Only what may
+become part of a certificate is signed: the links authenticate everything else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from honeybadger.protocols.messages import Digest, EpochNumber, Message, NodeIndex
+
+View = Annotated[int, Meta(ge=0, le=2**53)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+#: (signer, signature)
+SignedBy = tuple[NodeIndex, Signature]
+#: sequence numbers between the water marks, at the most (`epoch_window` is at most 1024)
+LONGEST_WINDOW = 2048
+
+
+class PrePrepare(Message, frozen=True, tag=201):
+    """Primary to all: sequence number `epoch` is the batch with this digest. `batch`: see `statements`."""
+
+    view: View
+    digest: Digest
+    signature: Signature
+    batch: bytes
+
+    @property
+    def bulk(self) -> int:
+        """Bytes; see `Codec.bundles`."""
+        return len(self.batch)
+
+
+class Prepare(Message, frozen=True, tag=202):
+    """A backup has accepted the PRE-PREPARE, and has the batch."""
+
+    view: View
+    digest: Digest
+    signature: Signature
+
+
+class Commit(Message, frozen=True, tag=203):
+    """The sender has a prepared certificate. Never part of a certificate, so not signed."""
+
+    view: View
+    digest: Digest
+
+
+class Checkpoint(Message, frozen=True, tag=204):
+    """The sender has executed `number`, its block is on disk, and `digest` stands for its state. (`epoch` is 0.)"""
+
+    number: EpochNumber
+    digest: Digest
+    signature: Signature
+
+
+class StableProof(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """2f+1 nodes signed CHECKPOINT(number, digest), ascending by node. Number 0 needs no signatures."""
+
+    number: EpochNumber
+    digest: Digest
+    signatures: Annotated[list[SignedBy], Meta(max_length=65536)]
+
+
+class PreparedProof(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A prepared certificate: the primary's signature and those of N-f-1 backups, ascending by node."""
+
+    number: EpochNumber
+    view: View
+    digest: Digest
+    pre_prepare: Signature
+    prepares: Annotated[list[SignedBy], Meta(max_length=65536)]
+
+
+class ViewChange(Message, frozen=True, tag=205):
+    """The sender takes no further part in views before `view`: its stable checkpoint (C of the paper), and its
+    prepared certificates of higher numbers (P), ascending. (`epoch` is 0.)"""
+
+    view: View
+    stable: StableProof
+    prepared: Annotated[list[PreparedProof], Meta(max_length=LONGEST_WINDOW)]
+    signature: Signature
+
+    @property
+    def bulk(self) -> int:
+        """Bytes, roughly."""
+        return 80 * (len(self.stable.signatures) + sum(len(proof.prepares) + 2 for proof in self.prepared))
+
+
+class Proposal(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A PRE-PREPARE of a new view, without its batch; the null digest is a null request."""
+
+    number: EpochNumber
+    digest: Digest
+    signature: Signature
+
+
+class NewView(Message, frozen=True, tag=206):
+    """Primary to all: the VIEW-CHANGEs that this view rests on (V), by sender, ascending, and what follows from them
+    (O), ascending. (`epoch` is 0.)"""
+
+    view: View
+    changes: Annotated[list[tuple[NodeIndex, ViewChange]], Meta(max_length=65536)]
+    proposals: Annotated[list[Proposal], Meta(max_length=LONGEST_WINDOW)]
+    signature: Signature
+
+    @property
+    def bulk(self) -> int:
+        """Bytes, roughly."""
+        return 112 * len(self.proposals) + sum(change.bulk + 128 for _, change in self.changes)
+
+
+class Forward(Message, frozen=True, tag=207):
+    """Backup to the primary of `view`: please order these. (`epoch` is 0.)"""
+
+    view: View
+    transactions: Annotated[list[bytes], Meta(min_length=1, max_length=65536)]
+
+    @property
+    def bulk(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.transactions))
+
+
+class Relay(Message, frozen=True, tag=208):
+    """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.)"""
+
+    transactions: Annotated[list[bytes], Meta(min_length=1, max_length=16)]
+
+    @property
+    def bulk(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.transactions))
+
+
+class Fetch(Message, frozen=True, tag=209):
+    """Please send the batch with this digest. (`epoch` is 0.)"""
+
+    digest: Digest
+
+
+class Batch(Message, frozen=True, tag=210):
+    """A batch that was asked for; its digest says which. (`epoch` is 0.)"""
+
+    batch: bytes
+
+    @property
+    def bulk(self) -> int:
+        """Bytes."""
+        return len(self.batch)
+
+
+class Status(Message, frozen=True, tag=211):
+    """Where the sender is, for others to tell it what it missed. `fresh`: it has just started. (`epoch` is 0.)"""
+
+    view: View
+    stable: EpochNumber
+    fresh: bool
+
+
+class Stable(Message, frozen=True, tag=212):
+    """A stable checkpoint that the receiver did not know of. (`epoch` is 0.)"""
+
+    proof: StableProof
+
+
+MESSAGE_TYPES: tuple[type[Message], ...] = (
+    PrePrepare,
+    Prepare,
+    Commit,
+    Checkpoint,
+    ViewChange,
+    NewView,
+    Forward,
+    Relay,
+    Fetch,
+    Batch,
+    Status,
+    Stable,
+)

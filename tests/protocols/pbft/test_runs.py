@@ -1,0 +1,351 @@
+"""Whole clusters on the in-memory network: schedules, faulty nodes, restarts. Scenario 39."""
+
+import random
+
+import pytest
+
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.pbft import SPECIFICATION
+from honeybadger.protocols.pbft.messages import (
+    Commit,
+    Forward,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Status,
+    ViewChange,
+)
+from honeybadger.protocols.pbft.statements import batch_digest, encode_batch, pre_prepare_statement
+from honeybadger.simulation.cluster import FilteredOutbox, SimulatedCluster, Strategy
+from honeybadger.simulation.network import STEP_S, Stalled
+from honeybadger.simulation.recovery import RestartableCluster
+from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from pbft.replica import cluster, give, settings
+
+SIZES = [4, 5, 6, 7]
+SCHEDULERS = {"fifo": fifo, "lifo": lifo, "delayed": delayed(4000), "starved": starve([1], patience=2000)}
+
+
+def views(made):
+    return [node.view for node in made.nodes.values()]
+
+
+def run(made, given, steps=150_000):
+    made.start()
+    made.run_until_committed(given, steps)
+    made.check()
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, *SIZES])
+def test_all_correct(nodes):
+    made = cluster(nodes)
+    run(made, give(made, 12 if nodes > 3 else 60))
+    assert not made.network.faults
+    assert all(node.settled >= 4 for node in made.nodes.values()), "checkpoints became stable"
+
+
+@pytest.mark.parametrize("nodes", [4, 7])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_odd_schedules(nodes, name):
+    made, given = restartable(nodes, 3, scheduler=SCHEDULERS[name])
+    run(made, given)
+    assert not made.network.faults
+
+
+class Puppet(Strategy):
+    """An honest replica whose messages `lie(node, recipient, message)` changes."""
+
+    def __init__(self, lie=lambda node, recipient, message: [message]):
+        self._lie = lie
+
+    def start(self, node):
+        def change(recipient, message):
+            return [message] if recipient == node.me else self._lie(node, recipient, message)
+
+        self.protocol = node.honest(FilteredOutbox(node.outbox, node.context.quorums.nodes, change))
+        self.protocol.poke()
+
+    def receive(self, node, sender, message):
+        self.protocol.handle(sender, message)
+
+
+def equivocate(node, recipient, message):
+    """Two batches for one number, to two halves; votes for both."""
+    if isinstance(message, PrePrepare) and recipient % 2:
+        batch = encode_batch(node.me, [b"evil %d" % message.epoch])
+        digest = batch_digest(batch)
+        statement = pre_prepare_statement(node.context.chain_id, message.view, message.epoch, digest)
+        return [PrePrepare(message.epoch, message.view, digest, node.context.signing_key.sign(statement), batch)]
+    return [message]
+
+
+def forge(node, recipient, message):
+    """A VIEW-CHANGE that claims that something was prepared in a high view."""
+    from honeybadger.protocols.pbft.messages import PreparedProof
+    from honeybadger.protocols.pbft.statements import view_change_statement
+
+    if not isinstance(message, ViewChange):
+        return [message]
+    votes = [(n, bytes(64)) for n in range(node.context.quorums.quorum - 1)]
+    proof = PreparedProof(message.stable.number + 1, message.view - 1, b"x" * 32, bytes(64), votes)
+    unsigned = ViewChange(0, message.view, message.stable, [proof], bytes(64))
+    signature = node.context.signing_key.sign(view_change_statement(node.context.chain_id, unsigned))
+    return [ViewChange(0, message.view, message.stable, [proof], signature)]
+
+
+def leave_gaps(node, recipient, message):
+    """As the primary, says nothing about every third number, nor votes for it."""
+    return [] if isinstance(message, PrePrepare) and message.epoch % 3 == 1 else [message]
+
+
+def starve_one(node, recipient, message):
+    """As the primary, keeps batches from one node, which has to fetch them."""
+    return [] if isinstance(message, PrePrepare) and recipient == 2 else [message]
+
+
+def stop_half_way(node, recipient, message):
+    """As the primary, proposes and then says nothing more: numbers are prepared at some nodes only."""
+    return [] if isinstance(message, Commit | NewView) or (recipient == 1) else [message]
+
+
+LIES = {
+    "silent": lambda node, recipient, message: [],
+    "equivocate": equivocate,
+    "forge": forge,
+    "gaps": leave_gaps,
+    "starve one": starve_one,
+    "half way": stop_half_way,
+    "no new view": lambda node, recipient, message: [] if isinstance(message, NewView | PrePrepare) else [message],
+}
+
+
+@pytest.mark.parametrize("nodes", SIZES)
+@pytest.mark.parametrize("name", LIES)
+def test_faulty_primary(nodes, name):
+    """Scenario 39: safe whatever the first primary does, and live afterwards."""
+    made, given = restartable(nodes, 5, byzantine={0: Puppet(LIES[name])})
+    run(made, given)
+    assert {fault.node for fault in made.network.faults} <= {0}
+    if name in ("silent", "no new view", "gaps"):
+        assert min(views(made)) >= 1
+    more = [b"after"]
+    made.submit(nodes - 1, more)
+    made.poke(nodes - 1)
+    made.run_until_committed(more, 100_000)
+    made.check()
+
+
+def test_two_faulty_primaries_in_a_row():
+    made = cluster(7, 2, byzantine={0: Puppet(LIES["silent"]), 1: Puppet(forge)})
+    run(made, give(made, 6))
+    assert {fault.node for fault in made.network.faults} <= {0, 1}
+
+
+def test_one_idle_cluster_with_a_single_client_deposes_a_dead_primary():
+    made = cluster(4, 4, byzantine={0: Puppet(LIES["silent"])})
+    made.submit(3, [b"alone"])
+    run(made, [b"alone"])
+    assert min(views(made)) >= 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_forged_view_changes_beside_a_dead_primary(seed):
+    """N = 7: node 0 is dead, node 6 claims certificates that it does not have; batches in progress survive."""
+    made, given = restartable(7, seed, byzantine={0: Puppet(stop_half_way), 6: Puppet(forge)})
+    run(made, given)
+    assert {fault.node for fault in made.network.faults} <= {0, 6}
+
+
+def leader_delay(reach, patience_s):
+    """Delays what the primaries say: those of the highest view that any correct node is in, by more than all of the
+    patience that nodes have then."""
+
+    def schedule(step, sender, recipient, message, rng):
+        made = reach()
+        key = shuffled(step, sender, recipient, message, rng)
+        if made is None or not made.nodes:
+            return key
+        views = {node.view for node in made.nodes.values()} if hasattr(made.nodes[1], "view") else {step // 3000}
+        late = sender in {view % made.quorums.nodes for view in (*views, max(views) + 1)} and sender != recipient
+        return key + (patience_s(made) / STEP_S if late else 0)
+
+    return schedule
+
+
+def test_a_scheduler_that_delays_the_leader_stalls_pbft_but_not_honey_badger():
+    """Scenario 39: as long as the delays grow with the patience, views change and nothing is ordered; they may not."""
+    box = []
+
+    def patience(made):
+        return 20.0 * max(node.status()["patience_s"] for node in made.nodes.values())
+
+    made = cluster(4, 6, scheduler=leader_delay(lambda: box[0] if box else None, patience))
+    box.append(made)
+    given = give(made, 4)
+    made.start()
+    with pytest.raises(Stalled):
+        made.run_until_committed(given, 6_000)
+    assert not any(application.transactions for application in made.applications.values())
+    assert min(views(made)) >= 3, "it keeps changing views"
+    made.check()
+
+    other = []
+    honey = SimulatedCluster(
+        4,
+        6,
+        scheduler=leader_delay(lambda: other[0] if other else None, lambda made: 20.0),
+        parameters=Parameters(batch_size=16, max_proposal_bytes=1 << 17, encryption="never"),
+    )
+    other.append(honey)
+    given = give(honey, 4)
+    honey.start()
+    honey.run_until_committed(given, 60_000)
+    honey.check()
+
+
+def test_pbft_goes_on_when_the_delays_end():
+    box, on = [], [True]
+    made = cluster(4, 6, scheduler=leader_delay(lambda: box[0] if box and on[0] else None, lambda made: 5.0))
+    box.append(made)
+    given = give(made, 4)
+    made.start()
+    with pytest.raises(Stalled):
+        made.run_until_committed(given, 1_000)
+    on[0] = False
+    made.run_until_committed(given, 100_000)
+    made.check()
+    more = [b"afterwards"]
+    made.submit(1, more)
+    made.nodes[1].poke()
+    made.run_until_committed(more, 50_000)
+
+
+def restartable(nodes, seed, **how):
+    made = RestartableCluster(nodes, seed, specification=SPECIFICATION, parameters=settings(), **how)
+    return made, give(made, 10)
+
+
+def says_nothing_twice(made):
+    """No correct node ever sends two PREPAREs, COMMITs or PRE-PREPAREs for one view and number."""
+    said = {}
+    original = made.network.transmit
+
+    def transmit(sender, recipient, message):
+        if isinstance(message, PrePrepare | Prepare | Commit) and sender in made.nodes:
+            key = (sender, type(message), message.view, message.epoch)
+            assert said.setdefault(key, message.digest) == message.digest, f"said twice: {key}"
+        if isinstance(message, ViewChange) and sender in made.nodes:
+            # What was promised with a COMMIT is still claimed.
+            claimed = {proof.number: proof.view for proof in message.prepared}
+            for who, kind, view, number in said:
+                if who == sender and kind is Commit and number > message.stable.number and view < message.view:
+                    assert claimed.get(number, -1) >= view, f"node {sender} forgot its COMMIT of {number}"
+        original(sender, recipient, message)
+
+    made.network.transmit = transmit
+
+
+@pytest.mark.parametrize("nodes", [4, 7])
+@pytest.mark.parametrize("seed", range(8))
+def test_restarts(nodes, seed):
+    """Any node, the primary too, dies and comes back; nobody contradicts itself."""
+    made, given = restartable(nodes, seed)
+    says_nothing_twice(made)
+    rng = random.Random(seed)
+    for _ in range(3):
+        me, when = rng.randrange(nodes), rng.randrange(20, 1500)
+        made.at(when, made.live[me].crash)
+        made.at(when + rng.randrange(400), lambda me=me: made.restart(me))
+    made.start()
+    made.run_until_committed(given, 100_000)
+    made.check()
+    assert not made.network.faults
+
+
+@pytest.mark.parametrize("nodes", [4, 7])
+@pytest.mark.parametrize("seed", range(6))
+def test_all_die_at_once(nodes, seed):
+    made, given = restartable(nodes, seed)
+    says_nothing_twice(made)
+    made.certify = lambda node, epoch: (node + epoch) % 3 != 0
+
+    def all_die():
+        for me in made.correct:
+            made.live[me].crash()
+        for me in made.correct:
+            made.restart(me)
+
+    rng = random.Random(seed)
+    for _ in range(3):
+        made.at(rng.randrange(30, 1500), all_die)
+    made.start()
+    made.run_until_committed(given, 150_000)
+    made.check()
+    assert not made.network.faults
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_dead_primary_and_restarts_during_the_view_change(seed):
+    made, given = restartable(4, seed, byzantine={0: Puppet(stop_half_way)})
+    says_nothing_twice(made)
+    for k, me in enumerate((1, 2, 3)):
+        made.at(700 + 150 * k, made.live[me].crash)
+        made.at(800 + 150 * k, lambda me=me: made.restart(me))
+    made.start()
+    made.run_until_committed(given, 150_000)
+    made.check()
+
+
+def test_without_a_journal_a_restarted_replica_contradicts_itself():
+    """Oracle: the monitor of these tests can fail."""
+    from honeybadger.simulation.journals import Forgetful
+
+    seen = 0
+    for seed in range(12):
+        made, given = restartable(4, seed, make_journal=lambda node: Forgetful())
+        says_nothing_twice(made)
+        when = random.Random(seed).randrange(40, 600)
+        made.at(when, made.live[0].crash)
+        made.at(when + 5, lambda made=made: made.restart(0))
+        made.start()
+        try:
+            made.run_until_committed(given, 20_000)
+        except AssertionError:
+            seen += 1
+        except Stalled:
+            pass
+    assert seen
+
+
+@pytest.mark.parametrize("nodes", [4, 7])
+def test_a_partition_heals(nodes):
+    """The side with the primary has no quorum: the others go on, and it catches up."""
+    made, given = restartable(nodes, 9)
+    faults = (nodes - 1) // 3
+    made.start()
+    made.network.cut([range(faults), range(faults, nodes)])
+    made.at(6_000, made.network.heal)
+    made.run_until_committed(given, 200_000)
+    made.check()
+    assert not made.network.faults
+    assert min(node.protocol.view for node in made.live.values() if node.me >= faults) >= 1
+
+
+def test_floods_cost_a_bounded_amount():
+    """A backup forwards without end, and votes in all views and numbers: nothing grows, nothing breaks."""
+    made = cluster(4, 8, byzantine={3: Strategy()})
+    given = give(made, 4)
+    outbox = made.byzantine[3].outbox
+    made.start()
+    for k in range(3000):
+        outbox.send(0, Forward(0, k % 7, [b"junk %d %d" % (k, j) for j in range(20)]))
+        outbox.broadcast(Prepare(1 + k % 8, k, b"x" * 32, bytes(64)))
+        outbox.broadcast(Commit(1 + k % 8, k, b"x" * 32))
+        outbox.broadcast(Status(0, 0, 0, True))
+    made.submitted.update(b"junk %d %d" % (k, j) for k in range(3000) for j in range(20))
+    made.run_until_committed(given, 100_000)
+    made.check()
+    for node in made.nodes.values():
+        assert len(node._future) <= 3 * 8 and len(node._slots) <= 8
+        assert node._pool.held_bytes() <= node._pool._limit * 4
+    assert {fault.node for fault in made.network.faults} <= {3}
