@@ -313,7 +313,7 @@ def test_a_number_that_became_another_file_is_left_alone(stand: Stand) -> None:
     (fd, known), *_ = stand.guard._connections.items()
     stand.guard._connections[one.fileno()] = receive_guard._Connection(known.identity, taken=1 << 40)
     stand.guard._cut(one.fileno())
-    stand.guard._connections[one.fileno()] = receive_guard._Connection(known.identity, taken=1 << 40)
+    stand.guard._connections[one.fileno()] = receive_guard._Connection(known.identity)
     stand.guard.look(empty=True)
     assert list(stand.guard._connections) == [fd]
     assert stand.guard.cut == 0
