@@ -60,7 +60,7 @@ def test_one_node_dies_again_and_again(tmp_path, point):
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("write", [1, 4])
+@pytest.mark.parametrize("write", [1, pytest.param(4, marks=pytest.mark.soak)])
 def test_all_nodes_die(tmp_path, point, write):
     """Each at its own next write; those that do not get there because the others are gone are killed."""
     with running(tmp_path / "c") as cluster:

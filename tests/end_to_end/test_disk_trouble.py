@@ -48,7 +48,7 @@ def finish(cluster: Cluster, sent: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("what", ["journal", "events"])
-@pytest.mark.parametrize("write", [2, 5, 12])
+@pytest.mark.parametrize("write", [2, *(pytest.param(k, marks=pytest.mark.soak) for k in (5, 12))])
 def test_a_full_disk_stops_the_node_before_it_says_what_it_cannot_remember(tmp_path, what, write):
     with running(tmp_path / "c") as cluster:
         stop(cluster.processes[3])
