@@ -58,7 +58,8 @@ class Vote(IntEnum):
     or decided 1 because 2f+1 READYs promised that the proposal can be restored. After a crash of all nodes, those who
     cannot take back their AUX or TERM wait for ever unless the messages that caused it come again. So each vote is
     sent again as it was when its epoch is opened again, not when its cause happens to occur again: the shard of an
-    ECHO, too, since a faulty proposer will not send it twice.
+    ECHO, too, since a faulty proposer will not send it twice. It has a record of its own, and none if the proposer is
+    this node, whose PROPOSAL gives it again.
     """
 
     PROPOSAL = 1
@@ -69,6 +70,7 @@ class Vote(IntEnum):
     TERM = 6
     BVAL_FALSE = 7
     BVAL_TRUE = 8
+    SHARD = 9
 
 
 class VoteJournal(Protocol):

@@ -94,7 +94,7 @@ class Epoch:
         """Right after the construction: send again the votes of this epoch that were sent before a restart."""
         for number, proposer, round_number, value in self._context.journal.votes(self.number):
             vote = Vote(number)
-            if vote in (Vote.ECHO, Vote.READY):
+            if vote in (Vote.ECHO, Vote.SHARD, Vote.READY):
                 self.subset.broadcasts[proposer].resume(vote, value)
             elif vote is not Vote.PROPOSAL:
                 self.subset.agreements[proposer].resume(vote, round_number, value)

@@ -24,17 +24,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from crypto.erasure import ErasureCode
 from crypto.errors import InvalidCodeword
-from crypto.merkle import MerkleTree, leaf_digest, verify_digest
+from crypto.merkle import DIGEST_LENGTH, MerkleTree, leaf_digest, verify_digest
 from honeybadger.protocols.base import FaultKind, NoJournal, Outbox, Vote, VoteJournal
 from honeybadger.protocols.messages import Echo, Ready, Val
 from honeybadger.protocols.quorums import Quorums
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_echo = msgspec.msgpack.Decoder(Echo).decode
 
 
 @dataclass(slots=True)
@@ -115,12 +110,14 @@ class ReliableBroadcast:
 
     def resume(self, vote: Vote, value: bytes) -> None:
         """After a restart: send again what the journal holds, before anything else happens here."""
-        if vote is Vote.ECHO:
-            echo = _decode_echo(value)
-            self._val_root = echo.root
-            self._send_echo(echo)
-        elif vote is Vote.READY:
+        if vote is Vote.READY:
             self._send_ready(value)
+        elif vote is Vote.SHARD:
+            sent = self._journal.recall(self._epoch, Vote.ECHO, self._proposer, 0)
+            if sent is not None:
+                self._val_root = sent[:DIGEST_LENGTH]
+                self._send_echo(Echo(self._epoch, self._proposer, sent[:DIGEST_LENGTH], sent[DIGEST_LENGTH:], value))
+        # ECHO without SHARD is this node's own broadcast: its VAL to itself brings the shard.
 
     def handle_val(self, sender: int, message: Val) -> None:
         """The proposer's shard for this node: answer with ECHO, once."""
@@ -225,9 +222,12 @@ class ReliableBroadcast:
         return True
 
     def _send_echo(self, echo: Echo) -> None:
-        value = _encode(echo)
-        if self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, value) == value:
-            self._outbox.broadcast(echo)
+        value = echo.root + echo.branch
+        if self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, value) != value:
+            return
+        if self._proposer != self._me:
+            self._journal.remember(self._epoch, Vote.SHARD, self._proposer, 0, echo.shard)
+        self._outbox.broadcast(echo)
 
     def _send_ready(self, root: bytes) -> None:
         self._ready_sent = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from honeybadger.node.journal import Journal
@@ -16,7 +15,8 @@ from honeybadger.simulation.cluster import dealt_keys
 ROOT = bytes(range(32))
 ECHO = Echo(3, 2, ROOT, bytes(64), b"shard" * 20)
 VOTES = [
-    (Vote.ECHO, 2, 0, msgspec.msgpack.encode(ECHO)),
+    (Vote.ECHO, 2, 0, ROOT + bytes(64)),
+    (Vote.SHARD, 2, 0, ECHO.shard),
     (Vote.READY, 2, 0, ROOT),
     (Vote.BVAL_TRUE, 2, 0, b""),
     (Vote.BVAL_FALSE, 2, 0, b""),
@@ -131,6 +131,22 @@ def test_the_proposal_is_dispersed_again_as_it_was(journal):
     again.protocol.poke()
     assert [m for m in again.sent if isinstance(m, Val)] == [m for m in first.sent if isinstance(m, Val)]
     assert again.selected == []
+
+
+def echo_of_own_proposal(bench: Bench) -> Echo:
+    to_itself = next(m for m in bench.sent if isinstance(m, Val))
+    bench.protocol.handle(0, to_itself)
+    return next(m for m in bench.sent if isinstance(m, Echo))
+
+
+def test_the_own_shard_comes_from_the_proposal(journal):
+    first = Bench(journal())
+    first.protocol._open(1).propose(first.select)
+    sent = echo_of_own_proposal(first)
+    assert first.context.journal.recall(1, Vote.SHARD, 0, 0) is None
+    again = Bench(journal())
+    again.protocol.poke()
+    assert echo_of_own_proposal(again) == sent
 
 
 def test_a_first_start_says_nothing():
