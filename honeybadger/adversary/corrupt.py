@@ -43,6 +43,11 @@ class CorruptProtocol:
         """See `ConsensusProtocol`."""
         return self._honest.horizon
 
+    @property
+    def leader(self) -> int | None:
+        """See `ConsensusProtocol`."""
+        return self._honest.leader
+
     def handle(self, sender: int, message: Message) -> None:
         """See `ConsensusProtocol`."""
         self.adversary.witness(sender, message)

@@ -3,9 +3,10 @@
     [WHERE:]VALUE[@FROM-[TO]]        --partition has only the WHERE
 
 FROM and TO are seconds of the schedule; without @ a fault lasts for the whole run, without TO until its end. WHERE
-is `3` or `2,3` (all links of these nodes, in both directions) or `0,1>2` (from senders to receivers, `*` for all
-nodes); without it a fault strikes all links. Of --partition it is `0,1|2,3`, groups that cannot talk to each other,
-or senders and receivers. VALUE is a time (`100ms`, `0.1s`), a time with jitter (`100ms~20ms`), bytes per second
+is `3` or `2,3` (all links of these nodes, in both directions), `0,1>2` (from senders to receivers, `*` for all
+nodes), or, of --delay, --bandwidth and --drop, `leader` (what the leader of the moment sends; node 0 in a protocol
+that has none); without it a fault strikes all links. Of --partition it is `0,1|2,3`, groups that cannot talk to each
+other, or senders and receivers. VALUE is a time (`100ms`, `0.1s`), a time with jitter (`100ms~20ms`), bytes per second
 (`1MB`, `250kB`), or a probability. Several faults of a kind: repeat the option, or put `;` between them.
 """
 
@@ -44,7 +45,10 @@ def fault_options(function: F) -> F:
     for name, text in reversed(
         (
             ("partition", "Groups that cannot talk: 0,1|2,3@5-10 (from second 5 to 10); or one way: 0>1,2@5-10."),
-            ("delay", "Delay messages: 100ms, 100ms~20ms (jitter), 3:50ms@5-10 (links of node 3), 0>1:50ms."),
+            (
+                "delay",
+                "Delay messages: 100ms, 100ms~20ms (jitter), 3:50ms@5-10 (links of node 3), 0>1:50ms, leader:1s.",
+            ),
             ("bandwidth", "Limit each link, bytes per second: 1MB, 3:250kB@5-10."),
             ("drop", "Break the connection at a message with this probability: 0.01, 3:0.01@2-4."),
             ("reset", "Reset TCP connections periodically: 500ms, 0>1:500ms@5-."),
@@ -131,6 +135,8 @@ def _split(text: str) -> tuple[list[dict[str, Any]], str, dict[str, Any]]:
     where, colon, value = rest.rpartition(":")
     if not colon:
         return [{}], value, when
+    if where.strip() == "leader":
+        return [{"leader": True}], value, when
     if ">" in where:
         return [_directed(where)], value, when
     # A link between two of the nodes is struck by both, and the strongest counts: no harm.

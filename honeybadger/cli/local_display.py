@@ -230,6 +230,8 @@ def _links(fault: dict[str, Any]) -> str:
     senders, receivers = (",".join(map(str, fault.get(name, ()))) or "all" for name in ("senders", "receivers"))
     if fault["kind"] == "slow":
         return f"nodes {receivers}"
+    if fault.get("leader"):
+        return "from the leader"
     return "all links" if senders == receivers == "all" else f"{senders} to {receivers}"
 
 

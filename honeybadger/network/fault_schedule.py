@@ -24,13 +24,13 @@ SHORTEST_PERIOD_S = 0.001
 _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "partition": (("groups",), ()),
     "one-way": ((), ("senders", "receivers")),
-    "delay": (("delay_s",), ("jitter_s", "senders", "receivers")),
-    "bandwidth": (("bytes_per_s",), ("senders", "receivers")),
-    "drop": (("probability",), ("senders", "receivers")),
+    "delay": (("delay_s",), ("jitter_s", "senders", "receivers", "leader")),
+    "bandwidth": (("bytes_per_s",), ("senders", "receivers", "leader")),
+    "drop": (("probability",), ("senders", "receivers", "leader")),
     "reset": (("every_s",), ("senders", "receivers")),
     "slow": (("every_s",), ("receivers",)),
 }
-_SPECIFIC = ("groups", "senders", "receivers", "delay_s", "jitter_s", "bytes_per_s", "probability", "every_s")
+_SPECIFIC = ("groups", "senders", "receivers", "leader", "delay_s", "jitter_s", "bytes_per_s", "probability", "every_s")
 
 
 class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -46,7 +46,8 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `every_s`, first one period after the start; what a delay holds is lost, so a period below the delay lets nothing
     through. "slow": the nodes `receivers` take one ZeroMQ message each `every_s` from all their peers together.
 
-    `senders` and `receivers` choose directed links by node index; empty means all.
+    `senders` and `receivers` choose directed links by node index; empty means all. `leader`: a sender is struck only
+    while it is the leader, by its own view of who that is; in a protocol without one, node 0 stands for it.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     groups: tuple[tuple[int, ...], ...] = ()
     senders: tuple[int, ...] = ()
     receivers: tuple[int, ...] = ()
+    leader: bool = False
     delay_s: float = 0.0
     jitter_s: float = 0.0
     bytes_per_s: float = 0.0
@@ -150,13 +152,15 @@ class Schedule:
     def __init__(self, faults: Iterable[LinkFault], me: int) -> None:
         self._me = me
         self._faults = tuple(faults)
+        #: whether it matters who the leader is
+        self.follows_leader = any(fault.leader for fault in self._faults)
         self._slow = [fault for fault in self._faults if fault.kind == "slow" and me in (fault.receivers or (me,))]
         #: whether this node is ever slow
         self.has_pauses = bool(self._slow)
 
-    def conditions(self, peer: int, t: float) -> Conditions:
-        """Of the link from this node to `peer`."""
-        active = [fault for fault in self._on_link(peer) if fault.active(t)]
+    def conditions(self, peer: int, t: float, *, leads: bool = False) -> Conditions:
+        """Of the link from this node to `peer`; `leads`: whether this node is the leader."""
+        active = [fault for fault in self._on_link(peer) if fault.active(t) and (leads or not fault.leader)]
         if not active:
             return CLEAR
         delays = [(fault.delay_s, fault.jitter_s) for fault in active if fault.kind == "delay"]

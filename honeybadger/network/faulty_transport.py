@@ -107,7 +107,8 @@ class FaultyTransport:
     """`transport` under `faults`; the same interface as `Transport`, for node `me` of `nodes`.
 
     `ready()` is called when something is due that the layer above must come for. `start`: Unix time of second 0 of
-    the schedule; None: when this node is first connected to all its peers. `rng` draws jitter and drops, `clock` gives
+    the schedule; None: when this node is first connected to all its peers. `leads()`: whether this node is the
+    protocol's leader now. `rng` draws jitter and drops, `clock` gives
     Unix time; given the two, what happens depends only on the calls.
     """
 
@@ -121,7 +122,10 @@ class FaultyTransport:
         start: float | None = None,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.time,
+        leads: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._leads = leads
+        self._led = False
         self._inner = transport
         self._schedule = Schedule(faults, me)
         self._ready = ready
@@ -226,7 +230,7 @@ class FaultyTransport:
     def _look(self) -> float:
         """Do what is due; returns the time."""
         now = self._clock()
-        if now >= self._due:
+        if now >= self._due or (self._schedule.follows_leader and self._leads() != self._led):
             self._advance(now)
             self._set_timer(now)
             self._tell()
@@ -245,12 +249,13 @@ class FaultyTransport:
         if changed:
             self._change_s = self._schedule.next_change(seconds)
             self._pause_s = self._schedule.pause(seconds)
+        formerly, self._led = self._led, self._schedule.follows_leader and self._leads()
         for path in self._paths.values():
-            if changed:
-                path.conditions = self._schedule.conditions(path.peer, seconds)
-                # A cut shorter than the time between two looks breaks the connection as well.
-                if self._schedule.was_cut(path.peer, self._changed_s, seconds):
-                    self._lose(path)
+            if changed or self._led != formerly:
+                path.conditions = self._schedule.conditions(path.peer, seconds, leads=self._led)
+            # A cut shorter than the time between two looks breaks the connection as well.
+            if changed and self._schedule.was_cut(path.peer, self._changed_s, seconds):
+                self._lose(path)
             if now >= self._zero + path.reset_s:
                 path.reset_s = self._schedule.next_reset(path.peer, max(seconds, path.reset_s))
                 if path.really_up:

@@ -211,7 +211,11 @@ class Node:
             return transport
         nodes = manifest.quorums.nodes
         start = self._config.schedule_start
-        return FaultyTransport(transport, self.me, nodes, manifest.faults, self.wake.set, start)
+        return FaultyTransport(transport, self.me, nodes, manifest.faults, self.wake.set, start, leads=self._leads)
+
+    def _leads(self) -> bool:
+        """For a fault that follows the leader: in a protocol without one it stays with node 0."""
+        return self.me == (self.protocol.leader or 0)
 
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""

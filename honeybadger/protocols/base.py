@@ -259,6 +259,10 @@ class ConsensusProtocol(Protocol):
     def horizon(self) -> int:
         """The highest epoch whose messages are accepted now. Links hold back what lies beyond."""
 
+    @property
+    def leader(self) -> int | None:
+        """The node on whose proposals everybody waits now, as this node sees it; None in a protocol without one."""
+
     def handle(self, sender: int, message: Message) -> None:
         """Process one message of authenticated `sender`. Never raises because of what a peer sent."""
 

@@ -68,6 +68,11 @@ class HoneyBadger:
         """The highest epoch whose messages are accepted now."""
         return self._current + self._context.parameters.epoch_window
 
+    @property
+    def leader(self) -> None:
+        """See `ConsensusProtocol`: there is none."""
+        return None
+
     def poke(self) -> None:
         """Propose if it is time."""
         if self._voted:

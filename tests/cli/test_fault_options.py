@@ -53,6 +53,8 @@ MEANINGS: list[tuple[str, str, list[dict[str, Any]]]] = [
             {"kind": "delay", "delay_s": 0.05, "receivers": (3,), "start_s": 5.0, "end_s": 10.0},
         ],
     ),
+    ("delay", "leader:2s@9-17", [{"kind": "delay", "delay_s": 2.0, "leader": True, "start_s": 9.0, "end_s": 17.0}]),
+    ("drop", "leader:0.5", [{"kind": "drop", "probability": 0.5, "leader": True}]),
     ("delay", "0>1:50ms", [{"kind": "delay", "delay_s": 0.05, "senders": (0,), "receivers": (1,)}]),
     (
         "bandwidth",
@@ -147,6 +149,8 @@ def test_kinds_combine_and_none_is_none() -> None:
         ("delay", "1s~1ms~1ms", "more than one jitter"),
         ("delay", "4:1s", "senders names node 4"),
         ("delay", ":1s", "is not a node"),
+        ("reset", "leader:1s", "leader has no meaning"),
+        ("slow", "leader:1s", "is not a node"),
         ("delay", "1:2:1s", "is not a node"),
         ("delay", "0|1:1s", "is not a node"),
         ("bandwidth", "1", "units B, kB, MB, GB"),

@@ -84,9 +84,10 @@ class Bench:
     def __init__(self, *faults: LinkFault, nodes: int = 2, start: float | None = START, seed: int = 1) -> None:
         self.now = START
         self.woken = 0
+        self.leads = False
         self.inner = FakeTransport(lambda: self.now)
         self.outer = FaultyTransport(
-            self.inner, 0, nodes, faults, self.wake, start, random.Random(seed), lambda: self.now
+            self.inner, 0, nodes, faults, self.wake, start, random.Random(seed), lambda: self.now, lambda: self.leads
         )
         if start is not None:
             for peer in range(1, nodes):
@@ -148,6 +149,24 @@ def test_delay_holds_each_message_for_its_time() -> None:
     bench.at(1.5)
     assert bench.left()[2:] == [(1.5, b"b")]
     assert bench.due == 2
+
+
+def test_a_fault_of_the_leader_strikes_while_this_node_leads() -> None:
+    bench = Bench(LinkFault(kind="delay", delay_s=1.0, leader=True, start_s=1, end_s=9))
+    bench.send(b"not yet")
+    bench.leads = True
+    bench.at(2)
+    bench.send(b"as leader")
+    bench.at(3)
+    bench.at(4)
+    bench.leads = False
+    bench.send(b"as backup")
+    bench.leads = True
+    bench.send(b"again")
+    bench.at(5)
+    bench.at(9)
+    bench.send(b"over")
+    assert bench.left() == [(0, b"not yet"), (3, b"as leader"), (4, b"as backup"), (5, b"again"), (9, b"over")]
 
 
 def test_what_is_sent_after_a_delay_does_not_overtake() -> None:

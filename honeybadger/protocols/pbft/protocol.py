@@ -138,6 +138,11 @@ class PBFT:
         return self._view == self._normal
 
     @property
+    def leader(self) -> int:
+        """See `ConsensusProtocol`: the primary of the view that this node follows or waits for."""
+        return self._group.primary(self._view)
+
+    @property
     def is_primary(self) -> bool:
         """Whether this node is the primary of the view that it follows."""
         return self._group.primary(self._normal) == self._me
