@@ -154,9 +154,9 @@ class Node:
         )
         if config.byzantine:
             # Here and not above: no honest node needs it.
-            from honeybadger.node.byzantine import corrupt
+            from honeybadger.adversary import STRATEGIES, CorruptProtocol
 
-            liar = corrupt(context, manifest.specification, config.byzantine)
+            liar = CorruptProtocol(context, manifest.specification.build, STRATEGIES[config.byzantine])
             self.protocol: ConsensusProtocol = liar
             outbox = liar.outbox
         else:
