@@ -176,14 +176,17 @@ class Recovery:
     def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
         self._chain.certify(height, certificate)
         # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
-        self._protocol.skip_to(epoch + 1)
-        self._application.passed(epoch)
+        self._pass(epoch)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
         if block.header.height != self._chain.height + 1:
             # Adopting the block before it let the protocol commit this one by itself.
             return
         self._application.adopt(block, transactions, certificate)
-        self._protocol.skip_to(block.header.epoch + 1)
-        self._application.passed(block.header.epoch)
+        self._pass(block.header.epoch)
         self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
+
+    def _pass(self, epoch: int) -> None:
+        """Go on behind an epoch whose block is there."""
+        self._protocol.skip_to(epoch + 1)
+        self._application.passed(epoch)
