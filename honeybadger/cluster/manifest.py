@@ -55,7 +55,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
-    peer that does not acknowledge.
+    peer that does not acknowledge; blocks that are longer cannot be sent to a peer that has missed them.
     """
 
     durability: Durability = "fsync"

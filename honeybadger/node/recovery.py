@@ -87,6 +87,7 @@ class Recovery:
             self.may_go_on,
             sorted(links),
             self._uncertified,
+            lambda peer, size: links[peer].outgoing.make_room(size),
         )
         self._next_poll = self._next_certification = 0.0
 
@@ -116,7 +117,8 @@ class Recovery:
                 self._certifier.block_certified(header.height)
 
     def each_tick(self) -> None:
-        """Look now and then whether this node is behind."""
+        """Between two flushes: look now and then whether this node is behind."""
+        self._catch_up.sent()
         now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
