@@ -118,6 +118,11 @@ class Transport:
             if peer != me:
                 self._connect(context, credentials, peer, host, port, ready)
 
+    @property
+    def connections_cut(self) -> int:
+        """Connections that sent a message without end, or too much that nobody came to read."""
+        return self._guard.cut
+
     def receive(self) -> tuple[int, list[Any]] | None:
         """The next (sender, frames), or None if nothing has arrived. Frames have a `buffer`."""
         try:
