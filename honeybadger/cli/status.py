@@ -65,7 +65,10 @@ def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
         if status is None:
             table.add_row(str(index), address, "no answer", *["–"] * 4)
             continue
-        faults = ", ".join(f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]) or "none"
+        faults = [f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]]
+        faults += [
+            f"connections of {whose} cut ×{count}" for whose, count in status["connections_cut"].items() if count
+        ]
         table.add_row(
             str(index),
             address,
@@ -73,6 +76,6 @@ def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
             str(status["epoch"]),
             f"{status['peers_connected']} of {others}",
             f"{status['mempool']:,}",
-            faults,
+            ", ".join(faults) or "none",
         )
     Console().print(table)
