@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from crypto.erasure import ErasureCode
@@ -32,7 +33,7 @@ def echo_of(val: Val) -> Echo:
     return Echo(val.epoch, val.proposer, val.root, val.branch, val.shard)
 
 
-class FalseProposer(Adversary):
+class FalseProposer(Adversary, ABC):
     """Disperses shards of its own making in place of its honest proposal, and echoes them.
 
     Its own object is sent the honest VAL and ECHO, so it takes no part in its own broadcast until the others'
@@ -44,9 +45,9 @@ class FalseProposer(Adversary):
         self.code = erasure_code(context.quorums)
         self._vals: Recent[int, Mapping[int, Val]] = Recent(EPOCHS)
 
+    @abstractmethod
     def shards(self, epoch: int) -> Sequence[bytes] | None:
         """What to disperse (one shard per node), None for nothing yet; called once per epoch."""
-        raise NotImplementedError
 
     def disperse(self, epoch: int, shards: Sequence[bytes]) -> Mapping[int, Val]:
         """Make and remember the VALs of an epoch."""

@@ -16,7 +16,13 @@ from honeybadger.cluster.manifest import Runtime
 @option("-n", "--nodes", default=4, help="Number of nodes (N).")
 @option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
 @option("--out", type=Directory(), required=True, help="Directory to make.")
-@option("--host", "hosts", multiple=True, default=("127.0.0.1",), help="Host of each node, or one for all.")
+@option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=("127.0.0.1",),
+    help="Name or address of each node's host, or one for all.",
+)
 @option("--base-port", default=7100, help="Node i uses base+2i for peers and base+2i+1 for clients.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
 
@@ -61,11 +62,14 @@ def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
         table.add_column(heading, justify="left" if heading == "address" else "right")
     others = len(manifest.members) - 1
     for index, (member, status) in enumerate(zip(manifest.members, answers, strict=True)):
-        address = f"{member.host}:{member.client_port}"
+        address = place(member.host, member.client_port)
         if status is None:
             table.add_row(str(index), address, "no answer", *["–"] * 4)
             continue
-        faults = ", ".join(f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]) or "none"
+        faults = [f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]]
+        faults += [
+            f"connections of {whose} cut ×{count}" for whose, count in status["connections_cut"].items() if count
+        ]
         table.add_row(
             str(index),
             address,
@@ -73,6 +77,6 @@ def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
             str(status["epoch"]),
             f"{status['peers_connected']} of {others}",
             f"{status['mempool']:,}",
-            faults,
+            ", ".join(faults) or "none",
         )
     Console().print(table)

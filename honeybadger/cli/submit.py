@@ -14,6 +14,7 @@ import zmq
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Committed, Refused, Submit
 
@@ -55,7 +56,7 @@ def command(cluster: Path, node: int, as_hex: bool, timeout: float, curve: bool 
         click.echo(line)
     unanswered = len(transactions) - len(outcome)
     if unanswered:
-        where = f"node {node} at {member.host}:{member.client_port}"
+        where = f"node {node} at {place(member.host, member.client_port)}"
         raise ClusterError(f"{where} left {unanswered} transactions unanswered for {timeout:g} s; they may yet commit")
     return 0 if all(line.isdigit() for line in outcome) else 1
 

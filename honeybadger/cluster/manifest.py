@@ -8,6 +8,7 @@ injects into the links may differ between nodes.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import struct
 import tomllib
@@ -36,8 +37,9 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node's address and public key; its index is its position in the manifest.
 
-    `port`: for peers; `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in
-    hex, "" in a manifest of a protocol that needs none.
+    `host`: a name, which stands for an IPv4 address, or an IPv4 or IPv6 address (without brackets). `port`: for peers;
+    `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in hex, "" in a manifest
+    of a protocol that needs none.
     """
 
     host: str
@@ -55,7 +57,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
-    peer that does not acknowledge.
+    peer that does not acknowledge; blocks that are longer cannot be sent to a peer that has missed them.
     """
 
     durability: Durability = "fsync"
@@ -115,8 +117,11 @@ class Manifest:
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
         for index, member in enumerate(members):
-            if not re.fullmatch(r"[!-~]{1,255}", member.host):
-                raise ClusterError(f'members[{index}].host "{_plain(member.host)}" is not a host name or address')
+            if not _is_host(member.host):
+                raise ClusterError(
+                    f'members[{index}].host "{_plain(member.host)}" is not a host name, an IPv4 address,'
+                    " or an IPv6 address without brackets and zone"
+                )
             if not _is_z85_key(member.public_key):
                 raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
         self.signing_keys = _signing_keys(members)
@@ -208,6 +213,19 @@ def _signing_keys(members: list[Member]) -> PublicSigningKeys | None:
         return PublicSigningKeys([bytes.fromhex(member.signing_key) for member in members])
     except CryptoError as error:
         raise ClusterError(str(error)) from None
+
+
+def _is_host(text: str) -> bool:
+    """Whether it could be one: names are looked up later.
+
+    No zone (`fe80::1%eth0`): it means something else on each machine.
+    """
+    if ":" in text:
+        try:
+            return not ipaddress.IPv6Address(text).scope_id
+        except ValueError:
+            return False
+    return bool(re.fullmatch(r"[!-~]{1,255}", text)) and not text.startswith("[")
 
 
 def _is_z85_key(text: str) -> bool:

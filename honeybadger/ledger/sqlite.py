@@ -137,12 +137,6 @@ class SQLiteStore:
             for certified, certificate in (certificates or {}).items():
                 writer.execute("UPDATE blocks SET certificate = ? WHERE height = ?", (certificate, certified))
 
-    def set_certificate(self, height: int, certificate: bytes) -> None:
-        with self._write_lock, self._writing() as writer:
-            done = writer.execute("UPDATE blocks SET certificate = ? WHERE height = ?", (certificate, height))
-            if not done.rowcount:
-                raise LedgerError(f"{self.path}: no block {height} to certify")
-
     def replace(self, block: Block, certificate: bytes | None) -> None:
         """Put the block at its height in one transaction; the row's ``timestamp`` stays, if it has one."""
         header = block.header

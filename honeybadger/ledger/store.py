@@ -67,7 +67,8 @@ class BlockStore(Protocol):
         """What ``append`` promises when it returns."""
 
     def append(self, blocks: Sequence[Block], certificates: Mapping[int, bytes] | None = None) -> None:
-        """Store consecutive blocks that follow the tip, and certificates by height, in one group commit."""
+        """Store consecutive blocks that follow the tip, and opaque certificates by height (of these blocks or of stored
+        ones; others are dropped), in one group commit."""
 
     def height(self) -> int:
         """Height of the tip, 0 for an empty ledger."""
@@ -104,9 +105,6 @@ class BlockStore(Protocol):
 
     def newest_certified(self) -> Header | None:
         """Header of the highest block that has a certificate, ``None`` if none has."""
-
-    def set_certificate(self, height: int, certificate: bytes) -> None:
-        """Attach an opaque certificate to a stored block."""
 
     def replace(self, block: Block, certificate: bytes | None) -> None:
         """Put ``block`` at its height in the place of whatever is there, if anything, and touch nothing else.

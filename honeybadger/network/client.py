@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from honeybadger.network.addresses import endpoint
 from honeybadger.network.client_protocol import (
     BUSY,
     BlockPart,
@@ -43,7 +44,7 @@ class NodeClient:
             self.socket.maxmsgsize = longest_reply
         self.socket.reconnect_ivl_max = 1000
         secure_client(self.socket, server_key, curve)
-        self.socket.connect(f"tcp://{host}:{port}")
+        self.socket.connect(endpoint(self.socket, host, port))
 
     def send(self, request: Request) -> bool:
         """Queue a request; False if the queue is full."""

@@ -47,6 +47,10 @@ class PeerTransport(Protocol):
     def received_bytes(self) -> int:
         """Bytes taken from ZeroMQ."""
 
+    @property
+    def connections_cut(self) -> int:
+        """Incoming connections that were cut because they brought too much."""
+
     def receive(self) -> tuple[int, list[Any]] | None:
         """The next (sender, frames), or None."""
 
@@ -159,6 +163,11 @@ class FaultyTransport:
     def received_bytes(self) -> int:
         """Bytes taken from ZeroMQ."""
         return self._inner.received_bytes
+
+    @property
+    def connections_cut(self) -> int:
+        """See `Transport`."""
+        return self._inner.connections_cut
 
     @property
     def due(self) -> float:

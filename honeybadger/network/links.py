@@ -60,6 +60,7 @@ class Outgoing:
     def __init__(self, held_bytes_cap: int) -> None:
         self._cap = held_bytes_cap
         self._queue: deque[Entry] = deque()
+        self._queued_bytes = 0
         self._base = 1
         self._sent = 0
         self._in_flight = 0
@@ -89,6 +90,17 @@ class Outgoing:
         self._place(entry)
         if self.held_bytes > self._cap:
             self._shrink()
+
+    def make_room(self, size: int) -> bool:
+        """Whether `size` bytes can be offered without loss of anything that the peer can use now.
+
+        What it cannot use now makes way, if there is too much: as it would when the entries are offered.
+        """
+        if self._queued_bytes + size > self._cap:
+            return False
+        if self.held_bytes + size > self._cap:
+            self._drop_unusable(min(self._cap // 2, self._cap - size))
+        return True
 
     def acknowledge(self, ack: int) -> bool:
         """The peer has processed everything up to `ack`; False if it never was sent that much.
@@ -124,6 +136,7 @@ class Outgoing:
         self._base += len(self._queue)
         self._retained.clear()
         self._queue.clear()
+        self._queued_bytes = 0
         self._waiting.clear()
         self._horizon = horizon
         self._highest = self._base - 1
@@ -137,7 +150,9 @@ class Outgoing:
             return
         self._horizon = horizon
         for epoch in sorted(epoch for epoch in self._waiting if epoch <= horizon):
-            self._queue.extend(self._waiting.pop(epoch))
+            entries = self._waiting.pop(epoch)
+            self._queue.extend(entries)
+            self._queued_bytes += sum(map(_cost, entries))
 
     def rewind(self) -> None:
         """A new connection: send again from the first unacknowledged entry."""
@@ -161,11 +176,13 @@ class Outgoing:
     def _place(self, entry: Entry) -> None:
         if entry.epoch <= self._horizon:
             self._queue.append(entry)
+            self._queued_bytes += _cost(entry)
         else:
             self._waiting.setdefault(entry.epoch, []).append(entry)
 
     def _take_oldest(self) -> Entry:
         entry = self._queue.popleft()
+        self._queued_bytes -= _cost(entry)
         self._base += 1
         if self._sent:
             self._sent -= 1
@@ -174,25 +191,29 @@ class Outgoing:
 
     def _shrink(self) -> None:
         """Drop oldest entries down to half the cap, so that this is rare."""
+        self._drop_unusable(self._cap // 2)
+        while self._queue and self.held_bytes > self._cap // 2:
+            self.held_bytes -= _cost(self._take_oldest())
+            self.dropped += 1
+
+    def _drop_unusable(self, target: int) -> None:
+        """Drop oldest entries, down to `target` bytes if there are so many, but nothing that the peer can use now: its
+        own window, and the blocks it asked for."""
         for epoch in sorted(self._retained):
-            if self.held_bytes <= self._cap // 2:
+            if self.held_bytes <= target:
                 return
             dropped = self._retained.pop(epoch)
             self.held_bytes -= sum(map(_cost, dropped))
             self.dropped += len(dropped)
         for epoch in sorted(self._waiting):
-            if self.held_bytes <= self._cap // 2:
+            if self.held_bytes <= target:
                 return
-            # Before the queue, which holds what the peer can use now: its own window, and the blocks it asked for.
             entries = self._waiting.pop(epoch)
             self.held_bytes -= sum(map(_cost, entries))
             self.dropped += len(entries)
             if not self._queue:
                 # They take sequence numbers too, so that the peer learns of its loss.
                 self._base += len(entries)
-        while self._queue and self.held_bytes > self._cap // 2:
-            self.held_bytes -= _cost(self._take_oldest())
-            self.dropped += 1
 
 
 class Incoming:

@@ -20,6 +20,7 @@ import gevent
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from honeybadger.network.addresses import endpoint, is_ipv6, place
 from honeybadger.network.links import IN_FLIGHT_BYTES
 from honeybadger.network.receive_guard import Limits, ReceiveGuard
 from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_peer, secure_server
@@ -68,13 +69,13 @@ def bind(socket: Any, host: str, port: int, purpose: str) -> None:
     """Bind, or raise AddressInUse / OSError in one line that names the port."""
     try:
         # ZeroMQ binds to addresses only, so a name is looked up here.
-        socket.bind(f"tcp://{lookup.gethostbyname(host)}:{port}")
+        socket.bind(endpoint(socket, host if is_ipv6(host) else lookup.gethostbyname(host), port))
     except (lookup.gaierror, UnicodeError) as error:
-        raise OSError(f"cannot listen on {host}:{port} ({purpose}): {error}") from None
+        raise OSError(f"cannot listen on {place(host, port)} ({purpose}): {error}") from None
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"port {port} on {host} ({purpose}) is already in use") from None
-        raise OSError(f"cannot listen on {host}:{port} ({purpose}): {error.strerror}") from None
+        raise OSError(f"cannot listen on {place(host, port)} ({purpose}): {error.strerror}") from None
 
 
 class Transport:
@@ -117,6 +118,11 @@ class Transport:
         for peer, (host, port) in enumerate(addresses):
             if peer != me:
                 self._connect(context, credentials, peer, host, port, ready)
+
+    @property
+    def connections_cut(self) -> int:
+        """Connections that sent a message without end, or too much that nobody came to read."""
+        return self._guard.cut
 
     def receive(self) -> tuple[int, list[Any]] | None:
         """The next (sender, frames), or None if nothing has arrived. Frames have a `buffer`."""
@@ -197,8 +203,8 @@ class Transport:
             ready()
 
         self._watchers.append(Watcher(monitor, changed))
-        self._endpoints[peer] = f"tcp://{host}:{port}"
+        self._endpoints[peer] = endpoint(socket, host, port)
         try:
             socket.connect(self._endpoints[peer])
         except zmq.ZMQError as error:
-            raise OSError(f"cannot connect to node {peer} at {host}:{port}: {error.strerror}") from None
+            raise OSError(f"cannot connect to node {peer} at {place(host, port)}: {error.strerror}") from None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain as concatenate
 
-from honeybadger.ledger.block import Block
+from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
 from honeybadger.node.mempool import Mempool, Refusal, Request, Ticket
 from honeybadger.protocols.parameters import Parameters
@@ -69,11 +69,11 @@ class NodeApplication:
 
     def has_transactions(self) -> bool:
         """See `Application`. False while the disk lags behind, so that memory stays bounded."""
-        return self._mempool.waiting > 0 and len(self.pending) < PENDING_BLOCKS_TO_PAUSE
+        return self._mempool.waiting > 0 and not self.busy
 
     def select(self, epoch: int) -> Sequence[bytes]:
         """See `Application`."""
-        if len(self.pending) >= PENDING_BLOCKS_TO_PAUSE:
+        if self.busy:
             return []
         return self._mempool.select(
             epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes
@@ -117,46 +117,18 @@ class NodeApplication:
             self._mempool.commit(epoch, contributed)
             return
         update = self._chain.extend(epoch, contributions)
-        header = update.block.header
         repeated: dict[int, list[Ticket]] = {}
         for transaction, height in update.duplicates.items():
             # Committed before it was proposed again: whoever asked learns where it is.
             repeated.setdefault(height, []).extend(self._mempool.commit(-1, [transaction]))
         tickets = self._mempool.commit(epoch, contributed)
-        self.pending.append(
-            CommittedBlock(
-                header.height,
-                epoch,
-                header.hash,
-                False,
-                header.tx_count,
-                header.tx_bytes,
-                tuple(header.proposers),
-                tickets,
-                repeated,
-            )
-        )
-        self._on_block()
+        self._await_disk(update.block.header, tickets, repeated, certified=False)
 
     def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
         """Append a certified block of other nodes: what is in it no longer waits here."""
         self._chain.adopt(block, transactions, certificate)
-        header = block.header
-        tickets = self._mempool.commit(header.epoch, transactions)
-        self.pending.append(
-            CommittedBlock(
-                header.height,
-                header.epoch,
-                header.hash,
-                True,
-                header.tx_count,
-                header.tx_bytes,
-                tuple(header.proposers),
-                tickets,
-                {},
-            )
-        )
-        self._on_block()
+        tickets = self._mempool.commit(block.header.epoch, transactions)
+        self._await_disk(block.header, tickets, {}, certified=True)
 
     def passed(self, epoch: int) -> None:
         """The protocol goes on behind this epoch without committing it: its block is there already."""
@@ -196,3 +168,22 @@ class NodeApplication:
             done.append(self.pending.popleft())
             self.durable_epoch = done[-1].epoch
         return done
+
+    def _await_disk(
+        self, header: Header, tickets: list[Ticket], repeated: dict[int, list[Ticket]], *, certified: bool
+    ) -> None:
+        """A block is in the chain: remember who is to be told when it is on disk."""
+        self.pending.append(
+            CommittedBlock(
+                height=header.height,
+                epoch=header.epoch,
+                block_hash=header.hash,
+                certified=certified,
+                tx_count=header.tx_count,
+                tx_bytes=header.tx_bytes,
+                proposers=tuple(header.proposers),
+                tickets=tickets,
+                repeated=repeated,
+            )
+        )
+        self._on_block()

@@ -9,6 +9,7 @@ peer is enough, and a peer that serves anything else is named and not asked agai
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ PARALLEL = 3
 #: answers to one peer per second: bytes (a little more for the last), and blocks, which may be empty
 SERVED_BYTES_PER_S = 256 * 1024 * 1024
 SERVED_BLOCKS_PER_S = 256
+#: what a message costs the link beside the bytes of body or header in it, at the most
+MESSAGE_BYTES = 512
 
 
 @dataclass
@@ -58,7 +61,8 @@ class _Request:
 class CatchUp:
     """See the module. `peer_epoch(peer)`: the highest epoch the peer says it has on disk; `adopt(block, txs,
     certificate)` appends the next block; `may_fetch()` is False while the own disk lags behind;
-    `on_uncertified(header)`: somebody wants a block that has no certificate here."""
+    `on_uncertified(header)`: somebody wants a block that has no certificate here. `make_room(peer, size)`: whether
+    the link to the peer can hold so much more."""
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class CatchUp:
         may_fetch: Callable[[], bool],
         peers: list[int],
         on_uncertified: Callable[[Header], None],
+        make_room: Callable[[int, int], bool],
     ) -> None:
         self._quorums = quorums
         self._chain_id = chain_id
@@ -88,6 +93,9 @@ class CatchUp:
         #: left a request unanswered and have not answered one since: asked last
         self._silent: set[int] = set()
         self._on_uncertified = on_uncertified
+        self._make_room = make_room
+        #: bytes that were sent to each peer and that its link has not been given yet
+        self._leaving: Counter[int] = Counter()
         self._served_bytes = PerSecond(SERVED_BYTES_PER_S)
         self._served_blocks = PerSecond(SERVED_BLOCKS_PER_S)
         self._turn = 0
@@ -202,7 +210,8 @@ class CatchUp:
     # -- serving -------------------------------------------------------------------------------------------
 
     def serve(self, sender: int, request: BlockRequest) -> None:
-        """Send what was asked for, as far as it is certified; a bounded amount per peer and second."""
+        """Send what was asked for, as far as it is certified; a bounded amount per peer and second, and whole blocks
+        only: a link that is given more than it can hold drops the first parts, and the rest is of no use."""
         for height in range(request.first, request.first + request.count):
             if not self._served_blocks.take(sender):
                 return
@@ -215,10 +224,18 @@ class CatchUp:
             block = self._store.block(height)
             if block is None or not self._served_bytes.take(sender, len(block.body)):
                 return
-            body = block.body
-            self._outbox.send(sender, CertifiedHeader(0, block.header.encode(), certificate, len(body)))
+            body, encoded_header = block.body, block.header.encode()
+            size = len(encoded_header) + len(body) + MESSAGE_BYTES * (2 + len(body) // PART_BYTES)
+            if not self._make_room(sender, self._leaving[sender] + size):
+                return
+            self._leaving[sender] += size
+            self._outbox.send(sender, CertifiedHeader(0, encoded_header, certificate, len(body)))
             for offset in range(0, len(body), PART_BYTES):
                 self._outbox.send(sender, BodyPart(0, height, offset, body[offset : offset + PART_BYTES]))
+
+    def sent(self) -> None:
+        """The links have been given everything that was sent."""
+        self._leaving.clear()
 
     def _is_answering(self, peer: int) -> None:
         """What comes from a peer comes in order, so whatever else it was asked for is only later."""

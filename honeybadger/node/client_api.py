@@ -80,6 +80,11 @@ class ClientApi:
         self._watcher = Watcher(self._socket, ready)
         self.refused_requests = 0
 
+    @property
+    def connections_cut(self) -> int:
+        """Clients' connections that sent a request without end, or too many that were not read yet."""
+        return self._guard.cut
+
     def serve(self) -> bool:
         """Handle waiting requests for a bounded time; True if there may be more."""
         until = time.monotonic() + TURN_S

@@ -117,9 +117,7 @@ class Mempool:
             sizes = np.fromiter(map(len, candidates), dtype=np.int64, count=len(candidates))[order] + FRAMING_BYTES
             fitting = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
             candidates = [candidates[i] for i in np.sort(order[:fitting]).tolist()]
-        pop = self._waiting.pop
-        self._reserved.update([(transaction, (epoch, pop(transaction))) for transaction in candidates])
-        self._reserved_by_epoch.setdefault(epoch, []).extend(candidates)
+        self._set_aside(epoch, candidates)
         return candidates
 
     def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
@@ -129,9 +127,7 @@ class Mempool:
         if sum(map(len, chosen)) + FRAMING_BYTES * len(chosen) > room:
             sizes = accumulate(len(transaction) + FRAMING_BYTES for transaction in chosen)
             chosen = [transaction for transaction, size in zip(chosen, sizes, strict=True) if size <= room]
-        pop = self._waiting.pop
-        self._reserved.update([(transaction, (label, pop(transaction))) for transaction in chosen])
-        self._reserved_by_epoch.setdefault(label, []).extend(chosen)
+        self._set_aside(label, chosen)
         return chosen
 
     def release(self, label: int) -> None:
@@ -175,7 +171,13 @@ class Mempool:
     def release_through(self, epoch: int) -> None:
         """Epochs up to this one were passed over: what is reserved for them and not committed waits again."""
         for number in sorted((n for n in self._reserved_by_epoch if 0 < n <= epoch), reverse=True):
-            self.commit(number, ())
+            self.release(number)
+
+    def _set_aside(self, label: int, chosen: list[bytes]) -> None:
+        """Reserve what was chosen of those waiting."""
+        pop = self._waiting.pop
+        self._reserved.update([(transaction, (label, pop(transaction))) for transaction in chosen])
+        self._reserved_by_epoch.setdefault(label, []).extend(chosen)
 
     def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:
         """Take a request whose transactions are all new and in bounds, without a Python loop body per transaction."""

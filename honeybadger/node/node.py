@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +27,12 @@ from honeybadger.node.journal import Journal
 from honeybadger.node.journal_files import JournalError
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
+from honeybadger.node.notices import Notices
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch
-from honeybadger.node.usage import HubLag, ProcessUsage
-from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox, no_observer
+from honeybadger.node.report import Report
+from honeybadger.protocols.base import ConsensusProtocol, Context, Outbox, no_observer
 from honeybadger.protocols.messages import Message
 
 
@@ -67,17 +66,12 @@ class Node:
         manifest, runtime = config.manifest, config.runtime
         self._config = config
         self.me = config.keys.node
-        self._say = config.say
         self._events = config.events
         self._manifest = manifest
-        self._started = time.monotonic()
         self._failure = ""
         self._refused_by: set[int] = set()
-        self._said: set[str] = set()
-        self.faults: Counter[tuple[int, str]] = Counter()
+        self.notices = Notices(config.events, config.say)
         self.wake = Event()
-        self._usage = ProcessUsage()
-        self._lag = HubLag()
 
         nodes = manifest.quorums.nodes
         config.data.mkdir(parents=True, exist_ok=True)
@@ -96,7 +90,7 @@ class Node:
             manifest.specification.kept_epochs(manifest.parameters),
         )
         if self.journal.silent_through:
-            self._say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
+            config.say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
         self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
         self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain, self.writer.request)
@@ -127,8 +121,8 @@ class Node:
             Hello(manifest.chain_id, manifest.settings),
             self._check_hello,
             self._peer_refused,
-            self._connection_changed,
-            self._record_fault,
+            self.notices.connection,
+            self.notices.fault,
             self.journal,
             count_messages=runtime.instrumentation,
         )
@@ -144,7 +138,7 @@ class Node:
             outbox=self.peers,
             application=self.application,
             randbytes=secrets.token_bytes,
-            observe=self._observe if runtime.instrumentation else no_observer,
+            observe=self.notices.phase if runtime.instrumentation else no_observer,
             first_epoch=first_epoch,
             silent_through=self.journal.silent_through,
             journal=self.journal,
@@ -154,9 +148,9 @@ class Node:
         )
         if config.byzantine:
             # Here and not above: no honest node needs it.
-            from honeybadger.node.byzantine import corrupt
+            from honeybadger.adversary import STRATEGIES, CorruptProtocol
 
-            liar = corrupt(context, manifest.specification, config.byzantine)
+            liar = CorruptProtocol(context, manifest.specification.build, STRATEGIES[config.byzantine])
             self.protocol: ConsensusProtocol = liar
             outbox = liar.outbox
         else:
@@ -171,7 +165,7 @@ class Node:
             outbox,
             self.peers.links,
             self._events,
-            self._say_once,
+            self.notices.say_once,
             enabled=runtime.recovery,
         )
         member = manifest.members[self.me]
@@ -180,7 +174,7 @@ class Node:
             credentials,
             (member.host, member.client_port),
             self.application.submit,
-            self.status,
+            lambda: self.report.status(),
             self.wake.set,
             blocks=self.store,
         )
@@ -193,9 +187,23 @@ class Node:
             self._each_tick,
             lambda: self.recovery.announced_epoch,
             self.recovery.may_go_on,
-            self._report,
+            self._each_second,
             self.wake,
             timers,
+        )
+        self.report = Report(
+            self.me,
+            manifest.consensus.protocol,
+            runtime,
+            self.protocol,
+            self.chain,
+            self.mempool,
+            self.application,
+            self.transport,
+            self.peers,
+            self.clients,
+            self.reactor,
+            self.notices.faults,
         )
 
     def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
@@ -220,13 +228,12 @@ class Node:
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
-        if self._config.runtime.instrumentation:
-            self._lag.start()
+        self.report.start()
         self.recovery.start()
         try:
             self.reactor.run()
         finally:
-            self._report()
+            self._each_second()
             if not self._failure.startswith("ledger"):
                 self.writer.close()
                 self._blocks_durable(self.chain.durable_height)
@@ -239,8 +246,7 @@ class Node:
             self._zmq.term()
             self.journal.close()
             self.store.close()
-            self._usage.close()
-            self._lag.close()
+            self.report.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
@@ -248,23 +254,6 @@ class Node:
     def stop(self) -> None:
         """End `run`; safe to call from a signal handler's greenlet."""
         self.reactor.stop()
-
-    def status(self) -> dict[str, Any]:
-        """Plain data for `honeybadger status`."""
-        return {
-            "node": self.me,
-            "protocol": self._manifest.consensus.protocol,
-            "height": self.chain.durable_height,
-            "epoch": self.protocol.epoch,
-            "tip": self.chain.tip_hash.hex(),
-            "peers_connected": sum(link.connected for link in self.peers.links.values()),
-            "mempool": len(self.mempool),
-            "mempool_bytes": self.mempool.bytes,
-            "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
-            "uptime_s": time.monotonic() - self._started,
-            "memory": self._bounds(),
-            "detail": self.protocol.status(),
-        }
 
     # -- callbacks -----------------------------------------------------------------------------------------
 
@@ -277,8 +266,14 @@ class Node:
         self.recovery.each_tick()
         self._zap.serve()
         for refused in self._zap.refused:
-            self._say_once(f"refused a connection from {refused}")
+            self.notices.say_once(f"refused a connection from {refused}")
         self._zap.refused.clear()
+
+    def _each_second(self) -> None:
+        self.writer.request(certificates=True)
+        self.recovery.each_second()
+        self.notices.each_second()
+        self._events.emit("usage", **self.report.usage())
 
     def _blocks_durable(self, height: int) -> None:
         for block in self.application.blocks_durable(height):
@@ -312,73 +307,9 @@ class Node:
         return self._manifest.difference(hello.settings) or "its chain id differs, though it claims equal settings"
 
     def _peer_refused(self, peer: int, why: str) -> None:
-        if self._say_once(f"refused node {peer}, whose manifest differs: {why}"):
+        if self.notices.say_once(f"refused node {peer}, whose manifest differs: {why}"):
             self._events.emit("refused", peer=peer, why=why)
         self._refused_by.add(peer)
         if len(self._refused_by) >= self._manifest.quorums.weak:
             # More peers than can be faulty run another chain: it is this node that is wrong.
             self._fail(f"the manifest of this node differs from that of nodes {sorted(self._refused_by)}: {why}")
-
-    def _connection_changed(self, peer: int, opened: bool, failure: str) -> None:
-        if failure:
-            self._say_once(f"no connection to node {peer}: {failure}")
-        self._events.emit("connection", peer=peer, up=opened, failure=failure)
-
-    def _record_fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        count = self.faults[node, kind.name] = self.faults[node, kind.name] + 1
-        if count <= 10:
-            self._events.emit("fault", node=node, kind=kind.name, detail=detail)
-
-    def _observe(self, epoch: int, phase: str, **details: int) -> None:
-        self._events.emit(phase, epoch=epoch, **details)
-
-    def _report(self) -> None:
-        self.writer.request(certificates=True)
-        self.recovery.each_second()
-        self._events.emit(
-            "usage",
-            **self._usage.read(),
-            sent_bytes=self.transport.sent_bytes,
-            received_bytes=self.transport.received_bytes,
-            messages_handled=self.reactor.messages_handled,
-            longest_tick_s=self.reactor.longest_tick_s,
-            **(self._details() if self._config.runtime.instrumentation else {}),
-            height=self.chain.height,
-            durable_height=self.chain.durable_height,
-            faults=sum(self.faults.values()),
-        )
-        self.reactor.longest_tick_s = 0.0
-
-    def _details(self) -> dict[str, Any]:
-        """What costs something to find out: messages and bytes by type, queues, how late timers are."""
-        return {
-            "messages_sent": dict(self.peers.messages_sent),
-            "bytes_sent": dict(self.peers.bytes_sent),
-            "ticks": self.reactor.ticks,
-            "hub_lag_s": self._lag.take(),
-            "mempool": len(self.mempool),
-            "pending_blocks": len(self.application.pending),
-            **self._bounds(),
-        }
-
-    def _bounds(self) -> dict[str, Any]:
-        """Bytes held for peers (of entries that they may still need), by epoch, and of the largest instance; caps."""
-        held = self.protocol.held_bytes()
-        links = self.peers.links.items()
-        return {
-            "held_bytes": {peer: link.outgoing.held_bytes for peer, link in links},
-            "held_bytes_cap": self._config.runtime.held_bytes_per_peer,
-            "dropped_entries": {peer: link.outgoing.dropped for peer, link in links if link.outgoing.dropped},
-            "epoch_bytes": held.epochs,
-            "epoch_bytes_cap": held.epoch_cap,
-            "instance_bytes": held.instance,
-            "instance_bytes_cap": held.instance_cap,
-        }
-
-    def _say_once(self, line: str) -> bool:
-        """Tell a person, unless it was told before or too much was told: peers must not fill a log."""
-        if line in self._said or len(self._said) >= 100:
-            return False
-        self._said.add(line)
-        self._say(line)
-        return True

@@ -87,6 +87,7 @@ class Recovery:
             self.may_go_on,
             sorted(links),
             self._uncertified,
+            lambda peer, size: links[peer].outgoing.make_room(size),
         )
         self._next_poll = self._next_certification = 0.0
 
@@ -116,7 +117,8 @@ class Recovery:
                 self._certifier.block_certified(header.height)
 
     def each_tick(self) -> None:
-        """Look now and then whether this node is behind."""
+        """Between two flushes: look now and then whether this node is behind."""
+        self._catch_up.sent()
         now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
@@ -176,14 +178,17 @@ class Recovery:
     def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
         self._chain.certify(height, certificate)
         # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
-        self._protocol.skip_to(epoch + 1)
-        self._application.passed(epoch)
+        self._pass(epoch)
 
     def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
         if block.header.height != self._chain.height + 1:
             # Adopting the block before it let the protocol commit this one by itself.
             return
         self._application.adopt(block, transactions, certificate)
-        self._protocol.skip_to(block.header.epoch + 1)
-        self._application.passed(block.header.epoch)
+        self._pass(block.header.epoch)
         self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
+
+    def _pass(self, epoch: int) -> None:
+        """Go on behind an epoch whose block is there."""
+        self._protocol.skip_to(epoch + 1)
+        self._application.passed(epoch)

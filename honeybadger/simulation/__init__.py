@@ -1,5 +1,5 @@
 """The protocol objects of `honeybadger.protocols` on a deterministic in-memory network.
 
 `network.py` delivers messages in an order that a seeded scheduler chooses; `schedulers.py` has the orders;
-`cluster.py` builds whole nodes, some of which an adversary may control.
+`cluster.py` builds whole nodes, some of which an adversary may control; `recovery.py` nodes that crash and come back.
 """

@@ -40,7 +40,7 @@ def data(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
         shares = {i: keys[i].secret_keys.certificate.sign_share(statement) for i in range(2)}
         certificate, _ = manifest.public_keys.certificate.combine(statement, shares)
         assert certificate is not None
-        store.set_certificate(block.header.height, certificate)
+        store.append([], {block.header.height: certificate})
     store.close()
     yield tmp_path / "data"
 

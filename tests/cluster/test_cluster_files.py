@@ -157,6 +157,10 @@ DAMAGES: list[tuple[str, str, str]] = [
     ('host = "127.0.0.1"', 'host = ""', "members[0].host"),
     ('host = "127.0.0.1"', 'host = "a b"', "members[0].host"),
     ('host = "127.0.0.1"', f'host = "{"h" * 256}"', "members[0].host"),
+    *[
+        ('host = "127.0.0.1"', f'host = "{host}"', f'members[0].host "{host}" is not a host name, an IPv4 address, or')
+        for host in ("[::1]", "fe80::1%eth0", "::1::", "127.0.0.1:7100", "a:b")
+    ],
     ("port = 7100", "port = 0", "port"),
     ("port = 7100", "port = 7102", "same host and port"),
     ("client_port = 7101", "client_port = 7100", "same host and port"),

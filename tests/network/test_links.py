@@ -370,3 +370,20 @@ def test_the_first_message_on_a_connection_is_a_greeting() -> None:
     assert link.next_message(10, 4, b"hello", announce=True) == [Header(DATA, 7, 1, 1, 5, 0, 10, 4).encode()]
     link.connection_opened()
     assert link.owes_announcement(10, 4), "what was announced on the old connection may be lost"
+
+
+def test_room_is_made_of_what_the_peer_cannot_use_and_of_nothing_else() -> None:
+    out = outgoing(1, 1, 2, 5, 5, 6, horizon=2, cap=100)
+    assert out.make_room(40) and out.dropped == 0, "it fits"
+    assert not out.make_room(71) and out.dropped == 0, "even alone with what the peer can use it would not fit"
+    assert out.make_room(70) and (out.dropped, out.held_bytes) == (3, 30)
+    assert sent(out) == [0, 1, 2]
+    out = outgoing(1, 1, 5, 5, 6, horizon=1, cap=100)
+    assert sent(out) == [0, 1]
+    assert out.acknowledge(2)
+    assert out.make_room(60) and (out.dropped, out.held_bytes) == (2, 30), "acknowledged ones go first"
+    out.set_horizon(5)
+    assert not out.make_room(81) and out.make_room(80), "entries that came into the window are of use"
+    assert (out.dropped, out.held_bytes) == (3, 20)
+    out.peer_restarted(0)
+    assert out.make_room(100) and (out.dropped, out.held_bytes) == (5, 0), "of none to an incarnation far behind"

@@ -173,6 +173,14 @@ class LossyLinks(RuleBasedStateMachine):
                 by_epoch[data.split(b"/")[2]].append(int(data.split(b"/")[1]))
             assert all(numbers == sorted(numbers) for numbers in by_epoch.values())
 
+    @invariant()
+    def what_is_held_adds_up(self) -> None:
+        for node in getattr(self, "nodes", []):
+            out = node.link.outgoing
+            queued = sum(map(links_module._cost, out._queue))
+            later = [entry for kept in (out._waiting, out._retained) for entries in kept.values() for entry in entries]
+            assert (out._queued_bytes, out.held_bytes) == (queued, queued + sum(map(links_module._cost, later)))
+
     def say(self, side: int, most: int, announce: bool) -> int:
         """Send at most so many messages, to nowhere if the connection is broken; how many it were."""
         node = self.nodes[side]

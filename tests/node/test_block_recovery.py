@@ -10,6 +10,7 @@ from test_catch_up import BLOCKS, CERTIFICATES, CHAIN_ID, PUBLIC, SECRET
 
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.network.links import Link
 from honeybadger.node.block_messages import BlockRequest, CertificateRequest, CertifiedHeader
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.protocols.quorums import Quorums
@@ -31,7 +32,7 @@ def bench(tmp_path):
         SimpleNamespace(
             send=lambda node, message: made.sent.append(message), broadcast=made.sent.append, fault=pytest.fail
         ),
-        {},
+        {1: Link(7, 1 << 20)},
         SimpleNamespace(emit=lambda *_, **__: None),
         made.said.append,
         enabled=True,

@@ -13,9 +13,11 @@ from honeybadger.ledger.block import Block, build_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.network.codec import Codec
+from honeybadger.network.links import Entry, Outgoing
 from honeybadger.node import catch_up as catch_up_module
 from honeybadger.node import rate
-from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
+from honeybadger.node.block_messages import BLOCK_MESSAGES, BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PARALLEL, PATIENCE_S, STALLED_S, CatchUp
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
@@ -73,7 +75,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Bench:
     """A node with its store, of which the first `blocks` of BLOCKS are there; the peers are at `peer_epochs`."""
 
-    def __init__(self, me: int, blocks: int, peer_epochs: int, uncertified: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, me: int, blocks: int, peer_epochs: int, uncertified: frozenset[int] = frozenset(), cap: int = 1 << 20
+    ) -> None:
         self.store = SQLiteStore(catch_up_module.__file__, "memory", chain_id=CHAIN_ID)  # type: ignore[arg-type]
         self.store.append(BLOCKS[:blocks], {h: c for h, c in CERTIFICATES.items() if h not in uncertified})
         self.chain = Chain(self.store, CHAIN_ID)
@@ -83,6 +87,7 @@ class Bench:
         self.may_fetch = True
         #: heights that somebody wanted and that have no certificate here
         self.wanted: list[int] = []
+        self.links = {peer: Outgoing(cap) for peer in range(4)}
         self.catch_up = CatchUp(
             Quorums(4, 1),
             CHAIN_ID,
@@ -94,6 +99,7 @@ class Bench:
             lambda: self.may_fetch,
             sorted(self.peer_epochs),
             lambda header: self.wanted.append(header.height),
+            lambda peer, size: self.links[peer].make_room(size),
         )
 
     def broadcast(self, message: Message) -> None:
@@ -290,3 +296,65 @@ def test_a_wanted_block_without_certificate_is_made_known() -> None:
     assert [m for m in server.serve(4, 4, 2) if isinstance(m, CertifiedHeader)][1:] == []
     server.serve(9, 1, 2)
     assert server.wanted == [5]
+
+
+class Flushed(Bench):
+    """Serves peer 2 through its link, as `Peers` does: encoded, and at the end of a tick."""
+
+    CODEC = Codec(BLOCK_MESSAGES, 1 << 20)
+
+    def tick(self, *requests: tuple[int, int]) -> list[Message]:
+        """Answer the requests; what the link has to send then."""
+        link = self.links[2]
+        for first, count in requests:
+            self.catch_up.serve(2, BlockRequest(0, first, count))
+        for bundle in self.CODEC.bundles(message for _, message in self.sent):
+            link.offer(Entry(0, self.CODEC.encode(bundle)))
+        self.sent.clear()
+        self.catch_up.sent()
+        leaving: list[Message] = []
+        while entries := link.next_entries()[1]:
+            for entry in entries:
+                leaving += self.CODEC.decode(memoryview(entry))
+        return leaving
+
+
+def whole(*heights: int) -> list[Message]:
+    return [message for height in heights for message in answer(BLOCKS[height - 1])]
+
+
+#: holds two of the blocks above, by the reckoning of `serve`, and not three
+CAP = 5000
+
+
+def test_no_more_is_served_than_the_link_can_hold(clock: Clock) -> None:
+    server = Flushed(1, 16, 0, cap=CAP)
+    assert server.tick((1, 4)) == whole(1, 2)
+    link = server.links[2]
+    for height in range(3, 20):
+        server.tick((height, 1))
+        assert link.dropped == 0 and link.held_bytes <= CAP
+    assert link.acknowledge(link.next_entries()[0] - 1)
+    assert server.tick((3, 4)) == whole(3, 4), "there is room again when it has been read"
+
+
+def test_requests_of_one_tick_share_the_room(clock: Clock) -> None:
+    server = Flushed(1, 16, 0, cap=CAP)
+    assert server.tick((1, 1), (2, 1), (3, 1), (4, 1)) == whole(1, 2)
+    assert server.links[2].dropped == 0
+
+
+def test_what_a_peer_cannot_use_makes_room_for_its_blocks(clock: Clock) -> None:
+    """Otherwise one whose link is full of later epochs could never be helped."""
+    server = Flushed(1, 16, 0, cap=CAP)
+    link = server.links[2]
+    while link.held_bytes < CAP - 500:
+        link.offer(Entry(99, bytes(300)))
+    assert server.tick((1, 4)) == whole(1, 2)
+    assert link.dropped > 0 and link.held_bytes <= CAP
+
+
+def test_a_block_longer_than_the_link_can_hold_is_not_begun(clock: Clock) -> None:
+    server = Flushed(1, 16, 0, cap=500)
+    assert server.tick((1, 4)) == []
+    assert server.links[2].held_bytes == 0

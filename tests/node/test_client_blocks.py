@@ -44,7 +44,7 @@ def filled() -> tuple[SQLiteStore, Chain, list[Block]]:
     chain.extend(1, [(0, [b"a"])])
     chain.extend(2, [(0, [b"x" * BIG])])
     chain.flush()
-    store.set_certificate(1, b"c" * 48)
+    store.append([], {1: b"c" * 48})
     chain.extend(3, [(0, [b"later"])])
     return store, chain, list(store.iter_blocks())
 

@@ -5,7 +5,8 @@ import shutil
 from byzantine.harness import parameters, verify
 
 from honeybadger.simulation.one_shot import OneShotMonitor
-from honeybadger.simulation.recovery import CrashPoint, RestartableCluster
+from honeybadger.simulation.recovery import RestartableCluster
+from honeybadger.simulation.restartable_node import CrashPoint
 
 POINTS = tuple(CrashPoint)
 

@@ -1,0 +1,65 @@
+"""What a node tells as it happens: lines for a person, events for measurement. Neither must be peers' to fill."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from honeybadger.node.events import EventLog
+from honeybadger.node.rate import PerSecond
+from honeybadger.protocols.base import FaultKind
+
+#: lines to a person, in all
+LINES = 100
+#: events for one kind of fault of one node; all are counted
+FAULT_EVENTS = 10
+#: events about the connection to one peer, per second
+CONNECTION_EVENTS_PER_S = 10
+
+
+class Notices:
+    """See the module. `say(line)` tells a person."""
+
+    def __init__(self, events: EventLog, say: Callable[[str], None]) -> None:
+        self._events = events
+        self._say = say
+        self._said: set[str] = set()
+        #: by node and kind
+        self.faults: Counter[tuple[int, str]] = Counter()
+        self._connection_events = PerSecond(CONNECTION_EVENTS_PER_S)
+        #: peers whose last event was left out: that event, and how many were left out
+        self._left_out: dict[int, tuple[bool, str, int]] = {}
+
+    def say_once(self, line: str) -> bool:
+        """Tell a person, unless it was told before or too much was told."""
+        if line in self._said or len(self._said) >= LINES:
+            return False
+        self._said.add(line)
+        self._say(line)
+        return True
+
+    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
+        """See `Outbox`."""
+        count = self.faults[node, kind.name] = self.faults[node, kind.name] + 1
+        if count <= FAULT_EVENTS:
+            self._events.emit("fault", node=node, kind=kind.name, detail=detail)
+
+    def connection(self, peer: int, up: bool, failure: str) -> None:
+        """A connection to `peer` opened, closed or failed. The event's `left_out`: so many before it were left out."""
+        if failure:
+            self.say_once(f"no connection to node {peer}: {failure}")
+        *_, left_out = self._left_out.pop(peer, (False, "", 0))
+        if self._connection_events.take(peer):
+            self._events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out)
+        else:
+            self._left_out[peer] = (up, failure, left_out + 1)
+
+    def each_second(self) -> None:
+        """What came last of the events that were left out is how things are: write it after all."""
+        for peer, (up, failure, left_out) in self._left_out.items():
+            self._events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out - 1)
+        self._left_out.clear()
+
+    def phase(self, epoch: int, phase: str, **details: int) -> None:
+        """See `Context.observe`."""
+        self._events.emit(phase, epoch=epoch, **details)
