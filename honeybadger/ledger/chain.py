@@ -158,15 +158,16 @@ class Chain:
         with self._hand_over:
             self._certificates[height] = certificate
 
-    def flush(self) -> list[int]:
-        """Write all pending blocks in one group commit and return their heights, now durable.
+    def flush(self, through: int | None = None) -> list[int]:
+        """Write the pending blocks, at most those up to height `through`, in one group commit; returns their heights,
+        now durable.
 
         Callable from any thread. Raises ``LedgerError``; the blocks then stay pending and the next call
         tries again.
         """
         with self._flushing:
             with self._hand_over:
-                blocks = list(self._pending.values())
+                blocks = [b for height, b in self._pending.items() if through is None or height <= through]
                 top = blocks[-1].header.height if blocks else self._durable_height
                 certificates = {h: c for h, c in self._certificates.items() if h <= top}
             if not blocks and not certificates:

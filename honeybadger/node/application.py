@@ -6,7 +6,7 @@ Blocks are written to disk by a worker; `blocks_durable` says when, and only the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain as concatenate
 
@@ -48,7 +48,7 @@ class Submission:
 
 
 class NodeApplication:
-    """The `Application` of a running node. `on_block(block)` is called when an epoch is committed."""
+    """The `Application` of a running node."""
 
     def __init__(
         self,
@@ -56,13 +56,11 @@ class NodeApplication:
         parameters: Parameters,
         mempool: Mempool,
         chain: Chain,
-        on_block: Callable[[], None],
     ) -> None:
         self._limit = parameters.transactions_per_node(nodes)
         self._parameters = parameters
         self._mempool = mempool
         self._chain = chain
-        self._on_block = on_block
         #: committed, not yet durable; oldest first
         self.pending: deque[CommittedBlock] = deque()
         self.durable_epoch = chain.epoch if chain.height else 0
@@ -186,4 +184,3 @@ class NodeApplication:
                 repeated=repeated,
             )
         )
-        self._on_block()

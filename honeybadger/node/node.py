@@ -93,7 +93,7 @@ class Node:
             config.say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
         self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
-        self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain, self.writer.request)
+        self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain)
 
         credentials = Credentials(
             self.me,
@@ -185,6 +185,7 @@ class Node:
             self.peers,
             self.clients,
             self._each_tick,
+            self.writer.request,
             lambda: self.recovery.announced_epoch,
             self.recovery.may_go_on,
             self._each_second,

@@ -54,9 +54,10 @@ class ReactorTimers:
 class Reactor:
     """Drives a protocol until `stop` is called.
 
-    `handle(sender, message)` takes every message, the node's own included; `each_tick()` runs before it.
-    `durable_epoch()` says up to where the ledger is on disk, `may_read()` whether messages of peers may be taken: a
-    node whose disk lags behind lets them wait at the senders. `every_second()` is called about once a second.
+    `handle(sender, message)` takes every message, the node's own included; `each_tick()` runs before it, `flushed()`
+    when the tick's votes are on disk and its frames on their way. `durable_epoch()` says up to where the ledger is on
+    disk, `may_read()` whether messages of peers may be taken: a node whose disk lags behind lets them wait at the
+    senders. `every_second()` is called about once a second.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Reactor:
         peers: Peers,
         clients: ClientApi,
         each_tick: Callable[[], None],
+        flushed: Callable[[], None],
         durable_epoch: Callable[[], int],
         may_read: Callable[[], bool],
         every_second: Callable[[], None],
@@ -80,6 +82,7 @@ class Reactor:
         self._clients = clients
         self._handle = handle
         self._each_tick = each_tick
+        self._flushed = flushed
         self._durable_epoch = durable_epoch
         self._may_read = may_read
         self._every_second = every_second
@@ -113,6 +116,7 @@ class Reactor:
             horizon = protocol.horizon
             durable = self._durable_epoch()
             peers.flush(horizon, durable)
+            self._flushed()
             self.ticks += 1
             now = time.monotonic()
             self.longest_tick_s = max(self.longest_tick_s, now - began)

@@ -120,7 +120,7 @@ class MemoryNode:
         self.store = SQLiteStore(Path("unused"), "memory", chain_id=CHAIN_ID)
         self.chain = Chain(self.store, CHAIN_ID)
         self.mempool = Mempool(1000, 1 << 20, PARAMETERS.max_tx_bytes)
-        self.application = NodeApplication(NODES, PARAMETERS, self.mempool, self.chain, lambda: None)
+        self.application = NodeApplication(NODES, PARAMETERS, self.mempool, self.chain)
         self.transport = QueueTransport(me, outgoing)
         self.peers = Peers(
             me,

@@ -89,7 +89,7 @@ def test_messages_without_entries_end_a_tick_too(name: str) -> None:
     peers.links[1].incoming.processed = 1
     unused: Any = None
     reactor = Reactor(
-        0, unused, lambda sender, message: None, peers, unused, unused, unused, lambda: True, unused, Event()
+        0, unused, lambda sender, message: None, peers, unused, unused, unused, unused, lambda: True, unused, Event()
     )
     # A tick whose time is up before it began takes one message and no more.
     assert reactor._take_from_peers(time.monotonic() - 1)

@@ -33,7 +33,7 @@ CHAIN_ID = bytes(range(32))
 def application(limit: int = 100) -> tuple[NodeApplication, Chain]:
     chain = Chain(SQLiteStore(Path("unused"), "memory", chain_id=CHAIN_ID), CHAIN_ID)
     parameters = Parameters(batch_size=8, max_tx_bytes=10, max_proposal_bytes=100)
-    return NodeApplication(4, parameters, Mempool(limit, 1000, 10), chain, lambda: None), chain
+    return NodeApplication(4, parameters, Mempool(limit, 1000, 10), chain), chain
 
 
 def test_a_duplicate_within_an_epoch_is_committed_once_and_answered() -> None:
@@ -212,7 +212,7 @@ def test_a_failing_disk_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[BaseException] = []
     writer = LedgerWriter(chain, lambda height: None, failures.append)
 
-    def broken() -> list[int]:
+    def broken(through: int) -> list[int]:
         raise OSError("no space left")
 
     writer.request()
@@ -224,3 +224,16 @@ def test_a_failing_disk_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     writer.close()
     assert chain.durable_height == 1
+
+
+def test_a_block_is_not_written_before_the_votes_that_led_to_it(stand: Stand) -> None:
+    """They are on disk at the end of the tick, when `request` is called; a write that is under way leaves it out."""
+    stand.app.submit((b"client", 1), [b"a", b"b"])
+    stand.app.commit(1, [(0, [b"a"])])
+    stand.writer.request()
+    stand.app.commit(2, [(0, [b"b"])])
+    until(lambda: stand.chain.durable_height == 1, stand.step)
+    for _ in range(20):
+        stand.step()
+    stand.writer.close()
+    assert (stand.chain.durable_height, stand.chain.height) == (1, 2)
