@@ -80,7 +80,8 @@ class Pool:
     """The primary's side: what each backup has forwarded, first in first out."""
 
     def __init__(self, parameters: Parameters) -> None:
-        self._limit = 2 * max(forward_limit(parameters), parameters.max_tx_bytes + OVERHEAD)
+        #: cost of what is kept of one sender
+        self.limit = 2 * max(forward_limit(parameters), parameters.max_tx_bytes + OVERHEAD)
         self._views: dict[int, int] = {}
         self._chunks: dict[int, deque[list[bytes]]] = {}
         self._costs: dict[int, int] = {}
@@ -96,7 +97,7 @@ class Pool:
             self._drop(sender)
         self._views[sender] = view
         amount = cost(transactions)
-        if self._costs.get(sender, 0) + amount > self._limit:
+        if self._costs.get(sender, 0) + amount > self.limit:
             return
         self._chunks.setdefault(sender, deque()).append(transactions)
         self._costs[sender] = self._costs.get(sender, 0) + amount

@@ -348,7 +348,7 @@ def test_a_relayed_transaction_is_forwarded_and_watched_by_idle_nodes():
     r.hear(3, Relay(0, [b"theirs"]))
     assert "request" not in r.timers, "it is executed already: never a reason to wait"
     r.hear(3, Relay(0, [b"%d" % k for k in range(16)]), Relay(0, [b"more"]))
-    assert len(r.protocol._relayed) == 16, "bounded for each sender"
+    assert r.protocol.status()["relayed"] == 16, "bounded for each sender"
 
 
 def test_the_timer_stops_for_a_client_that_sends_different_things_to_different_nodes():
