@@ -35,7 +35,16 @@ from honeybadger.protocols.pbft.records import Past
 from honeybadger.protocols.pbft.request_flow import RequestFlow
 from honeybadger.protocols.pbft.requests import Pool
 from honeybadger.protocols.pbft.state import State
-from honeybadger.protocols.pbft.suspicion import FETCH, NEW_VIEW, REQUEST, RESEND, TIDY, Suspicion
+from honeybadger.protocols.pbft.suspicion import (
+    FETCH,
+    NEW_VIEW,
+    NEW_VIEWS,
+    REQUEST,
+    RESEND,
+    TIDY,
+    VIEW_CHANGES,
+    Suspicion,
+)
 from honeybadger.protocols.pbft.view_change import ViewChanger
 from honeybadger.protocols.pbft.watch import Watch
 from honeybadger.protocols.pbft.water_marks import WaterMarks
@@ -68,6 +77,8 @@ class PBFT:
             RESEND: self._views.remind,
             FETCH: self._missing.ask,
             TIDY: self._news.tidy,
+            VIEW_CHANGES: self._check_view_changes,
+            NEW_VIEWS: self._check_new_views,
         }
 
     # -- what the runtime asks -----------------------------------------------------------------------------
@@ -118,8 +129,7 @@ class PBFT:
             case ViewChange():
                 self._views.handle_view_change(sender, message)
             case NewView():
-                if self._views.handle_new_view(sender, message):
-                    self._entered(message)
+                self._handle_new_view(sender, message)
             case Relay():
                 self._requests.handle_relay(sender, message)
             case Fetch():
@@ -198,6 +208,18 @@ class PBFT:
             self._news.ask(sender)
         else:
             self._normal_case.handle(sender, message)
+
+    def _handle_new_view(self, sender: int, message: NewView) -> None:
+        if self._views.handle_new_view(sender, message):
+            self._entered(message)
+
+    def _check_view_changes(self) -> None:
+        for sender, message in self._views.waiting_changes():
+            self._views.handle_view_change(sender, message)
+
+    def _check_new_views(self) -> None:
+        for sender, message in self._views.waiting_new_views():
+            self._handle_new_view(sender, message)
 
     def _handle_status(self, sender: int, message: Status) -> None:
         if sender == self._state.me:

@@ -14,7 +14,8 @@ from honeybadger.protocols.pbft.messages import NewView, Proposal, ViewChange
 from honeybadger.protocols.pbft.news import News
 from honeybadger.protocols.pbft.state import State
 from honeybadger.protocols.pbft.statements import new_view_statement, pre_prepare_statement, view_change_statement
-from honeybadger.protocols.pbft.suspicion import Suspicion
+from honeybadger.protocols.pbft.suspicion import NEW_VIEWS, VIEW_CHANGES, Suspicion
+from honeybadger.protocols.pbft.throttle import Throttle
 
 NO_SIGNATURE = bytes(64)
 
@@ -28,6 +29,8 @@ class ViewChanger:
         self._suspicion = suspicion
         self._news = news
         self._changes = ViewChanges(state.group)
+        self._change_checks: Throttle[ViewChange] = Throttle(state.group, state.context.timers, VIEW_CHANGES)
+        self._new_view_checks: Throttle[NewView] = Throttle(state.group, state.context.timers, NEW_VIEWS)
         self._announced_view = 0
         self._awaited_view = 0
 
@@ -70,15 +73,32 @@ class ViewChanger:
             state.outbox.broadcast(state.own_change)
             self._suspicion.resend_later()
 
+    def waiting_changes(self) -> list[tuple[int, ViewChange]]:
+        """VIEW-CHANGEs whose senders had used up what they may cost; it is their turn again."""
+        return self._change_checks.next_turn()
+
+    def waiting_new_views(self) -> list[tuple[int, NewView]]:
+        """The same of NEW-VIEWs."""
+        return self._new_view_checks.next_turn()
+
     def handle_view_change(self, sender: int, message: ViewChange) -> None:
         """Count it; join f+1 others; as the primary of the view, begin it."""
         state = self._state
         if sender != state.me and message.view <= state.normal:
             # It has missed the beginning of the view.
             self._news.tell_new_view(sender)
-        if why := self._changes.add(sender, message):
-            state.outbox.fault(sender, FaultKind.BAD_VIEW_CHANGE, why)
+        if message.view < state.view or message.view <= state.normal:
+            # Nothing rests on it any more.
             return
+        if sender == state.me:
+            self._changes.add(sender, message)
+        else:
+            why = self._change_checks.run(sender, message, lambda: self._changes.add(sender, message))
+            if why is None:
+                return
+            if why:
+                state.outbox.fault(sender, FaultKind.BAD_VIEW_CHANGE, why)
+                return
         while (view := self._changes.to_join(state.view)) is not None and not state.silent:
             self.leave_for(view)
         self._try_new_view()
@@ -88,9 +108,14 @@ class ViewChanger:
         state = self._state
         if message.view <= state.normal:
             return False
-        if why := check_new_view(self._group, message, self._changes.of(message.view)):
-            state.outbox.fault(sender, FaultKind.BAD_NEW_VIEW, why)
-            return False
+        known = self._changes.of(message.view)
+        if sender != state.me:
+            why = self._new_view_checks.run(sender, message, lambda: check_new_view(self._group, message, known))
+            if why is None:
+                return False
+            if why:
+                state.outbox.fault(sender, FaultKind.BAD_NEW_VIEW, why)
+                return False
         state.follow(message)
         self._suspicion.stop()
         if state.active:
