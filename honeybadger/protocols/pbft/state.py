@@ -77,6 +77,11 @@ class State:
         return self.active and not self.silent
 
     @property
+    def behind(self) -> bool:
+        """Whether 2f+1 nodes have on disk what this one has not executed."""
+        return self.checkpoints.newest > self.executed
+
+    @property
     def in_progress(self) -> bool:
         """Whether a proposal waits to be executed."""
         return any(n > self.executed and slot.digest is not None for n, slot in self.slots.items())

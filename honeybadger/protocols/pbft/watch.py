@@ -39,5 +39,12 @@ class Watch:
             self._suspicion.stop()
 
     def expired(self) -> bool:
-        """The timer has: True if the primary's time is up, False if it was half time."""
+        """The timer has: True if the primary's time is up, False if it was half time.
+
+        A node that is behind starts again: what it waits for may be executed long since, and it would only lose its
+        vote in a view that works.
+        """
+        if self._state.behind:
+            self._suspicion.stop()
+            return False
         return self._state.active and not self._state.is_primary and self._suspicion.expired()

@@ -438,6 +438,21 @@ def test_who_alone_suspects_the_primary_goes_on_as_a_learner():
     assert len(r.executed) == 1
 
 
+def test_who_is_behind_does_not_suspect_the_primary_until_it_has_caught_up():
+    r = Replica(1)
+    r.application.submit([b"mine"])
+    r.poke()
+    for node in (0, 2, 3):
+        r.hear(node, r.checkpoint(node, 4))
+    for _ in range(3):
+        r.expire("request")
+    assert not r.said(ViewChange) and not r.said(Relay)
+    r.skip_to(5)
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+
+
 # -- proposals of a faulty primary
 
 
