@@ -182,6 +182,7 @@ class PBFT:
             "waiting_to_be_ordered": self._pool.count,
             "forwarded_bytes": self._pool.held_bytes(),
             "early_messages": len(self._early),
+            "signatures_verified": state.group.verified,
             "relayed": len(self._requests.relayed),
             "in_progress": [
                 {
