@@ -51,8 +51,8 @@ def measure(
     busy_until: dict[int, float] = {}
     since = window_start
     rounds = _rounds(outages)
-    ends = [*(later[0].killed_at for later in rounds[1:]), float("inf")]
-    for round_, end in zip(rounds, ends, strict=True):
+    for number, round_ in enumerate(rounds):
+        end = rounds[number + 1][0].killed_at if number + 1 < len(rounds) else float("inf")
         killed_at, restarted_at = round_[0].killed_at, round_[0].restarted_at
         if restarted_at is None:
             continue

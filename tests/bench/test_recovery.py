@@ -219,6 +219,7 @@ def test_the_longest_pause_of_the_others_after_each_kill():
     assert longest_pause(4.0, 4.2, list(others.values())) is None, "no block, no figure"
     (row,), _ = measure([Outage(3, 4.0, 5.0)], 2.0, {3: victim})
     assert row["pause_s"] is None, "there are no others"
+    assert measure([], 2.0, others) == ([], [])
 
 
 def test_only_epochs_that_began_after_the_fault_show_that_things_go_on():
