@@ -21,9 +21,13 @@ class Outage:
     restarted_at: float | None = None
 
 
+#: a round that kills whoever is the primary when it is due
+PRIMARY: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Action:
-    """Kill these nodes, or start them again."""
+    """Kill these nodes, or start them again. Kill `PRIMARY`: whoever does it finds out which node that is."""
 
     kill: bool
     nodes: tuple[int, ...]
@@ -69,6 +73,11 @@ class FaultPlan:
         choice = random.Random(f"restarts {seed}")
         return FaultPlan([tuple(sorted(choice.sample(correct, count))) for _ in range(rounds)], restart_after_s)
 
+    @staticmethod
+    def primaries(rounds: int, restart_after_s: float) -> FaultPlan:
+        """In each round the node that is the primary then."""
+        return FaultPlan([PRIMARY] * rounds, restart_after_s)
+
     @property
     def down(self) -> list[int]:
         """Nodes that are dead now, sorted."""
@@ -96,7 +105,7 @@ class FaultPlan:
         return Action(True, self._rounds[self._next]) if now >= begins else None
 
     def done(self, action: Action, at: float) -> None:
-        """The action that was due has been taken."""
+        """The action that was due has been taken; if it was to kill the primary, it now names the node."""
         if action.kill:
             self._next += 1
             outages = [Outage(node, at) for node in action.nodes]

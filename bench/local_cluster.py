@@ -6,7 +6,8 @@ Processes are ended by their ids.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.processes import NodeProcess, free_ports, require_free
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
+from honeybadger.protocols.quorums import Quorums
 
 START_TIMEOUT_S = 30.0
 START_TIMEOUT_PER_NODE_S = 4.0
@@ -29,6 +31,8 @@ STALLED_S = 20.0
 HOPELESS_S = 3.0
 #: but do not wait longer than this for nodes that do get further without ever meeting
 CATCH_UP_TIMEOUT_S = 60.0
+#: how long nodes may take to say whom they follow, seconds
+STATUS_TIMEOUT_S = 1.0
 
 
 def deal(directory: Path, settings: LocalSettings) -> Manifest:
@@ -148,6 +152,17 @@ class LocalCluster:
                     return False
                 time.sleep(0.2)
 
+    def primary(self) -> int | None:
+        """The node that N-f nodes follow as the primary, itself among them; None if they do not agree on one now."""
+        up = [node.index for node in self.nodes if node.exit_status is None]
+        with self._clients(up) as clients:
+            for client in clients:
+                client.send(StatusRequest(0))
+            limit = time.monotonic() + STATUS_TIMEOUT_S
+            told = [client.receive(max(0.0, limit - time.monotonic())) for client in clients]
+        details = {i: reply.status["detail"] for i, reply in zip(up, told, strict=True) if isinstance(reply, Status)}
+        return agreed_primary(details, Quorums(self._settings.nodes, self._settings.faults).quorum)
+
     @contextmanager
     def _clients(self, indices: Iterable[int]) -> Iterator[list[NodeClient]]:
         """A client of each of these nodes, closed in the end."""
@@ -162,6 +177,15 @@ class LocalCluster:
             for client in clients:
                 client.close()
             context.term()
+
+
+def agreed_primary(details: Mapping[int, Mapping[str, Any]], quorum: int) -> int | None:
+    """Whom `quorum` nodes follow, itself among them. `details`: node → what its protocol object says of itself."""
+    following = Counter(detail["primary"] for detail in details.values() if detail["active"])
+    for primary, count in following.items():
+        if count >= quorum and primary in details and details[primary]["active"]:
+            return int(primary)
+    return None
 
 
 def _height(client: NodeClient) -> int | None:

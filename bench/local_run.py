@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bench import load
-from bench.fault_plan import FaultPlan, Window
+from bench.fault_plan import PRIMARY, Action, FaultPlan, Window
 from bench.load_process import Clients
 from bench.local_cluster import LocalCluster
 from bench.local_summary import Outcome, summarise
@@ -42,7 +42,9 @@ class LocalRun:
         self._settings = settings
         self._show = show
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.byzantine))
-        if settings.restart:
+        if settings.restart_primary:
+            self._plan = FaultPlan.primaries(settings.restart_rounds, settings.restart_after_s)
+        elif settings.restart:
             self._plan = FaultPlan.restarts(
                 settings.correct, settings.restart, settings.restart_rounds, settings.restart_after_s, settings.seed
             )
@@ -128,6 +130,12 @@ class LocalRun:
     def _inject(self, cluster: LocalCluster, generator: Clients, window: Window | None) -> None:
         """Do what the fault plan wants done now."""
         while window is not None and (action := self._plan.due(time.monotonic(), window)) is not None:
+            if action.nodes == PRIMARY:
+                primary = cluster.primary()
+                if primary is None:
+                    # Asked again with the next tick.
+                    return
+                action = Action(True, (primary,))
             if action.kill:
                 cluster.kill(action.nodes)
                 generator.tell(down=list(action.nodes))

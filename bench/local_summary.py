@@ -72,7 +72,8 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
     )
     transactions, size, blocks = committed_in(window, live)
     restarts, from_kill = measure(outcome.plan.outages, window[0], honest)
-    median_s, worst_s = median_and_worst(restarts)
+    median_s, worst_s = median_and_worst(restarts, "recovery_s")
+    pause_median_s, pause_worst_s = median_and_worst(restarts, "pause_s")
     quantiles = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
     summary: dict[str, Any] = {
         "schema": SCHEMA,
@@ -123,6 +124,8 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "recovery_s": from_kill,
         "recovery_median_s": median_s,
         "recovery_worst_s": worst_s,
+        "pause_median_s": pause_median_s,
+        "pause_worst_s": pause_worst_s,
         "byzantine": {str(index): strategy for index, strategy in sorted(settings.byzantine.items())},
         "link_faults": msgspec.to_builtins(settings.link_faults),
         "link_fault_zero_s": outcome.schedule_zero - window[0],

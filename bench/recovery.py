@@ -7,6 +7,7 @@ others, or the last block that there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -49,7 +50,9 @@ def measure(
     from_kill: list[float | None] = []
     busy_until: dict[int, float] = {}
     since = window_start
-    for round_ in _rounds(outages):
+    rounds = _rounds(outages)
+    for number, round_ in enumerate(rounds):
+        end = rounds[number + 1][0].killed_at if number + 1 < len(rounds) else float("inf")
         killed_at, restarted_at = round_[0].killed_at, round_[0].restarted_at
         if restarted_at is None:
             continue
@@ -57,6 +60,7 @@ def measure(
         others = [seen[i] for i in seen if i not in victims and busy_until.get(i, 0.0) <= killed_at]
         before = _transactions(since, killed_at, others)
         during = _transactions(killed_at, restarted_at, others)
+        pause = longest_pause(killed_at, end, others)
         for outage in round_:
             again = min(
                 (o.killed_at for o in outages if o.node == outage.node and o.killed_at > restarted_at),
@@ -77,15 +81,23 @@ def measure(
                     "committed_tx_while_down_others": during,
                     "throughput_before_tx_per_s": _rate(before, killed_at - since),
                     "throughput_while_down_tx_per_s": _rate(during, restarted_at - killed_at),
+                    "pause_s": pause,
                 }
             )
         since = max(window_start, restarted_at)
     return rows, from_kill
 
 
-def median_and_worst(rows: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
-    """Of the seconds from restart to keeping up; None if no node got there."""
-    times = [row["recovery_s"] for row in rows if row["recovery_s"] is not None]
+def longest_pause(start: float, end: float, nodes: Sequence[NodeObservations]) -> float | None:
+    """The longest time after `start` in which none of `nodes` had a new block on disk; None if there was none up to
+    `end`."""
+    moments = sorted(at for node in nodes for at in node.durable_at.values() if start < at < end)
+    return max((b - a for a, b in pairwise([start, *moments])), default=None)
+
+
+def median_and_worst(rows: Sequence[dict[str, Any]], figure: str) -> tuple[float | None, float | None]:
+    """Of a figure of the rows, in seconds; None if no row has it."""
+    times = [row[figure] for row in rows if row[figure] is not None]
     return (median(times), max(times)) if times else (None, None)
 
 

@@ -69,6 +69,7 @@ FAULT_KEYS = (
     "crash",
     "restart",
     "restart-all",
+    "restart-primary",
     "byzantine",
     "partition",
     "delay",
@@ -82,7 +83,7 @@ RESTART_KEYS = ("restart-after", "restart-rounds")
 
 def label(options: Options, keys: Sequence[str]) -> str:
     """The values of `keys`, for people: no word of faults that there are not, but "no fault" if that is all."""
-    restarts = bool(options.get("restart") or options.get("restart-all"))
+    restarts = any(options.get(key) for key in ("restart", "restart-all", "restart-primary"))
     said = [
         in_words(key, options.get(key))
         for key in keys

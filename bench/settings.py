@@ -19,7 +19,8 @@ class LocalSettings:
     `tx_sizes`: of the transactions. `rate`: offered per second in all, None for the closed loop with `window`
     unanswered ones per node (None: as many as keep it busy). `arrivals`: how an open loop spaces them; `clients`: how
     many processes offer; `submit_to`: how many nodes each transaction is sent to. `crash`: nodes to kill half-way.
-    `restart`: nodes to kill in each of `restart_rounds` rounds and to start again after `restart_after_s`.
+    `restart`: nodes to kill in each of `restart_rounds` rounds and to start again after `restart_after_s`;
+    `restart_primary`: each time the one node that is the primary.
     `byzantine`: node → the strategy that it runs. `link_faults`: what the links do, as the manifest wants it.
     """
 
@@ -38,6 +39,7 @@ class LocalSettings:
     seed: int
     out: Path | None
     restart_rounds: int = 1
+    restart_primary: bool = False
     byzantine: Mapping[int, str] = field(default_factory=dict)
     link_faults: tuple[Any, ...] = ()
     window: int | None = None

@@ -125,17 +125,19 @@ def parse_byzantine(texts: Sequence[str], nodes: int) -> dict[int, str]:
 def check_outages(options: dict[str, Any], correct: int) -> None:
     """UsageError, in one line, if what is asked for kills and restarts makes no sense with so many correct nodes."""
     crash, restart, rounds = options["crash"], options["restart"], options["restart_rounds"]
-    restarts = restart or options["restart_all"]
+    restarts = restart or options["restart_all"] or options["restart_primary"]
     if (crash or restarts) and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a crash is told by the reported phases")
     if restart > correct:
         raise click.UsageError(f"--restart {restart}: there are only {correct} correct nodes")
     if crash and restarts:
         raise click.UsageError("--crash and --restart cannot be combined")
+    if options["restart_primary"] and (restart or options["restart_all"] or correct < options["nodes"]):
+        raise click.UsageError("--restart-primary cannot be combined with --restart, --restart-all or --byzantine")
     if crash >= correct:
         raise click.UsageError(f"--crash {crash} would leave none of {correct} correct nodes")
     if rounds > 1 and not restarts:
-        raise click.UsageError("--restart-rounds needs --restart or --restart-all")
+        raise click.UsageError("--restart-rounds needs --restart, --restart-all or --restart-primary")
     if restarts and options["durability"] == "memory":
         raise click.UsageError("--durability memory: a node that is killed would forget its votes and its ledger")
     from bench.fault_plan import why_too_tight
@@ -160,6 +162,8 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     if link_faults and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a fault is told by the reported phases")
     specification = find_protocol_or_fail(options["protocol"])
+    if options["restart_primary"] and not specification.whole_batches:
+        raise click.UsageError(f"--restart-primary: protocol {specification.name} has no primary")
     allowed = specification.strategies
     unfit = sorted(set(byzantine.values()) - allowed) if allowed is not None else []
     if unfit:
@@ -195,8 +199,9 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         warmup_s=options["warmup"],
         rate=options["rate"],
         crash=options["crash"],
-        restart=correct if options["restart_all"] else options["restart"],
+        restart=correct if options["restart_all"] else 1 if options["restart_primary"] else options["restart"],
         restart_rounds=options["restart_rounds"],
+        restart_primary=options["restart_primary"],
         restart_after_s=options["restart_after"],
         base_port=options["base_port"],
         seed=secrets.randbits(32) if options["seed"] is None else options["seed"],
@@ -230,6 +235,9 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     help="Kill this many nodes half-way, drawn by --seed, and start them again.",
 )
 @option("--restart-all", is_flag=True, help="Kill all nodes half-way and start them again.")
+@option(
+    "--restart-primary", is_flag=True, help="Kill whoever is the primary half-way and start it again (--protocol pbft)."
+)
 @option("--restart-rounds", default=1, type=click.IntRange(1, 1000), help="Do that so often, to nodes drawn anew.")
 @option("--restart-after", default=2.0, type=FiniteFloat(min=0), help="Seconds between kill and restart.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")

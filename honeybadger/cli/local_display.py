@@ -177,6 +177,9 @@ def _restart_rows(summary: dict[str, Any]) -> list[Row]:
     if summary["recovery_median_s"] is not None:
         worst = f"s from restart to keeping up, worst {summary['recovery_worst_s']:.1f} s"
         rows.append(("recovery median", f"{summary['recovery_median_s']:.1f}", worst))
+    if summary["pause_median_s"] is not None:
+        worst = f"s after a kill without a new block, worst {summary['pause_worst_s']:.1f} s"
+        rows.append(("pause median", f"{summary['pause_median_s']:.1f}", worst))
     # Once for each round: its nodes were killed at the same moment.
     rounds = {row["killed_at_s"]: row for row in restarts}.values()
     down = [

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from honeybadger.ledger.block import Block, build_block
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.history import BodyReader, History
+from honeybadger.ledger.history import BodyReader, History, Sorted
 from honeybadger.ledger.store import BlockStore
 
 #: block hashes that are kept at hand
@@ -131,12 +131,15 @@ class Chain:
             raise ValueError("contributions must ascend by proposer")
         # A dict keeps the first occurrence and the order, all in C.
         distinct = list(dict.fromkeys(concatenate.from_iterable(part for _, part in contributions)))
-        duplicates = self._history.find(distinct)
-        transactions = [t for t in distinct if t not in duplicates] if duplicates else distinct
+        new = Sorted.of(distinct)
+        duplicates = self._history.find(new)
+        if duplicates:
+            new = Sorted.of([t for t in distinct if t not in duplicates])
+        transactions = new.transactions
         block = build_block(self.chain_id, self._tip_hash, self._height + 1, epoch, proposers, transactions)
         with self._hand_over:
             self._pending[block.header.height] = block
-        self._advance(block, transactions)
+        self._advance(block, new)
         return ChainUpdate(block, duplicates)
 
     def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
@@ -207,7 +210,7 @@ class Chain:
         self._advance(block, transactions)
         self._history.compact()
 
-    def _advance(self, block: Block, transactions: Sequence[bytes]) -> None:
+    def _advance(self, block: Block, transactions: Sequence[bytes] | Sorted) -> None:
         self._history.add(block.header.height, transactions)
         self._height = block.header.height
         self._epoch = block.header.epoch

@@ -31,13 +31,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from honeybadger.ledger.block import encode_body
-from honeybadger.ledger.segment import U32, U64, Segment, make_segment, merge_segments
+from honeybadger.ledger.segment import U32, U64, Index, Segment, make_segment, merge_segments
 
 SPILL_ENTRIES = 1 << 20
 """Runs above this many entries live in temporary files."""
@@ -63,6 +64,22 @@ OpenBody = Callable[[int], AbstractContextManager[BodyReader]]
 def fingerprint(transactions: Sequence[bytes]) -> U64:
     """Fingerprints of transactions, shape (n,), uint64."""
     return np.fromiter(map(hash, transactions), np.int64, len(transactions)).view(np.uint64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sorted:
+    """Transactions with their fingerprints in ascending order: ``order`` says where each stands in the list."""
+
+    transactions: Sequence[bytes]
+    order: Index
+    fingerprints: U64
+
+    @classmethod
+    def of(cls, transactions: Sequence[bytes]) -> Sorted:
+        """Sort them, which whoever both looks up and adds needs to do once only."""
+        unordered = fingerprint(transactions)
+        order = np.argsort(unordered)
+        return cls(transactions, order, unordered[order])
 
 
 def body_offsets(transactions: Sequence[bytes]) -> U32:
@@ -97,27 +114,29 @@ class History:
         """Number of sorted runs, for status and tests."""
         return len(self._runs)
 
-    def add(self, height: int, transactions: Sequence[bytes]) -> None:
+    def add(self, height: int, transactions: Sequence[bytes] | Sorted) -> None:
         """Record the transactions of the block at ``height``, in the order of its body."""
-        if not transactions:
+        new = transactions if isinstance(transactions, Sorted) else Sorted.of(transactions)
+        if not new.transactions:
             return
-        heights = np.full(len(transactions), height, np.uint32)
-        run = make_segment(fingerprint(transactions), heights, body_offsets(transactions))
+        heights = np.full(len(new.transactions), height, np.uint32)
+        run = make_segment(new.fingerprints, heights, body_offsets(new.transactions)[new.order])
         with self._swap:
             self._runs = (*self._runs, run)
         if len(self._runs) >= MOST_RUNS:
             self.compact()
 
-    def find(self, transactions: Sequence[bytes]) -> dict[bytes, int]:
-        """Return the height of each of ``transactions`` that is committed; the others are left out.
+    def find(self, wanted: Sequence[bytes] | Sorted) -> dict[bytes, int]:
+        """Return the height of each transaction that is committed; the others are left out.
 
         Raises ``LedgerError`` if a body that is needed to confirm cannot be read.
         """
-        if not transactions or not self._runs:
+        if not self._runs:
             return {}
-        wanted = fingerprint(transactions)
-        order = np.argsort(wanted)
-        ordered = wanted[order]
+        known = wanted if isinstance(wanted, Sorted) else Sorted.of(wanted)
+        transactions, order, ordered = known.transactions, known.order, known.fingerprints
+        if not transactions:
+            return {}
         candidates: defaultdict[int, list[tuple[bytes, int]]] = defaultdict(list)
         for run in self._runs:
             asked, entries = run.lookup(ordered)

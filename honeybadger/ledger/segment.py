@@ -65,13 +65,11 @@ class Segment:
         return np.repeat(maybe, counts), entries
 
 
-def make_segment(fingerprints: U64, heights: U32, offsets: U32) -> Segment:
-    """Build an in-memory run from unsorted entries (one block's)."""
-    order = np.argsort(fingerprints)
-    ordered = fingerprints[order]
+def make_segment(ordered: U64, heights: U32, offsets: U32) -> Segment:
+    """Build an in-memory run (one block's) from entries in the order of their fingerprints."""
     bitmap = _empty_bitmap(len(ordered))
     _set_bits(bitmap, ordered)
-    return Segment(ordered, heights[order], offsets[order], bitmap)
+    return Segment(ordered, heights, offsets, bitmap)
 
 
 def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) -> Segment:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.fault_plan import Action, FaultPlan, Outage, round_times, why_too_tight
+from bench.fault_plan import PRIMARY, Action, FaultPlan, Outage, round_times, why_too_tight
 
 WINDOW = (100.0, 110.0)
 
@@ -52,6 +52,19 @@ def test_rounds_kill_and_restart_in_turn():
     assert done == [(103.0, True, (3,)), (105.0, False, (3,)), (107.0, True, (0, 1)), (109.0, False, (0, 1))]
     assert plan.down == [] and not plan.restart_is_owed and plan.rounds_left == 0
     assert plan.outages == [Outage(3, 103.0, 105.0), Outage(0, 107.0, 109.0), Outage(1, 107.0, 109.0)]
+
+
+def test_the_primary_is_named_when_it_is_killed():
+    """The plan does not know who that is; it restarts whom it is told was killed."""
+    plan = FaultPlan.primaries(2, 1.0)
+    assert plan.due(103.0, WINDOW) == Action(True, PRIMARY)
+    plan.done(Action(True, (2,)), 103.2)
+    assert plan.down == [2] and plan.due(104.1, WINDOW) is None
+    assert plan.due(104.2, WINDOW) == Action(False, (2,))
+    plan.done(Action(False, (2,)), 104.2)
+    assert plan.due(107.0, WINDOW) == Action(True, PRIMARY)
+    plan.done(Action(True, (3,)), 107.0)
+    assert plan.outages == [Outage(2, 103.2, 104.2), Outage(3, 107.0)]
 
 
 def test_what_is_due_stays_due_until_done():

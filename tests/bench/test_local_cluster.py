@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import bench.local_cluster
-from bench.local_cluster import LocalCluster
+from bench.local_cluster import LocalCluster, agreed_primary
 from bench.settings import LocalSettings
 from bench.workload import TxSizes
 from honeybadger.cluster.errors import ClusterError
@@ -98,6 +98,23 @@ def test_without_link_faults_a_restart_needs_no_schedule(make):
     cluster.start()
     cluster.restart([2])
     assert cluster.nodes[2].extra == ()
+
+
+@pytest.mark.parametrize(
+    ("following", "primary"),
+    [
+        ({0: (2, True), 1: (2, True), 2: (2, True), 3: (1, True)}, 2),
+        ({0: (2, True), 1: (2, True), 2: (2, True)}, 2),
+        ({0: (2, True), 1: (2, True), 2: (2, False), 3: (2, True)}, None),
+        ({0: (2, True), 1: (2, True), 3: (2, True)}, None),
+        ({0: (2, True), 1: (2, True), 2: (3, True), 3: (3, True)}, None),
+        ({0: (2, True), 1: (2, False), 2: (2, True), 3: (3, False)}, None),
+        ({}, None),
+    ],
+)
+def test_the_primary_is_whom_enough_follow_itself_among_them(following, primary):
+    details = {node: {"primary": whom, "active": active} for node, (whom, active) in following.items()}
+    assert agreed_primary(details, 3) == primary
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from bench.fault_plan import Outage
 from bench.local_summary import recorded_faults
 from bench.observations import NodeObservations, blocks_of, everywhere_durable, read_node
-from bench.recovery import committed_after, measure, median_and_worst
+from bench.recovery import committed_after, longest_pause, measure, median_and_worst
 from bench.summary import (
     committed_in,
     epoch_durations,
@@ -156,7 +156,7 @@ def test_a_node_that_lags_behind_does_not_keep_up():
     others = {i: node(started(0), *steady(20.0)) for i in range(3)}
     (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: lagging})
     assert row["recovery_s"] is None and from_kill is None
-    assert median_and_worst([row]) == (None, None)
+    assert median_and_worst([row], "recovery_s") == (None, None)
 
 
 def test_a_block_from_before_the_kill_does_not_show_that_a_node_keeps_up():
@@ -205,7 +205,21 @@ def test_who_is_still_catching_up_does_not_count_among_the_others():
 
 
 def test_median_and_worst_leave_out_who_did_not_get_there():
-    assert median_and_worst([{"recovery_s": s} for s in (3.0, None, 1.0, 10.0)]) == (3.0, 10.0)
+    rows = [{"recovery_s": s} for s in (3.0, None, 1.0, 10.0)]
+    assert median_and_worst(rows, "recovery_s") == (3.0, 10.0)
+
+
+def test_the_longest_pause_of_the_others_after_each_kill():
+    """They stop at 4.3 for 2.5 s; what is missing after the last block is no pause."""
+    blocks = [e for e in steady(12.0) if not 4.4 < e[-1]["t"] < 6.7]
+    others = {i: node(started(0), *blocks) for i in range(3)}
+    victim = restarted(5.0, 8.0, 12.0)
+    first, second = measure([Outage(3, 4.0, 5.0), Outage(3, 9.0, 9.1)], 2.0, {**others, 3: victim})[0]
+    assert first["pause_s"] == pytest.approx(2.5) and second["pause_s"] == pytest.approx(0.5)
+    assert longest_pause(4.0, 4.2, list(others.values())) is None, "no block, no figure"
+    (row,), _ = measure([Outage(3, 4.0, 5.0)], 2.0, {3: victim})
+    assert row["pause_s"] is None, "there are no others"
+    assert measure([], 2.0, others) == ([], [])
 
 
 def test_only_epochs_that_began_after_the_fault_show_that_things_go_on():

@@ -35,6 +35,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "recovery_s": [],
         "recovery_median_s": None,
         "recovery_worst_s": None,
+        "pause_median_s": None,
+        "pause_worst_s": None,
         "byzantine": {},
         "link_faults": [],
         "link_fault_zero_s": -2.5,
@@ -110,6 +112,8 @@ def test_rows_for_what_happened_and_only_for_that(
         restarts=[restart(2, 3.0, 3.14), restart(3, 3.0, None), restart(2, 7.0, None, killed_again=True)],
         recovery_median_s=3.14,
         recovery_worst_s=9.87,
+        pause_median_s=2.72,
+        pause_worst_s=5.52,
         byzantine={"3": "bad-shards"},
         link_faults=[{"kind": "drop", "probability": 0.01}],
     )
@@ -117,6 +121,7 @@ def test_rows_for_what_happened_and_only_for_that(
     flat = " ".join(busy.replace("│", " ").split())
     assert "restarts 3 of nodes [2, 3]; 1 never kept up; 1 killed again" in flat
     assert "recovery median 3.1 s from restart to keeping up, worst 9.9 s" in flat
+    assert "pause median 2.7 s after a kill without a new block, worst 5.5 s" in flat
     assert "while down 1,000 tx/s of the others, 2,000 before" in flat
     assert "unanswered 9 transactions, when the run ended; 4 at killed nodes" in flat
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from cluster_harness import one_line_error, run_command
@@ -32,6 +33,26 @@ def test_the_primary_dies_and_comes_back():
     summary = summary_of("--duration", "12", "--restart", "1", "--restart-after", "4", "--seed", "3")
     assert summary["restarted"] == [0] and summary["committed_tx_after_crash"] > 0
     assert summary["restarts"][0]["committed_tx_while_down_others"] > 0, "service resumed in another view"
+
+
+def test_each_primary_dies_and_comes_back():
+    """Whoever is the primary when a round begins: the second one is another node."""
+    summary = summary_of("--duration", "16", "--restart-primary", "--restart-rounds", "2", "--restart-after", "1")
+    first, second = summary["restarts"]
+    assert first["node"] == 0 and second["node"] != 0
+    assert summary["pause_worst_s"] >= summary["pause_median_s"] >= 1.5, "nobody proposes until patience ends"
+    assert summary["recovery_worst_s"] >= summary["recovery_median_s"] > 0
+    assert summary["committed_tx_after_crash"] > 0
+
+
+@pytest.mark.soak
+def test_ten_primaries_of_seven_die_and_come_back():
+    summary = summary_of(
+        *("-n", "7", "--duration", "120", "--restart-primary", "--restart-rounds", "10", "--restart-after", "2")
+    )
+    assert len(summary["restarts"]) == 10 and summary["committed_tx_after_crash"] > 0
+    nodes = [row["node"] for row in summary["restarts"]]
+    assert all(a != b for a, b in pairwise(nodes)), "each time another one"
 
 
 def test_all_die_and_come_back():

@@ -1,13 +1,17 @@
 """PBFT (Castro and Liskov, OSDI 1999; the version with signatures) on the runtime of Honey Badger: a baseline.
 
-`protocol.py` is the protocol object; the parts it is made of: `messages`, `statements` (what is signed), `log` (one
-sequence number), `certificates` (pure checks of what others claim), `checkpoints`, `changes` (VIEW-CHANGEs that have
-come), `requests` (transactions of backups), `suspicion` (timers), `records` (what survives a restart).
+Begin with `protocol` (which event goes where, and what follows). It is made of: `normal_case` (PRE-PREPARE, PREPARE,
+COMMIT), `missing` (batches known by digest), `execution`, `proposals` (the primary), `request_flow` and `watch`
+(backups and their clients), `view_change`, `early` (messages of views to come), `water_marks` (checkpoints), `news`
+(who has missed what). They share `state`. Below them, without knowledge of each other: `messages`, `statements` (what
+is signed), `group`, `log` (one sequence number), `certificates` (pure checks of what others claim), `checkpoints`,
+`changes` (VIEW-CHANGEs that have come), `throttle` (what they may cost), `requests`, `suspicion` (timers), `records`
+(what survives a restart).
 
-Not there yet: a limit on the CPU that one sender's VIEW-CHANGEs cost (memory is bounded); after the loss of the vote
-journal a node does not know which view it had promised, and counts as faulty until it hears a NEW-VIEW.
+Not there yet: after the loss of the vote journal a node does not know which view it had promised, and counts as faulty
+until it hears a NEW-VIEW.
 """
 
-from honeybadger.protocols.pbft.protocol import SPECIFICATION
+from honeybadger.protocols.pbft.specification import SPECIFICATION
 
 __all__ = ["SPECIFICATION"]

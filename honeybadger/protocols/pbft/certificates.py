@@ -27,24 +27,20 @@ GENESIS = StableProof(0, NULL, [])
 
 def check_stable(group: Group, proof: StableProof) -> str:
     """2f+1 distinct nodes signed this checkpoint; or it is the beginning."""
-    if proof.number == 0:
-        return "" if proof == GENESIS else "a checkpoint before the first number"
-    if proof.number % group.checkpoint_interval:
-        return f"{proof.number} is no checkpoint"
-    if len(proof.signatures) != group.checkpoint_quorum:
-        return f"a checkpoint with {len(proof.signatures)} signatures"
-    if not group.verify_all(proof.signatures, checkpoint_statement(group.chain_id, proof.number, proof.digest)):
+    if why := _stable_shape(group, proof):
+        return why
+    if proof.number and not group.verify_all(
+        proof.signatures, checkpoint_statement(group.chain_id, proof.number, proof.digest)
+    ):
         return "signatures of a checkpoint"
     return ""
 
 
 def check_prepared(group: Group, proof: PreparedProof) -> str:
     """The primary and N-f-1 distinct backups signed the same view, number and digest."""
-    if len(proof.prepares) != group.quorum - 1:
-        return f"a prepared certificate with {len(proof.prepares)} PREPAREs"
+    if why := _prepared_shape(group, proof):
+        return why
     primary = group.primary(proof.view)
-    if any(node == primary for node, _ in proof.prepares):
-        return "a PREPARE of the primary"
     address = (group.chain_id, proof.view, proof.number, proof.digest)
     if not group.verify(primary, pre_prepare_statement(*address), proof.pre_prepare):
         return "signature of a PRE-PREPARE"
@@ -53,12 +49,42 @@ def check_prepared(group: Group, proof: PreparedProof) -> str:
     return ""
 
 
-def check_view_change(group: Group, sender: int, change: ViewChange) -> str:
-    """Signature, checkpoint and every certificate of a VIEW-CHANGE."""
-    if change.view < 1:
-        return "a change to view 0"
+def check_view_change(group: Group, sender: int, change: ViewChange, known: ViewChange | None = None) -> str:
+    """Signature, checkpoint and every certificate of a VIEW-CHANGE, what costs least first. `known`: an earlier one of
+    the sender that was checked; what it claims is not verified again."""
+    if why := _view_change_shape(group, change):
+        return why
     if not group.verify(sender, view_change_statement(group.chain_id, change), change.signature):
         return "signature"
+    if (known is None or known.stable != change.stable) and (why := check_stable(group, change.stable)):
+        return why
+    verified = {} if known is None else {proof.number: proof for proof in known.prepared}
+    unknown = [proof for proof in change.prepared if verified.get(proof.number) != proof]
+    return next((why for proof in unknown if (why := check_prepared(group, proof))), "")
+
+
+def _stable_shape(group: Group, proof: StableProof) -> str:
+    if proof.number == 0:
+        return "" if proof == GENESIS else "a checkpoint before the first number"
+    if proof.number % group.checkpoint_interval:
+        return f"{proof.number} is no checkpoint"
+    if len(proof.signatures) != group.checkpoint_quorum:
+        return f"a checkpoint with {len(proof.signatures)} signatures"
+    return ""
+
+
+def _prepared_shape(group: Group, proof: PreparedProof) -> str:
+    if len(proof.prepares) != group.quorum - 1:
+        return f"a prepared certificate with {len(proof.prepares)} PREPAREs"
+    if any(node == group.primary(proof.view) for node, _ in proof.prepares):
+        return "a PREPARE of the primary"
+    return ""
+
+
+def _view_change_shape(group: Group, change: ViewChange) -> str:
+    """What can be said without verifying a signature."""
+    if change.view < 1:
+        return "a change to view 0"
     low = change.stable.number
     before = low
     for proof in change.prepared:
@@ -67,9 +93,9 @@ def check_view_change(group: Group, sender: int, change: ViewChange) -> str:
         before = proof.number
         if proof.view >= change.view:
             return f"certificate of view {proof.view}"
-    if why := check_stable(group, change.stable):
-        return why
-    return next((why for proof in change.prepared if (why := check_prepared(group, proof))), "")
+        if why := _prepared_shape(group, proof):
+            return why
+    return _stable_shape(group, change.stable)
 
 
 def choose(changes: Iterable[ViewChange]) -> tuple[StableProof, list[tuple[int, bytes]]]:
@@ -96,22 +122,23 @@ def check_new_view(group: Group, new_view: NewView, known: dict[int, ViewChange]
     view = new_view.view
     if view < 1:
         return "a new view 0"
-    primary = group.primary(view)
-    if not group.verify(primary, new_view_statement(group.chain_id, new_view), new_view.signature):
-        return "signature"
     senders = [sender for sender, _ in new_view.changes]
     if len(senders) != group.quorum or any(a >= b for a, b in pairwise(senders)):
         return f"rests on view changes of {senders}"
-    for sender, change in new_view.changes:
+    for _, change in new_view.changes:
         if change.view != view:
             return f"rests on a change to view {change.view}"
-        if known.get(sender) != change and (why := check_view_change(group, sender, change)):
-            return f"view change of node {sender}: {why}"
     _, expected = choose(change for _, change in new_view.changes)
     if [(proposal.number, proposal.digest) for proposal in new_view.proposals] != expected:
         return "proposes something else than follows from its view changes"
+    primary = group.primary(view)
+    if not group.verify(primary, new_view_statement(group.chain_id, new_view), new_view.signature):
+        return "signature"
     for proposal in new_view.proposals:
         statement = pre_prepare_statement(group.chain_id, view, proposal.number, proposal.digest)
         if not group.verify(primary, statement, proposal.signature):
             return f"signature of proposal {proposal.number}"
+    for sender, change in new_view.changes:
+        if known.get(sender) != change and (why := check_view_change(group, sender, change)):
+            return f"view change of node {sender}: {why}"
     return ""

@@ -19,7 +19,7 @@ class ViewChanges:
         known = self._latest.get(sender)
         if known is not None and change.view <= known.view:
             return "" if change.view < known.view or change == known else "two different ones for one view"
-        if sender != self._group.me and (why := check_view_change(self._group, sender, change)):
+        if sender != self._group.me and (why := check_view_change(self._group, sender, change, known)):
             return why
         self._latest[sender] = change
         return ""

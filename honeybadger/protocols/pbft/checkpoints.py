@@ -26,6 +26,11 @@ class Checkpoints:
         #: proofs above `stable`, by number
         self._ahead: dict[int, StableProof] = {}
 
+    @property
+    def newest(self) -> int:
+        """The newest stable checkpoint, whether this node has executed so far or not."""
+        return max(self._ahead, default=self.stable.number)
+
     def add(self, sender: int, message: Checkpoint) -> str:
         """Count a CHECKPOINT; returns "" or what is wrong with it."""
         number = message.number

@@ -29,6 +29,8 @@ class Group:
         self.checkpoint_quorum = context.quorums.ready
         self._keys: PublicSigningKeys = context.signing_keys
         self._key: SigningKey = context.signing_key
+        #: signatures verified so far
+        self.verified = 0
         #: checkpoints are this far apart (K), and the high water mark is twice that above the low one (L)
         self.checkpoint_interval = context.parameters.epoch_window
         self.window = 2 * self.checkpoint_interval
@@ -43,6 +45,7 @@ class Group:
 
     def verify(self, node: int, statement: bytes, signature: bytes) -> bool:
         """Whether the signature is `node`'s."""
+        self.verified += 1
         return self._keys.verify(node, statement, signature)
 
     def verify_all(self, signatures: list[SignedBy], statement: bytes) -> bool:

@@ -58,9 +58,13 @@ class Forwarder:
         return chunk
 
     def oldest(self, count: int = 1) -> list[bytes]:
-        """The transactions that have waited longest since they were forwarded, at most a chunk."""
+        """The transactions that have waited longest since they were forwarded, at most `count` and a chunk's."""
         while self._chunks:
-            left = self._application.still_pending(self._chunks[0])
+            chunk = self._chunks[0]
+            # Asked very often: as long as the first one waits, nothing else is looked at.
+            if count == 1 and self._application.still_pending(chunk[:1]):
+                return chunk[:1]
+            left = self._application.still_pending(chunk)
             if left:
                 self._chunks[0] = left
                 return left[:count]
@@ -80,7 +84,8 @@ class Pool:
     """The primary's side: what each backup has forwarded, first in first out."""
 
     def __init__(self, parameters: Parameters) -> None:
-        self._limit = 2 * max(forward_limit(parameters), parameters.max_tx_bytes + OVERHEAD)
+        #: cost of what is kept of one sender
+        self.limit = 2 * max(forward_limit(parameters), parameters.max_tx_bytes + OVERHEAD)
         self._views: dict[int, int] = {}
         self._chunks: dict[int, deque[list[bytes]]] = {}
         self._costs: dict[int, int] = {}
@@ -96,7 +101,7 @@ class Pool:
             self._drop(sender)
         self._views[sender] = view
         amount = cost(transactions)
-        if self._costs.get(sender, 0) + amount > self._limit:
+        if self._costs.get(sender, 0) + amount > self.limit:
             return
         self._chunks.setdefault(sender, deque()).append(transactions)
         self._costs[sender] = self._costs.get(sender, 0) + amount

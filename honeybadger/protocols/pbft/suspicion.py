@@ -15,6 +15,8 @@ NEW_VIEW = "new-view"
 RESEND = "resend"
 FETCH = "fetch"
 TIDY = "tidy"
+VIEW_CHANGES = "view-changes"
+NEW_VIEWS = "new-views"
 #: the patience is doubled so often, at the most
 MOST_DOUBLINGS = 12
 

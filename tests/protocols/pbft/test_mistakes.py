@@ -348,7 +348,7 @@ def test_a_relayed_transaction_is_forwarded_and_watched_by_idle_nodes():
     r.hear(3, Relay(0, [b"theirs"]))
     assert "request" not in r.timers, "it is executed already: never a reason to wait"
     r.hear(3, Relay(0, [b"%d" % k for k in range(16)]), Relay(0, [b"more"]))
-    assert len(r.protocol._relayed) == 16, "bounded for each sender"
+    assert r.protocol.status()["relayed"] == 16, "bounded for each sender"
 
 
 def test_the_timer_stops_for_a_client_that_sends_different_things_to_different_nodes():
@@ -436,6 +436,21 @@ def test_who_alone_suspects_the_primary_goes_on_as_a_learner():
     for node in (0, 1, 2):
         r.hear(node, r.commit(proposal))
     assert len(r.executed) == 1
+
+
+def test_who_is_behind_does_not_suspect_the_primary_until_it_has_caught_up():
+    r = Replica(1)
+    r.application.submit([b"mine"])
+    r.poke()
+    for node in (0, 2, 3):
+        r.hear(node, r.checkpoint(node, 4))
+    for _ in range(3):
+        r.expire("request")
+    assert not r.said(ViewChange) and not r.said(Relay)
+    r.skip_to(5)
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
 
 
 # -- proposals of a faulty primary

@@ -15,6 +15,7 @@ from honeybadger.protocols.pbft.messages import (
     Status,
     ViewChange,
 )
+from honeybadger.protocols.pbft.requests import Pool
 from honeybadger.protocols.pbft.statements import batch_digest, encode_batch, pre_prepare_statement
 from honeybadger.simulation.cluster import FilteredOutbox, SimulatedCluster, Strategy
 from honeybadger.simulation.network import STEP_S, Stalled
@@ -346,6 +347,7 @@ def test_floods_cost_a_bounded_amount():
     made.run_until_committed(given, 100_000)
     made.check()
     for node in made.nodes.values():
-        assert len(node._future) <= 3 * 8 and len(node._slots) <= 8
-        assert node._pool.held_bytes() <= node._pool._limit * 4
+        status = node.status()
+        assert status["early_messages"] <= 3 * 8 and len(node.held_bytes().epochs) <= 8
+        assert status["forwarded_bytes"] <= 4 * Pool(settings()).limit
     assert {fault.node for fault in made.network.faults} <= {3}

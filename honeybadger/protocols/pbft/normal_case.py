@@ -1,0 +1,193 @@
+"""The normal case: PRE-PREPARE, PREPARE, COMMIT in the view that this node follows: from proposal to committed.
+
+What is committed is executed elsewhere (`execution`). Signatures of PRE-PREPAREs are verified when they come, those of
+PREPAREs when they make a certificate (see `log`).
+
+Source: Castro, Liskov (OSDI 1999), section 4.2.
+"""
+
+from __future__ import annotations
+
+from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.pbft.log import Slot
+from honeybadger.protocols.pbft.messages import Batch, Commit, NewView, Prepare, PrePrepare
+from honeybadger.protocols.pbft.missing import MissingBatches
+from honeybadger.protocols.pbft.state import State
+from honeybadger.protocols.pbft.statements import (
+    NULL,
+    batch_digest,
+    decode_batch,
+    encode_batch,
+    pre_prepare_statement,
+    prepare_statement,
+)
+
+
+class NormalCase:
+    """See the module."""
+
+    def __init__(self, state: State, missing: MissingBatches) -> None:
+        self._state = state
+        self._group = state.group
+        self._outbox = state.outbox
+        self._missing = missing
+
+    def propose(self, number: int, transactions: list[bytes]) -> None:
+        """As the primary: PRE-PREPARE of a batch."""
+        state = self._state
+        batch = encode_batch(state.me, transactions)
+        digest = batch_digest(batch)
+        signature = self._group.sign(pre_prepare_statement(self._group.chain_id, state.normal, number, digest))
+        slot = state.slot(number)
+        state.observe(number, "proposed")
+        slot.propose(digest, signature)
+        slot.batches[digest] = batch
+        slot.content = (state.me, transactions)
+        self._outbox.broadcast(PrePrepare(number, state.normal, digest, signature, batch))
+        self._vote(slot)
+        self._progress(slot)
+
+    def handle(self, sender: int, message: PrePrepare | Prepare | Commit) -> None:
+        """A message of the present view, between the water marks."""
+        slot = self._state.slot(message.epoch)
+        match message:
+            case PrePrepare():
+                self._handle_pre_prepare(sender, message, slot)
+            case Prepare():
+                if sender == self._group.primary(message.view):
+                    self._outbox.fault(sender, FaultKind.UNEXPECTED_VOTE, f"PREPARE {slot.number} of the primary")
+                elif slot.add_prepare(sender, message.digest, message.signature):
+                    self._progress(slot)
+                else:
+                    self._outbox.fault(sender, FaultKind.EQUIVOCATION, f"PREPARE {slot.number}")
+            case Commit():
+                if slot.add_commit(sender, message.digest):
+                    self._progress(slot)
+                else:
+                    self._outbox.fault(sender, FaultKind.EQUIVOCATION, f"COMMIT {slot.number}")
+
+    def handle_batch(self, sender: int, message: Batch) -> None:
+        """A batch that was asked for."""
+        missing = self._missing.slots
+        if not missing:
+            return
+        digest = batch_digest(message.batch)
+        for slot in missing:
+            if slot.missing != digest:
+                continue
+            if slot.decided == digest:
+                # N-f nodes have checked it.
+                slot.batches[digest] = message.batch
+                if slot.digest == digest:
+                    self._vote(slot)
+                self._progress(slot)
+            elif self._take_batch(sender, slot, message.batch):
+                self._progress(slot)
+
+    def take_prescribed(self, new_view: NewView) -> None:
+        """O of the NEW-VIEW: PRE-PREPAREs whose batches this node may have to ask for."""
+        state = self._state
+        for proposal in new_view.proposals:
+            if not state.low < proposal.number <= state.horizon:
+                # Those above come when the water marks have moved.
+                continue
+            slot = state.slot(proposal.number)
+            if slot.digest is None:
+                state.observe(slot.number, "proposed")
+                slot.propose(proposal.digest, proposal.signature)
+            if slot.has_batch:
+                self._vote(slot)
+            else:
+                self._missing.ask_soon()
+            self._progress(slot)
+
+    def repeat_votes(self) -> None:
+        """After a restart: say again what was said in this view."""
+        for slot in [slot for slot in self._state.ascending() if slot.voted and slot.digest is not None]:
+            digest = slot.digest or NULL
+            if not self._state.is_primary:
+                self._outbox.broadcast(self._prepare(slot))
+            elif slot.number > self._state.prescribed:
+                batch = slot.batches.get(digest, b"")
+                self._outbox.broadcast(PrePrepare(slot.number, slot.view, digest, slot.pre_prepare, batch))
+            if slot.prepared:
+                self._outbox.broadcast(Commit(slot.number, slot.view, digest))
+            self._progress(slot)
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _handle_pre_prepare(self, sender: int, message: PrePrepare, slot: Slot) -> None:
+        primary = self._group.primary(message.view)
+        if sender != primary:
+            self._outbox.fault(sender, FaultKind.NOT_THE_PRIMARY, f"PRE-PREPARE {slot.number}")
+            return
+        if slot.digest is not None:
+            if slot.digest != message.digest:
+                self._outbox.fault(sender, FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}")
+            elif not slot.has_batch and message.batch and self._take_batch(sender, slot, message.batch):
+                self._progress(slot)
+            return
+        if message.digest == NULL or slot.number <= self._state.prescribed:
+            # Only a NEW-VIEW may propose a null request, and what it prescribes is in its slot already.
+            self._outbox.fault(sender, FaultKind.BAD_BATCH, f"PRE-PREPARE {slot.number}")
+            return
+        statement = pre_prepare_statement(self._group.chain_id, message.view, slot.number, message.digest)
+        if not self._group.verify(primary, statement, message.signature):
+            self._outbox.fault(sender, FaultKind.BAD_SIGNATURE, f"PRE-PREPARE {slot.number}")
+            return
+        self._state.observe(slot.number, "proposed")
+        slot.propose(message.digest, message.signature)
+        if slot.has_batch:
+            self._vote(slot)
+        elif message.batch:
+            self._take_batch(sender, slot, message.batch)
+        else:
+            self._missing.ask_soon()
+        self._progress(slot)
+
+    def _take_batch(self, sender: int, slot: Slot, batch: bytes) -> bool:
+        """The batch of the accepted proposal; False if it is not that, or none that a correct primary proposes."""
+        if slot.digest is None or batch_digest(batch) != slot.digest:
+            self._outbox.fault(sender, FaultKind.BAD_BATCH, f"batch {slot.number} does not match its digest")
+            return False
+        state = self._state
+        content = decode_batch(batch, state.parameters, self._group.nodes)
+        primary = self._group.primary(slot.view)
+        if content is None or (slot.number > state.prescribed and content[0] != primary):
+            # Whoever passed it on: it was the primary that proposed it.
+            self._outbox.fault(primary, FaultKind.BAD_BATCH, f"batch {slot.number} is malformed")
+            return False
+        slot.batches[slot.digest] = batch
+        slot.content = content if slot.number > state.executed else None
+        self._vote(slot)
+        return True
+
+    def _vote(self, slot: Slot) -> None:
+        """The proposal is accepted and its batch is here: PREPARE, unless this node is the primary or passive."""
+        if slot.voted or slot.digest is None or not self._state.may_vote:
+            return
+        slot.voted = True
+        batch = slot.batches.get(slot.digest)
+        if not self._state.records.accepted(slot.number, slot.view, slot.digest, slot.pre_prepare, batch):
+            return
+        if not self._state.is_primary:
+            self._outbox.broadcast(self._prepare(slot))
+
+    def _prepare(self, slot: Slot) -> Prepare:
+        digest = slot.digest or NULL
+        signature = self._group.sign(prepare_statement(self._group.chain_id, slot.view, slot.number, digest))
+        return Prepare(slot.number, slot.view, digest, signature)
+
+    def _progress(self, slot: Slot) -> None:
+        """Another vote, or the batch, has come."""
+        if not slot.prepared:
+            for node in slot.try_prepare():
+                self._outbox.fault(node, FaultKind.BAD_SIGNATURE, f"PREPARE {slot.number}")
+            if slot.prepared and slot.proof is not None and self._state.may_vote:
+                self._state.observe(slot.number, "prepared")
+                self._state.records.committed(slot.proof)
+                self._outbox.broadcast(Commit(slot.number, slot.view, slot.proof.digest))
+        if slot.try_commit():
+            self._state.observe(slot.number, "ordered")
+        elif slot.decided is not None and slot.missing is not None:
+            self._missing.ask_soon()

@@ -1,0 +1,69 @@
+"""The primary's side: which transactions go into which batch, and when."""
+
+from __future__ import annotations
+
+from honeybadger.protocols.pbft.normal_case import NormalCase
+from honeybadger.protocols.pbft.requests import Pool
+from honeybadger.protocols.pbft.state import State
+
+#: bytes of a batch beside its transactions, and of each transaction (see `Mempool`)
+BATCH_FRAMING = 4
+FRAMING = 5
+
+
+class Proposals:
+    """See the module. `pool`: what other nodes forwarded."""
+
+    def __init__(self, state: State, pool: Pool, normal_case: NormalCase) -> None:
+        self._state = state
+        self._pool = pool
+        self._normal_case = normal_case
+        # Proposed in an earlier life.
+        self._last = max((n for n, slot in state.slots.items() if slot.digest is not None), default=0)
+        #: own transactions are reserved for these numbers
+        self._reserved: set[int] = set()
+
+    def propose(self) -> bool:
+        """Full batches while others are in progress, and whatever there is when none is; True if there was any."""
+        state, parameters = self._state, self._state.parameters
+        proposed = False
+        while state.is_primary and state.may_vote and not state.application.busy:
+            number = max(self._last, state.executed, state.low, state.prescribed) + 1
+            if number > min(state.horizon, state.executed + parameters.pipeline_depth):
+                break
+            available = self._pool.count + state.application.transactions_waiting
+            if not available or (number > state.executed + 1 and available < parameters.batch_size):
+                break
+            transactions = self._select(number)
+            if not transactions:
+                break
+            self._last = number
+            self._normal_case.propose(number, transactions)
+            proposed = True
+        return proposed
+
+    def start_over(self) -> None:
+        """Another view begins: what was proposed in this one's predecessors and is not prescribed waits again."""
+        self._last = 0
+        for number in self._reserved:
+            self._state.application.release(number)
+        self._reserved.clear()
+        self._pool.keep_only(self._state.normal)
+
+    def _select(self, number: int) -> list[bytes]:
+        """A batch: each node's transactions get an equal share, and what is left goes to whoever has more."""
+        state, parameters = self._state, self._state.parameters
+        self._reserved = {old for old in self._reserved if old > state.executed} | {number}
+        count, room = parameters.batch_size, parameters.max_proposal_bytes - BATCH_FRAMING
+        sources = [state.me, *self._pool.senders]
+        chosen: list[bytes] = []
+        for quota in (-(-count // len(sources)), count):
+            for source in sources:
+                wanted = min(quota, count - len(chosen))
+                if source == state.me:
+                    taken = state.application.reserve(number, wanted, room) if wanted else []
+                else:
+                    taken = self._pool.take(source, wanted, room - FRAMING, FRAMING)
+                room -= sum(map(len, taken)) + FRAMING * len(taken)
+                chosen += taken
+        return chosen
