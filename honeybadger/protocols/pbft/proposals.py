@@ -20,8 +20,8 @@ class Proposals:
         self._normal_case = normal_case
         # Proposed in an earlier life.
         self._last = max((n for n, slot in state.slots.items() if slot.digest is not None), default=0)
-        #: own transactions are reserved for these numbers
-        self._reserved: set[int] = set()
+        #: what was proposed and is not executed; own transactions are reserved for these numbers
+        self._proposed: dict[int, set[bytes]] = {}
 
     def propose(self) -> bool:
         """Full batches while others are in progress, and whatever there is when none is; True if there was any."""
@@ -45,25 +45,36 @@ class Proposals:
     def start_over(self) -> None:
         """Another view begins: what was proposed in this one's predecessors and is not prescribed waits again."""
         self._last = 0
-        for number in self._reserved:
+        for number in self._proposed:
             self._state.application.release(number)
-        self._reserved.clear()
+        self._proposed.clear()
         self._pool.keep_only(self._state.normal)
 
     def _select(self, number: int) -> list[bytes]:
         """A batch: each node's transactions get an equal share, and what is left goes to whoever has more."""
         state, parameters = self._state, self._state.parameters
-        self._reserved = {old for old in self._reserved if old > state.executed} | {number}
+        self._proposed = {old: known for old, known in self._proposed.items() if old > state.executed}
         count, room = parameters.batch_size, parameters.max_proposal_bytes - BATCH_FRAMING
         sources = [state.me, *self._pool.senders]
-        chosen: list[bytes] = []
+        # A set, and yet in order.
+        chosen: dict[bytes, None] = {}
         for quota in (-(-count // len(sources)), count):
             for source in sources:
                 wanted = min(quota, count - len(chosen))
                 if source == state.me:
                     taken = state.application.reserve(number, wanted, room) if wanted else []
                 else:
-                    taken = self._pool.take(source, wanted, room - FRAMING, FRAMING)
+                    taken = self._fresh(self._pool.take(source, wanted, room - FRAMING, FRAMING))
                 room -= sum(map(len, taken)) + FRAMING * len(taken)
-                chosen += taken
-        return chosen
+                chosen.update(dict.fromkeys(taken))
+        self._proposed[number] = set(chosen)
+        return list(chosen)
+
+    def _fresh(self, transactions: list[bytes]) -> list[bytes]:
+        """Those that are neither executed nor proposed: several nodes may forward the same ones, and after a change of
+        views every node forwards again what was on its way."""
+        if transactions:
+            for known in (self._state.application.committed(transactions), *self._proposed.values()):
+                if not known.isdisjoint(transactions):
+                    transactions = [transaction for transaction in transactions if transaction not in known]
+        return transactions

@@ -18,7 +18,7 @@ from honeybadger.protocols.pbft.messages import (
     Status,
     ViewChange,
 )
-from honeybadger.protocols.pbft.statements import NULL
+from honeybadger.protocols.pbft.statements import NULL, decode_batch
 from pbft.replica import Replica
 
 
@@ -326,6 +326,25 @@ def test_backups_forward_and_suspect_a_primary_that_ignores_them():
     assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(ViewChange)
     r.expire("request")
     assert r.said(ViewChange, view=1)
+
+
+def test_what_several_nodes_forward_is_proposed_once():
+    """Also what is executed already: after a change of views every node forwards again what was on its way."""
+    r = Replica(0)
+
+    r.hear(1, Forward(0, 0, [b"a", b"b"]))
+    r.poke()
+    r.hear(2, Forward(0, 0, [b"b", *(b"c%d" % k for k in range(8))]))
+    r.poke()
+    proposals = r.said(PrePrepare)
+    assert len(proposals) == 2, "a full batch goes out while the first is in progress"
+    for proposal in proposals:
+        for node in (1, 2, 3):
+            r.hear(node, r.prepare(node, proposal), r.commit(proposal))
+    r.hear(3, Forward(0, 0, [b"a", b"c0", b"d"]))
+    r.poke()
+    contents = [decode_batch(m.batch, r.context.parameters, 4)[1] for m in r.said(PrePrepare)]
+    assert contents == [[b"a", b"b"], [b"c%d" % k for k in range(8)], [b"d"]]
 
 
 def test_ordering_other_transactions_does_not_save_a_censoring_primary():
