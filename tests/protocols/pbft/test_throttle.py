@@ -144,7 +144,7 @@ def test_a_cluster_goes_on_under_a_flood_and_changes_its_view(monkeypatch):
     monkeypatch.setattr(throttle, "SIGNATURES_PER_TURN", 70)
     flooder = Flooder()
     made = cluster(7, 9, byzantine={0: Strategy(), 3: flooder})
-    given = give(made, 4)
+    given = give(made, 8)
     made.start()
     made.run_until_committed(given, 100_000)
     made.check()
