@@ -218,8 +218,9 @@ def _wan_rows(summary: dict[str, Any]) -> list[Row]:
     if not wan["pairs"]:
         return [("WAN", wan["profile"], "no pair of nodes")]
     trips = [pair["measured_rtt_ms"] for pair in wan["pairs"]]
-    text = f"round trips {min(trips):.1f} to {max(trips):.1f} ms measured, at most"
-    return [("WAN", wan["profile"], f"{text} {wan['worst_deviation_percent']:.1f} % off the profile")]
+    text = f"round trips {min(trips):.1f} to {max(trips):.1f} ms measured"
+    off = wan["worst_deviation_percent"]
+    return [("WAN", wan["profile"], text + ("" if off is None else f", at most {off:.1f} % off the profile"))]
 
 
 def _link_rows(summary: dict[str, Any]) -> list[Row]:

@@ -25,8 +25,8 @@ class FakeNode:
 
     meets: tuple[int, ...] = (0, 1, 2, 3)
 
-    def __init__(self, directory, index, extra=()):
-        self.index, self.extra = index, extra
+    def __init__(self, directory, index, extra=(), launcher=()):
+        self.index, self.extra, self.launcher = index, extra, launcher
         self.killed, self.exit_status, self.last_words = False, None, "error: out of memory"
         self.events = directory / f"node-{index}" / "events.jsonl"
         peers = [peer for peer in self.meets if peer != index]

@@ -15,7 +15,7 @@ from honeybadger.cluster.wan.namespaces import DEVICE, Namespaces, congestion_co
 from honeybadger.cluster.wan.profile import Profile
 from honeybadger.cluster.wan.shaping import tc_commands
 
-#: how far a measured round trip may be from the profile: the larger one of these
+#: how far a measured round trip may be from the profile: the larger one of these (they are equal at 10 ms)
 TOLERANCE = 0.05
 TOLERANCE_MS = 0.5
 #: a busy machine may spoil a measurement, so pairs that are off are measured again
@@ -154,5 +154,9 @@ class Emulation:
 
 
 def worst_deviation_percent(pairs: Sequence[dict[str, Any]]) -> float | None:
-    """The largest difference of a measured round trip from the profile's, in per cent of it; None without pairs."""
-    return max((abs(100 * (one["measured_rtt_ms"] / one["profile_rtt_ms"] - 1)) for one in pairs), default=None)
+    """The largest difference of a measured round trip from the profile's, in per cent of it.
+
+    Of pairs for which the share counts; of nearer ones the absolute difference is bounded. None if there are no pairs.
+    """
+    far = [one for one in pairs if one["profile_rtt_ms"] >= TOLERANCE_MS / TOLERANCE]
+    return max((abs(100 * (one["measured_rtt_ms"] / one["profile_rtt_ms"] - 1)) for one in far), default=None)

@@ -13,8 +13,10 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +34,8 @@ MOST_NODES = 250
 #: a long fast link needs more than the usual buffers; TCP grows them only as far as it needs
 _TCP_BUFFERS = {"tcp_rmem": "4096 131072 67108864", "tcp_wmem": "4096 65536 67108864"}
 _CLONE_NEWNET = 0x40000000
+#: how long the kernel may take to remove the devices of a namespace, seconds
+REMOVAL_S = 10.0
 
 T = TypeVar("T")
 
@@ -120,6 +124,14 @@ def remove_run(pid: int) -> list[str]:
             _ip("netns", "del", name)
         except CommandFailed as error:
             complaints.append(f"{name}: {error}")
+    # That takes the kernel a moment; the same name may be wanted again at once.
+    outside = f"{PREFIX}{pid}"
+    limit = time.monotonic() + REMOVAL_S
+    while outside in (name for _, name in socket.if_nameindex()):
+        if time.monotonic() > limit:
+            complaints.append(f"device {outside}")
+            break
+        time.sleep(0.02)
     return complaints
 
 
