@@ -18,8 +18,8 @@ from honeybadger.cluster.wan.shaping import tc_commands
 #: how far a measured round trip may be from the profile: the larger one of these (they are equal at 10 ms)
 TOLERANCE = 0.05
 TOLERANCE_MS = 0.5
-#: a busy machine may spoil a measurement, so pairs that are off are measured again
-ATTEMPTS = 4
+#: a busy machine may spoil a measurement, so pairs that are off are measured again, and the nearest median is kept
+ATTEMPTS = 8
 #: what of the kernel is needed, tried before anything is made with it
 _NEEDED = (
     ("netem (sch_netem)", ["qdisc add dev lo root netem delay 1ms"]),

@@ -59,8 +59,11 @@ class Namespaces:
             raise WanUnavailable(f"--wan needs Linux, this is {sys.platform}")
         try:
             network = _free_network(self._pid)
-            hosts = [str(host) for host in network.hosts()]
-            self.addresses = hosts[: self.nodes]
+        except CommandFailed as error:
+            raise WanUnavailable(f"--wan: the routes of this machine cannot be read: {error}") from None
+        hosts = [str(host) for host in network.hosts()]
+        self.addresses = hosts[: self.nodes]
+        try:
             _ip("netns", "add", self.hub)
         except CommandFailed as error:
             raise WanUnavailable(
