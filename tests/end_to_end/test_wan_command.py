@@ -106,6 +106,8 @@ def test_nonsense_is_named(arguments, complaint):
 @needs_wan
 def test_a_run_between_two_regions_is_valid_and_has_its_round_trips():
     result = run_command("local", *QUICK, "--json")
+    if b"Is this machine busy?" in result.stderr:
+        pytest.skip("too busy to measure round trips, which decides no test")
     assert result.returncode == 0, result.stderr
     wan = json.loads(result.stdout)["wan"]
     assert wan["profile"] == "two-regions" and wan["regions"] == ["east", "west", "east", "west"]
@@ -124,7 +126,7 @@ def test_an_interrupt_removes_the_network():
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "warming up" in line or "running" in line:
+        if "measuring round trips" in line:
             break
     mine = f"hbwan-{process.pid}-"
     assert [name for name in namespaces() if name.startswith(mine)]

@@ -15,9 +15,11 @@ from honeybadger.cluster.wan.namespaces import DEVICE, Namespaces, congestion_co
 from honeybadger.cluster.wan.profile import Profile
 from honeybadger.cluster.wan.shaping import tc_commands
 
-#: how far a measured round trip may be from the profile: the larger one of these (they are equal at 10 ms)
+#: how far a measured round trip may be from the profile; nearer than `NEAR_MS` the machine's own delay weighs too much
+#: for a share to mean anything
 TOLERANCE = 0.05
-TOLERANCE_MS = 0.5
+NEAR_MS = 10.0
+NEAR_TOLERANCE_MS = 2.0
 #: a busy machine may spoil a measurement, so pairs that are off are measured again, and the nearest median is kept
 ATTEMPTS = 8
 #: what of the kernel is needed, tried before anything is made with it
@@ -141,7 +143,7 @@ class Emulation:
 
     def _is_off(self, pair: echo.Pair, measured_ms: float) -> bool:
         wanted = self._profile_ms(pair)
-        return abs(measured_ms - wanted) > max(TOLERANCE * wanted, TOLERANCE_MS)
+        return abs(measured_ms - wanted) > (TOLERANCE * wanted if wanted >= NEAR_MS else NEAR_TOLERANCE_MS)
 
     def _complaint(self, pairs: Sequence[echo.Pair], found: dict[echo.Pair, float]) -> str:
         worst = max(pairs, key=lambda pair: abs(found.get(pair, 1e9) * 1e3 / self._profile_ms(pair) - 1))
@@ -158,5 +160,5 @@ def worst_deviation_percent(pairs: Sequence[dict[str, Any]]) -> float | None:
 
     Of pairs for which the share counts; of nearer ones the absolute difference is bounded. None if there are no pairs.
     """
-    far = [one for one in pairs if one["profile_rtt_ms"] >= TOLERANCE_MS / TOLERANCE]
+    far = [one for one in pairs if one["profile_rtt_ms"] >= NEAR_MS]
     return max((abs(100 * (one["measured_rtt_ms"] / one["profile_rtt_ms"] - 1)) for one in far), default=None)
