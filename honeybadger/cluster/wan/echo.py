@@ -1,4 +1,8 @@
-"""Round trips between the nodes' namespaces, measured with UDP datagrams that come back."""
+"""Round trips between the nodes' namespaces, measured with UDP datagrams that come back.
+
+The kernel notes when a datagram arrives, and what passes until this process looks at it is not counted, neither there
+nor here: otherwise a busy machine would seem a slow network. All clocks are the same one.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,12 @@ MOST_DATAGRAMS = 5_000
 #: between datagrams, seconds: those on their way must not wait for each other here
 PAUSE_S = 0.002
 PORT = 7_007
-_PROBE = struct.Struct("!BHHd")
+#: asking or answering, the pair, when it was sent (nanoseconds), for how long it lay at the other end (nanoseconds)
+_PROBE = struct.Struct("!BHHqq")
 _ASK, _ANSWER = 0, 1
+#: Linux: deliver the time of arrival with each datagram, as seconds and nanoseconds; Python has no name for it
+_SO_TIMESTAMPNS = 35
+_TIME = struct.Struct("@ll")
 
 Pair = tuple[int, int]
 
@@ -28,6 +36,7 @@ def open_socket(address: str) -> socket.socket:
     """A UDP socket of the present namespace."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((address, PORT))
+    made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     made.setblocking(False)
     return made
 
@@ -47,7 +56,7 @@ def measure(sockets: Sequence[socket.socket], patience_s: float, pairs: Sequence
         # The first round asks for hardware addresses on the way, so it does not count.
         for number in range(each + 1):
             for a, b in wanted:
-                sockets[a].sendto(_PROBE.pack(_ASK, a, b, time.monotonic()), addresses[b])
+                sockets[a].sendto(_PROBE.pack(_ASK, a, b, time.time_ns(), 0), addresses[b])
                 _serve(selector, addresses, found, PAUSE_S)
             if not number:
                 _serve(selector, addresses, found, patience_s)
@@ -64,12 +73,21 @@ def _serve(
     while (rest := end - time.monotonic()) > 0:
         for key, _ in selector.select(rest):
             one: socket.socket = key.fileobj  # type: ignore[assignment]
-            data, sender = one.recvfrom(64)
-            now = time.monotonic()
+            data, extra, _, sender = one.recvmsg(64, socket.CMSG_SPACE(_TIME.size))
             if len(data) != _PROBE.size or sender not in addresses:
                 continue
-            kind, a, b, sent = _PROBE.unpack(data)
+            kind, a, b, sent, lay = _PROBE.unpack(data)
+            arrived = _arrival(extra)
             if kind == _ASK:
-                one.sendto(_PROBE.pack(_ANSWER, a, b, sent), sender)
+                one.sendto(_PROBE.pack(_ANSWER, a, b, sent, time.time_ns() - arrived), sender)
             else:
-                found[a, b].append(now - sent)
+                found[a, b].append((arrived - sent - lay) / 1e9)
+
+
+def _arrival(extra: Sequence[tuple[int, int, bytes]]) -> int:
+    """When the kernel got the datagram, nanoseconds of the clock of `time.time_ns`."""
+    for level, kind, data in extra:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIME.unpack(data[: _TIME.size])
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return time.time_ns()
