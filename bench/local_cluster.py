@@ -1,4 +1,5 @@
-"""The nodes of a run as real processes on loopback: dealt keys, started, killed, started again, asked, stopped.
+"""The nodes of a run as real processes, on loopback or in an emulated WAN: dealt keys, started, killed, started again,
+asked, stopped.
 
 Processes are ended by their ids.
 """
@@ -20,6 +21,7 @@ from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.processes import NodeProcess, free_ports, require_free
+from honeybadger.cluster.wan.emulation import Emulation
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
 from honeybadger.protocols.quorums import Quorums
@@ -33,16 +35,26 @@ HOPELESS_S = 3.0
 CATCH_UP_TIMEOUT_S = 60.0
 #: how long nodes may take to say whom they follow, seconds
 STATUS_TIMEOUT_S = 1.0
+#: with an emulated WAN each node has an address, and all ports, for itself
+WAN_BASE_PORT = 7000
 
 
-def deal(directory: Path, settings: LocalSettings) -> Manifest:
-    """Choose ports, deal keys, write manifest and key files; ClusterError if a port is in use."""
+def choose_addresses(settings: LocalSettings, wan: Emulation | None) -> list[tuple[str, int, int]]:
+    """Host, port for peers and port for clients of each node; ClusterError if a port is in use."""
+    if wan is not None:
+        base = settings.base_port or WAN_BASE_PORT
+        return [(address, base, base + 1) for address in wan.addresses]
     if settings.base_port is None:
         ports = free_ports(2 * settings.nodes)
     else:
         ports = list(range(settings.base_port, settings.base_port + 2 * settings.nodes))
         require_free(ports)
-    addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+    return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+
+
+def deal(directory: Path, settings: LocalSettings, wan: Emulation | None = None) -> Manifest:
+    """Choose addresses, deal keys, write manifest and key files; ClusterError if a port is in use."""
+    addresses = choose_addresses(settings, wan)
     manifest, keys = make_cluster(settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime)
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
@@ -51,16 +63,17 @@ def deal(directory: Path, settings: LocalSettings) -> Manifest:
 
 
 class LocalCluster:
-    """The node processes of one run.
+    """The node processes of one run. `wan`: where they run; None: on loopback.
 
     `schedule_zero`: second 0 of the schedule of link faults, on the monotonic clock: all nodes were connected to all.
     `died`: who ended unasked, with its last words; Byzantine nodes may.
     """
 
-    def __init__(self, directory: Path, settings: LocalSettings) -> None:
+    def __init__(self, directory: Path, settings: LocalSettings, wan: Emulation | None = None) -> None:
         self._directory = directory
         self._settings = settings
-        self._manifest = deal(directory, settings)
+        self._wan = wan
+        self._manifest = deal(directory, settings, wan)
         self.nodes: list[NodeProcess] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
@@ -74,7 +87,9 @@ class LocalCluster:
         """
         for index in range(self._settings.nodes):
             strategy = self._settings.byzantine.get(index)
-            self.nodes.append(NodeProcess(self._directory, index, ("--byzantine", strategy) if strategy else ()))
+            extra = ("--byzantine", strategy) if strategy else ()
+            launcher = self._wan.launcher(index) if self._wan else ()
+            self.nodes.append(NodeProcess(self._directory, index, extra, launcher=launcher))
         limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(self.nodes)
         waiting = list(self.nodes)
         while waiting:

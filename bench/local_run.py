@@ -1,5 +1,5 @@
-"""A whole cluster on this machine: keys, real node processes on loopback, load, faults, measurement, cross-check,
-summary.
+"""A whole cluster on this machine: keys, real node processes on loopback or in an emulated WAN, load, faults,
+measurement, cross-check, summary.
 
 The controller is not a node: it draws no random bits of the protocol and takes no part in it.
 """
@@ -24,13 +24,15 @@ from bench.offers import client_directory
 from bench.settings import LocalSettings, Progress
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.preflight import check_machine
+from honeybadger.cluster.wan.emulation import Emulation
 from honeybadger.protocols.quorums import Quorums
 
 __all__ = ["LocalRun", "LocalSettings", "Progress"]
 
 #: how often the fault plan is asked, seconds
 TICK_S = 0.05
-#: how long the load generator waits without news after the window, seconds; longer if nodes come back meanwhile
+#: how long the load generator waits without news after the window, seconds; longer if nodes come back meanwhile or
+#: are far apart
 PATIENCE_S = 5.0
 PATIENCE_AFTER_FAULTS_S = 15.0
 
@@ -58,8 +60,9 @@ class LocalRun:
         check_machine(settings.nodes, settings.runtime.curve)
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
+            wan = self._make_wan(stack)
             self._say("dealing keys")
-            cluster = LocalCluster(directory, settings)
+            cluster = LocalCluster(directory, settings, wan)
             stack.callback(cluster.stop, 5)
             self._say("starting nodes")
             cluster.start()
@@ -69,11 +72,22 @@ class LocalRun:
             cluster.stop(30)
             self._say("checking ledgers")
             died = list(cluster.died.values())
-            outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height)
+            measured = wan.measured if wan else None
+            outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height, measured)
             summary = summarise(directory, settings, cluster.nodes, outcome)
             if settings.out is not None:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
+
+    def _make_wan(self, stack: ExitStack) -> Emulation | None:
+        """The emulated WAN with its round trips measured, removed at the end; None if none is asked for."""
+        if self._settings.wan is None:
+            return None
+        self._say("making the WAN")
+        wan = stack.enter_context(Emulation(self._settings.wan, self._settings.nodes))
+        self._say("measuring round trips")
+        wan.measure()
+        return wan
 
     # -- load and faults -----------------------------------------------------------------------------------
 
@@ -104,7 +118,7 @@ class LocalRun:
         settings = self._settings
         per_node = settings.parameters.transactions_per_node(settings.nodes)
         ends = [fault.end_s for fault in settings.link_faults if fault.end_s is not None]
-        patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart or ends else PATIENCE_S
+        patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart or ends or settings.wan else PATIENCE_S
         # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
         usual_window = per_node * (settings.parameters.pipeline_depth + 2)
         return load.Settings(

@@ -45,7 +45,7 @@ class Outcome:
     """What only the controller knows of a run; times are monotonic, in seconds.
 
     `schedule_zero`: second 0 of the link faults; `died`: last words of nodes that ended unasked; `same_height`: all
-    correct nodes that were up in the end got there.
+    correct nodes that were up in the end got there; `wan`: the emulated WAN as it was measured, None on loopback.
     """
 
     window: tuple[float, float]
@@ -53,6 +53,7 @@ class Outcome:
     plan: FaultPlan
     died: list[str]
     same_height: bool
+    wan: dict[str, Any] | None = None
 
 
 def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess], outcome: Outcome) -> dict[str, Any]:
@@ -129,6 +130,7 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "byzantine": {str(index): strategy for index, strategy in sorted(settings.byzantine.items())},
         "link_faults": msgspec.to_builtins(settings.link_faults),
         "link_fault_zero_s": outcome.schedule_zero - window[0],
+        "wan": outcome.wan,
         "final_heights": [max(node.durable_at, default=0) for node in seen],
         "committed_tx_after_crash": _after_outages(outcome.plan, live),
         "committed_tx_after_link_faults": _after_link_faults(settings, outcome, live),

@@ -21,6 +21,7 @@ from bench.local_run import LocalRun
 from bench.results import PARTIAL, RUNS, Result, read_results, write_failed, write_result
 from bench.settings import LocalSettings, Progress
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.wan.errors import WanUnavailable
 
 Execute = Callable[[LocalSettings, Callable[[Progress], None]], dict[str, Any]]
 
@@ -99,6 +100,10 @@ class Runner:
         began = time.monotonic()
         try:
             summary = self._execute(replace(run.settings, out=raw), self._show)
+        except WanUnavailable:
+            # No run of this experiment can do better on this machine; another one may go on from here.
+            shutil.rmtree(partial)
+            raise
         except (ClusterError, ValueError) as error:
             write_failed(partial, run, str(error), time.monotonic() - began)
         else:

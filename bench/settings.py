@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.workload import TxSizes
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.cluster.wan.profile import Profile
 from honeybadger.protocols.parameters import Parameters
 
 
@@ -22,6 +23,7 @@ class LocalSettings:
     `restart`: nodes to kill in each of `restart_rounds` rounds and to start again after `restart_after_s`;
     `restart_primary`: each time the one node that is the primary.
     `byzantine`: node → the strategy that it runs. `link_faults`: what the links do, as the manifest wants it.
+    `wan`: what the links are like, None for loopback.
     """
 
     nodes: int
@@ -46,6 +48,7 @@ class LocalSettings:
     arrivals: str = "fixed"
     clients: int = 1
     submit_to: int = 1
+    wan: Profile | None = None
 
     @property
     def correct(self) -> list[int]:

@@ -28,6 +28,8 @@ from honeybadger.cli.options import (
 )
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.cluster.wan.namespaces import MOST_NODES
+from honeybadger.cluster.wan.profile import Profile
 
 if TYPE_CHECKING:
     from bench.settings import LocalSettings
@@ -184,6 +186,9 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         raise click.UsageError("--arrivals is for the open loop, with --rate")
     if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
         raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")
+    wan = None if options["wan"] is None else Profile.find(options["wan"])
+    if wan and nodes > MOST_NODES:
+        raise click.UsageError(f"--wan: {nodes} nodes are too many, at most {MOST_NODES}")
     return LocalSettings(
         nodes=nodes,
         faults=faults,
@@ -212,6 +217,7 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         arrivals=options["arrivals"],
         clients=options["clients"],
         submit_to=SubmitTo.nodes(options["submit_to"], correct, faults),
+        wan=wan,
     )
 
 
@@ -248,6 +254,11 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     "--instrumentation/--no-instrumentation",
     default=True,
     help="Nodes report phases, messages and queues (costs a little; off: throughput and latency only).",
+)
+@option(
+    "--wan",
+    metavar="PROFILE",
+    help=f"Links as between regions, shaped with tc (needs root): {', '.join(Profile.names())} or a TOML file.",
 )
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
 @option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")

@@ -109,6 +109,7 @@ def print_table(summary: dict[str, Any]) -> None:
         rows.append(("after the crash", f"{count:,}", "transactions committed by the remaining nodes"))
     rows += _restart_rows(summary)
     rows += _byzantine_rows(summary)
+    rows += _wan_rows(summary)
     rows += _link_rows(summary)
     if summary["late_sends"]:
         rows.append(("late sends", f"{summary['late_sends']:,}", "transactions sent after their scheduled time"))
@@ -210,6 +211,19 @@ def _byzantine_rows(summary: dict[str, Any]) -> list[Row]:
         text = f"recorded by {max(fault['recorded_by'] for fault in faults)} correct nodes, of nodes {accused}"
         rows.append((kind, f"{sum(fault['records'] for fault in faults)}", text))
     return rows
+
+
+def _wan_rows(summary: dict[str, Any]) -> list[Row]:
+    """The emulated WAN, and how near its measured round trips are to the profile."""
+    wan = summary.get("wan")
+    if not wan:
+        return []
+    if not wan["pairs"]:
+        return [("WAN", wan["profile"], "no pair of nodes")]
+    trips = [pair["measured_rtt_ms"] for pair in wan["pairs"]]
+    text = f"round trips {min(trips):.1f} to {max(trips):.1f} ms measured"
+    off = wan["worst_deviation_percent"]
+    return [("WAN", wan["profile"], text + ("" if off is None else f", at most {off:.1f} % off the profile"))]
 
 
 def _link_rows(summary: dict[str, Any]) -> list[Row]:

@@ -77,7 +77,7 @@ def main() -> None:
         if not _is_for_people(error):
             raise
         _complain(str(error))
-        sys.exit(1)
+        sys.exit(getattr(error, "exit_status", 1))
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -2,4 +2,6 @@
 
 
 class ClusterError(Exception):
-    """A manifest, key file or setting cannot be used."""
+    """A manifest, key file or setting cannot be used. `exit_status`: what a command ends with."""
+
+    exit_status = 1

@@ -38,7 +38,8 @@ def require_free(ports: list[int], host: str = "127.0.0.1") -> None:
 class NodeProcess:
     """One `honeybadger node` process; its output goes to `log`, its events to `events`.
 
-    `extra`: further arguments; `program`: what the interpreter runs, for tests that damage a node on purpose.
+    `extra`: further arguments; `program`: what the interpreter runs, for tests that damage a node on purpose;
+    `launcher`: what comes before the interpreter and becomes it.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class NodeProcess:
         index: int,
         extra: tuple[str, ...] = (),
         program: tuple[str, ...] = ("-m", "honeybadger.cli.main"),
+        launcher: tuple[str, ...] = (),
     ) -> None:
         home = directory / f"node-{index}"
         self.index = index
@@ -57,7 +59,7 @@ class NodeProcess:
         self.log = home / "log.txt"
         self.killed = False
         self._command = [
-            *(sys.executable, *program, "node"),
+            *(*launcher, sys.executable, *program, "node"),
             *("--cluster", str(directory / "cluster.toml"), "--keys", str(home / "keys.toml")),
             *("--data", str(self.data), "--events", str(self.events), *extra),
         ]

@@ -25,8 +25,8 @@ class FakeNode:
 
     meets: tuple[int, ...] = (0, 1, 2, 3)
 
-    def __init__(self, directory, index, extra=()):
-        self.index, self.extra = index, extra
+    def __init__(self, directory, index, extra=(), launcher=()):
+        self.index, self.extra, self.launcher = index, extra, launcher
         self.killed, self.exit_status, self.last_words = False, None, "error: out of memory"
         self.events = directory / f"node-{index}" / "events.jsonl"
         peers = [peer for peer in self.meets if peer != index]
@@ -42,7 +42,7 @@ class FakeNode:
 def make(tmp_path, monkeypatch):
     monkeypatch.setattr(bench.local_cluster, "NodeProcess", FakeNode)
 
-    def make(**changes) -> LocalCluster:
+    def make(wan=None, **changes) -> LocalCluster:
         values = {
             "parameters": Parameters(),
             "runtime": Runtime(),
@@ -52,7 +52,7 @@ def make(tmp_path, monkeypatch):
         }
         values |= {"rate": None, "crash": 0, "restart": 0, "restart_after_s": 1.0, "base_port": None, "seed": 1}
         settings = LocalSettings(**{"nodes": 4, "faults": 1, "out": None, **values, **changes})
-        return LocalCluster(tmp_path / "run", settings)
+        return LocalCluster(tmp_path / "run", settings, wan)
 
     return make
 
@@ -91,6 +91,24 @@ def test_link_faults_are_in_the_manifest_and_go_on_after_a_restart(make, tmp_pat
     cluster.restart([2])
     option, start = cluster.nodes[2].extra
     assert option == "--schedule-start" and time.time() - float(start) == pytest.approx(100.0, abs=1.0)
+
+
+class FakeWan:
+    """Addresses of four nodes, and a command for each."""
+
+    addresses = ("10.77.0.1", "10.77.0.2", "10.77.0.3", "10.77.0.4")
+
+    def launcher(self, node):
+        return ("in", f"namespace-{node}")
+
+
+@pytest.mark.parametrize(("base_port", "ports"), [(None, (7000, 7001)), (9000, (9000, 9001))])
+def test_in_an_emulated_wan_nodes_have_their_own_addresses_and_launchers(make, tmp_path, base_port, ports):
+    cluster = make(wan=FakeWan(), base_port=base_port)
+    cluster.start()
+    assert [node.launcher for node in cluster.nodes] == [("in", f"namespace-{node}") for node in range(4)]
+    members = Manifest.load(tmp_path / "run" / "cluster.toml").members
+    assert [(m.host, m.port, m.client_port) for m in members] == [(host, *ports) for host in FakeWan.addresses]
 
 
 def test_without_link_faults_a_restart_needs_no_schedule(make):
@@ -146,6 +164,13 @@ def test_waiting_for_the_same_height(make, monkeypatch, heights, wait_s, same):
 
 
 @pytest.mark.processes
+def test_a_node_is_started_through_its_launcher(tmp_path):
+    (tmp_path / "node-0").mkdir()
+    program = ("-c", "import os; print(os.environ['PLACE'])")
+    node = NodeProcess(tmp_path, 0, program=program, launcher=("env", "PLACE=east"))
+    assert node.wait(30) == 0 and node.last_words == "east"
+
+
 def test_a_traceback_in_the_output_is_found(tmp_path):
     (tmp_path / "node-0").mkdir()
     node = NodeProcess(tmp_path, 0, program=("-c", "print('before', flush=True)\ndef f(): raise KeyError('x')\nf()"))

@@ -95,6 +95,18 @@ def restart(node: int, killed_at_s: float, recovery_s: float | None, **changes: 
     }
 
 
+def test_an_emulated_wan_is_shown_with_its_measured_round_trips(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [{"measured_rtt_ms": 19.5}, {"measured_rtt_ms": 331.25}]
+    wan = {"profile": "eight-regions", "pairs": pairs, "worst_deviation_percent": 1.76}
+    flat = " ".join(shown(monkeypatch, capsys, wan=wan).replace("│", " ").split())
+    assert "eight-regions round trips 19.5 to 331.2 ms measured, at most 1.8 % off the profile" in flat
+    near = {**wan, "worst_deviation_percent": None}
+    assert "off the profile" not in shown(monkeypatch, capsys, wan=near)
+    assert "WAN" not in shown(monkeypatch, capsys, wan=None)
+
+
 def test_rows_for_what_happened_and_only_for_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

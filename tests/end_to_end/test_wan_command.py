@@ -1,0 +1,136 @@
+"""`honeybadger local --wan`, as a user meets it: shaped links, or one line that says why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cluster_harness import one_line_error, run_command
+
+from honeybadger.cluster.wan.commands import CommandFailed, run
+from honeybadger.cluster.wan.emulation import Emulation
+from honeybadger.cluster.wan.errors import WanUnavailable
+from honeybadger.cluster.wan.profile import Profile
+
+pytestmark = pytest.mark.processes
+
+QUICK = ("-n", "4", "--wan", "two-regions", "--duration", "2", "--warmup", "1", "--rate", "50")
+
+
+def can_emulate() -> bool:
+    try:
+        with Emulation(Profile.find("two-regions"), 1):
+            return True
+    except WanUnavailable:
+        return False
+
+
+needs_wan = pytest.mark.skipif(not can_emulate(), reason="no netem in this kernel, or no right to use it")
+
+
+def stand_in(directory: Path, name: str, script: str) -> None:
+    """A command of that name that comes before the real one in PATH."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+NO_RIGHTS = 'case "$*" in *route*) echo "[]";; *) echo "Operation not permitted" >&2; exit 1;; esac'
+
+
+def namespaces() -> list[str]:
+    directory = Path("/run/netns")
+    return [path.name for path in directory.iterdir()] if directory.is_dir() else []
+
+
+def test_without_rights_nothing_is_run_unshaped(commands, tmp_path):
+    stand_in(commands, "ip", NO_RIGHTS)
+    out = tmp_path / "out"
+    result = run_command("local", *QUICK, "--json", "--out", str(out))
+    assert result.returncode == 2 and not result.stdout and not out.exists()
+    assert "needs root (CAP_NET_ADMIN and CAP_SYS_ADMIN): Operation not permitted" in one_line_error(result)
+
+
+def test_an_experiment_ends_where_links_cannot_be_shaped_and_keeps_no_run(commands, tmp_path):
+    stand_in(commands, "ip", NO_RIGHTS)
+    manifest = tmp_path / "one.toml"
+    manifest.write_text('wan = "two-regions"\nduration = 1.0\nrate = [50, 100]\n')
+    result = run_command("bench", "run", str(manifest), "--out", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "needs root" in one_line_error(result)
+    assert list((tmp_path / "out" / "runs").iterdir()) == [], "a run that cannot be shaped is not a result"
+
+
+def test_a_missing_command_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("honeybadger.cluster.wan.commands._SYSTEM_PATH", str(tmp_path))
+    with pytest.raises(WanUnavailable, match=r"needs the command tc \(Debian and Ubuntu: package iproute2\)"):
+        run("tc", "qdisc")
+
+
+def test_the_last_complaint_of_a_command_is_kept(commands):
+    stand_in(commands, "tc", "cat; echo 'Error: No such device.' >&2; echo 'Command failed -:1' >&2; exit 1")
+    with pytest.raises(CommandFailed, match=r"^No such device$"):
+        run("tc", "-batch", "-", lines=["qdisc add dev x root htb"])
+    stand_in(commands, "tc", "exit 3")
+    with pytest.raises(CommandFailed, match="exit status 3"):
+        run("tc")
+    stand_in(commands, "tc", "cat")
+    assert run("tc", "-batch", "-", lines=["one", "two"]) == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--wan", "atlantis"), "no WAN profile 'atlantis'"),
+        (("--wan", "nowhere/mine.toml"), "nowhere/mine.toml: No such file"),
+        (("--wan", ""), "no WAN profile ''"),
+        (("--wan", "two-regions", "-n", "251"), "251 nodes are too many, at most 250"),
+    ],
+)
+def test_nonsense_is_named(arguments, complaint):
+    assert complaint in one_line_error(run_command("local", *arguments))
+
+
+@needs_wan
+def test_a_run_between_two_regions_is_valid_and_has_its_round_trips():
+    result = run_command("local", *QUICK, "--json")
+    if b"Is this machine busy?" in result.stderr:
+        pytest.skip("too busy to measure round trips, which decides no test")
+    assert result.returncode == 0, result.stderr
+    wan = json.loads(result.stdout)["wan"]
+    assert wan["profile"] == "two-regions" and wan["regions"] == ["east", "west", "east", "west"]
+    assert len(wan["pairs"]) == 6 and wan["worst_deviation_percent"] <= 5
+    assert json.loads(result.stdout)["latency_s"]["p50"] > 0.04, "no transaction is agreed on within a round trip"
+    assert not [name for name in namespaces() if name.startswith("hbwan-")]
+
+
+@needs_wan
+def test_an_interrupt_removes_the_network():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "honeybadger.cli.main", "local", *QUICK, "--duration", "60"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "measuring round trips" in line:
+            break
+    mine = f"hbwan-{process.pid}-"
+    assert [name for name in namespaces() if name.startswith(mine)]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    process.stderr.close()
+    assert not [name for name in namespaces() if name.startswith(mine)]
