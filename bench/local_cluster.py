@@ -34,12 +34,19 @@ CATCH_UP_TIMEOUT_S = 60.0
 def deal(directory: Path, settings: LocalSettings) -> Manifest:
     """Choose ports, deal keys, write manifest and key files; ClusterError if a port is in use."""
     if settings.base_port is None:
-        ports = free_ports(2 * settings.nodes)
+        ports = free_ports(3 * settings.nodes)
     else:
-        ports = list(range(settings.base_port, settings.base_port + 2 * settings.nodes))
+        ports = list(range(settings.base_port, settings.base_port + 3 * settings.nodes))
         require_free(ports)
     addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
-    manifest, keys = make_cluster(settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime)
+    manifest, keys = make_cluster(
+        settings.nodes,
+        settings.faults,
+        settings.parameters,
+        addresses,
+        settings.runtime,
+        http_ports=ports[2 * settings.nodes :],
+    )
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
     write_cluster(directory, manifest, keys)
@@ -60,6 +67,11 @@ class LocalCluster:
         self.nodes: list[NodeProcess] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
+
+    @property
+    def page(self) -> str:
+        """Where the first node shows the cluster to a browser."""
+        return f"http://{self._manifest.runtime.http_host}:{self._manifest.members[0].http_port}/"
 
     # -- processes -----------------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node's address and public key; its index is its position in the manifest.
 
     `port`: for peers; `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in
-    hex, "" in a manifest of a protocol that needs none.
+    hex, "" in a manifest of a protocol that needs none; `http_port`: for HTTP, 0 for none. HTTP listens on the
+    runtime's `http_host`, not on `host`.
     """
 
     host: str
@@ -45,6 +46,7 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_port: Port
     public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
     signing_key: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    http_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +57,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
-    peer that does not acknowledge.
+    peer that does not acknowledge. `http_host`: the address that HTTP listens on; loopback unless told otherwise.
     """
 
     durability: Durability = "fsync"
@@ -65,6 +67,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
     held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+    http_host: str = "127.0.0.1"
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,7 +118,7 @@ class Manifest:
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
         for index, member in enumerate(members):
-            if not re.fullmatch(r"[!-~]{1,255}", member.host):
+            if not _is_host(member.host):
                 raise ClusterError(f'members[{index}].host "{_plain(member.host)}" is not a host name or address')
             if not _is_z85_key(member.public_key):
                 raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
@@ -124,12 +127,14 @@ class Manifest:
             raise ClusterError(f"protocol {consensus.protocol} needs a signing_key of each member")
         if len({member.public_key for member in members}) != len(members):
             raise ClusterError("two members have the same public key")
-        used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
+        used = [(m.host, port) for m in members for port in (m.port, m.client_port, m.http_port) if port]
         if len(set(used)) != len(used):
             raise ClusterError("two members use the same host and port")
         self.consensus = consensus
         self.members = members
         self.runtime = runtime or Runtime()
+        if not _is_host(self.runtime.http_host):
+            raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)
         for index, fault in enumerate(self.faults):
             try:
@@ -193,6 +198,10 @@ class Manifest:
 def _plain(text: str) -> str:
     """What a peer says, fit for a line on a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text[:60])
+
+
+def _is_host(text: str) -> bool:
+    return re.fullmatch(r"[!-~]{1,255}", text) is not None
 
 
 def _signing_keys(members: list[Member]) -> PublicSigningKeys | None:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from gevent.event import Event
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.http.observed import Observed
+from honeybadger.http.service import HttpParts, HttpService
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
@@ -45,7 +47,8 @@ class NodeError(Exception):
 class NodeConfig:
     """What a node is built from.
 
-    `data`: directory of its ledger; `say(line)` tells a person. For experiments: `byzantine`, the name of a strategy
+    `data`: directory of its ledger; `say(line)` tells a person; `http_token`: what submitters over HTTP must know, ""
+    if nobody may submit there. For experiments: `byzantine`, the name of a strategy
     that makes this node lie; `schedule_start`: Unix time of second 0 of the manifest's fault schedule, None if that is
     when this node is first connected to all others.
     """
@@ -58,6 +61,7 @@ class NodeConfig:
     say: Callable[[str], None]
     byzantine: str = ""
     schedule_start: float | None = None
+    http_token: str = field(default="", repr=False)
 
 
 class Node:
@@ -69,6 +73,8 @@ class Node:
         self.me = config.keys.node
         self._say = config.say
         self._events = config.events
+        self._observed = Observed()
+        self._events.subscribe(self._observed)
         self._manifest = manifest
         self._started = time.monotonic()
         self._failure = ""
@@ -197,6 +203,7 @@ class Node:
             self.wake,
             timers,
         )
+        self._http = self._serve_http() if member.http_port else None
 
     def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
         manifest = self._manifest
@@ -213,15 +220,45 @@ class Node:
         start = self._config.schedule_start
         return FaultyTransport(transport, self.me, nodes, manifest.faults, self.wake.set, start)
 
+    def _serve_http(self) -> HttpService:
+        manifest, runtime = self._manifest, self._config.runtime
+        return HttpService(
+            HttpParts(
+                self.me,
+                manifest,
+                (runtime.http_host, manifest.members[self.me].http_port),
+                runtime.curve,
+                self._config.http_token,
+                self._zmq,
+                self.store,
+                self.chain,
+                self.mempool,
+                self.application,
+                self.protocol,
+                self.peers,
+                self.transport,
+                self.reactor,
+                self.faults,
+                self._observed,
+                self.status,
+                self.wake.set,
+                self._say_once,
+            )
+        )
+
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
         if self._config.runtime.instrumentation:
             self._lag.start()
         self.recovery.start()
+        if self._http is not None:
+            self._http.start()
         try:
             self.reactor.run()
         finally:
+            if self._http is not None:
+                self._http.close()
             self._report()
             if not self._failure.startswith("ledger"):
                 self.writer.close()
@@ -258,6 +295,9 @@ class Node:
             "mempool_bytes": self.mempool.bytes,
             "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
             "uptime_s": time.monotonic() - self._started,
+            "transactions": self.chain.transaction_count,
+            "tx_per_s": self._observed.tx_per_s,
+            "phases": self._observed.phases(),
             "memory": self._bounds(),
             "detail": self.protocol.status(),
         }
