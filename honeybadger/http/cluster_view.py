@@ -110,7 +110,8 @@ class ClusterView:
     def look(self) -> dict[str, Any]:
         """This node, f, and of each node its status, or None if it is silent, and the age of that in seconds."""
         now = time.monotonic()
-        self._answers[self._me] = (now, msgspec.convert(self._status(), NodeStatus))
+        if self._me not in self._answers:
+            self._answer_oneself()
         nodes: list[dict[str, Any]] = []
         for node in range(len(self._manifest.members)):
             at, status = self._answers.get(node, (0.0, None))
@@ -134,12 +135,17 @@ class ClusterView:
                 self._looks.wait()
             if not self._clients:
                 self._connect()
+            self._answer_oneself()
             for client in self._clients.values():
                 client.send(StatusRequest(0))
             gevent.sleep(PATIENCE_S)
             for node, client in self._clients.items():
                 self._take(node, client)
             gevent.sleep(PERIOD_S - PATIENCE_S)
+
+    def _answer_oneself(self) -> None:
+        """At the time when the others are asked, so that heights can be compared."""
+        self._answers[self._me] = (time.monotonic(), msgspec.convert(self._status(), NodeStatus))
 
     def _connect(self) -> None:
         for node, member in enumerate(self._manifest.members):

@@ -2,6 +2,8 @@
 "use strict";
 // Asks /cluster once a second and shows the answer. What nodes say goes into the page as text only.
 const SPAN_S = 120;
+// Nodes answer at slightly different times, so a few blocks are no delay.
+const BEHIND = 10;
 const history = [];
 const colours = new Map();
 const at = (id) => document.getElementById(id);
@@ -60,7 +62,7 @@ function tiles(answer, alive, top, rate) {
   );
 }
 
-function phaseBar(last) {
+function phaseBar(last, longest) {
   const cell = make("td", undefined, "phases");
   if (!last) {
     cell.append(make("small", "–"));
@@ -71,7 +73,7 @@ function phaseBar(last) {
   const bar = make("div", undefined, "bar");
   phases.slice(1).forEach(([phase, end], index) => {
     const piece = make("i", undefined, colour(phase));
-    piece.style.flexGrow = String(Math.max(0, end - phases[index][1]));
+    piece.style.width = `${100 * (end - phases[index][1]) / longest}%`;
     piece.title = `${phase}: after ${duration(end)}`;
     bar.append(piece);
   });
@@ -79,7 +81,7 @@ function phaseBar(last) {
   return cell;
 }
 
-function row(node, top) {
+function row(node, top, longest) {
   const line = make("tr");
   line.append(make("td", String(node.node)));
   const status = node.status;
@@ -93,7 +95,7 @@ function row(node, top) {
   }
   const behind = top - status.height;
   const state = make("td");
-  state.append(behind > 3 ? make("span", `${whole.format(behind)} behind`, "state warn") : make("span", "up", "state good"));
+  state.append(behind > BEHIND ? make("span", `${whole.format(behind)} behind`, "state warn") : make("span", "up", "state good"));
   const current = status.phases.current;
   const reached = current ? inOrder(current).at(-1)[0] : null;
   const faults = status.faults.reduce((sum, [, , count]) => sum + count, 0);
@@ -106,7 +108,7 @@ function row(node, top) {
     make("td", String(status.peers_connected), "n"),
     make("td", whole.format(faults), faults ? "n warn" : "n"),
     make("td", current ? `${reached}, ${duration(current.age_s)}` : "none"),
-    phaseBar(status.phases.last),
+    phaseBar(status.phases.last, longest),
     make("td", span(status.uptime_s), "n"),
   );
   return line;
@@ -180,12 +182,15 @@ function show(answer) {
   const alive = answer.nodes.filter((node) => node.status);
   const top = Math.max(0, ...alive.map((node) => node.status.height));
   const rate = median(alive.map((node) => node.status.tx_per_s));
+  // Bars of all nodes have one scale, so that a slow node shows.
+  const longest = Math.max(1e-4, ...alive.map((node) => node.status.phases.last).filter(Boolean)
+    .map((last) => inOrder(last).at(-1)[1]));
   const now = performance.now() / 1000;
   history.push([now, rate]);
   at("about").textContent =
     `${answer.protocol}, chain ${answer.chain.slice(0, 12)}…, as node ${answer.node} sees it`;
   tiles(answer, alive, top, rate);
-  at("nodes").replaceChildren(...answer.nodes.map((node) => row(node, top)));
+  at("nodes").replaceChildren(...answer.nodes.map((node) => row(node, top, longest)));
   legend(alive);
   faultRows(alive);
   chart(now);
