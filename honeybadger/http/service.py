@@ -26,7 +26,7 @@ from honeybadger.node.reactor import Reactor
 from honeybadger.protocols.base import ConsensusProtocol
 
 #: of the node's thread, for all HTTP clients together; and what idle time saves up, seconds
-SHARE = 0.05
+SHARE = 0.025
 BURST_S = 0.1
 #: requests of HTTP clients in the mempool: nobody is told what becomes of them
 NOBODY = b""
