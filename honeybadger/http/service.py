@@ -25,9 +25,6 @@ from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.protocols.base import ConsensusProtocol
 
-#: of the node's thread, for all HTTP clients together; and what idle time saves up, seconds
-SHARE = 0.025
-BURST_S = 0.1
 #: requests of HTTP clients in the mempool: nobody is told what becomes of them
 NOBODY = b""
 
@@ -64,7 +61,7 @@ class HttpService:
         """OSError, in one line, if it cannot listen at the address."""
         self._parts = parts
         replies: Counter[int] = Counter()
-        budget = CpuShare(SHARE, BURST_S)
+        budget = CpuShare(self._busy)
         metrics = Metrics(
             Sources(
                 parts.me,
@@ -119,6 +116,9 @@ class HttpService:
         self._server.stop(timeout=0)
         self._view.close()
         self._blocks.close()
+
+    def _busy(self) -> bool:
+        return len(self._parts.mempool) > 0 or self._parts.observed.tx_per_s > 0
 
     def _unwell(self) -> str:
         needed = self._parts.manifest.quorums.quorum - 1

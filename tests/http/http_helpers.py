@@ -97,9 +97,7 @@ def serving(application: Application, budget: CpuShare | None = None) -> Iterato
             def count(status: int) -> None:
                 replies[status] += 1
 
-            server = HttpServer(
-                (HOST, 0), application, budget or CpuShare(1.0, 10.0), count, said.append, "a test, for HTTP"
-            )
+            server = HttpServer((HOST, 0), application, budget or Generous(), count, said.append, "a test, for HTTP")
             server.start()
             stop = gevent.get_hub().loop.async_()
             stopped = gevent.event.Event()
@@ -127,6 +125,16 @@ def serving(application: Application, budget: CpuShare | None = None) -> Iterato
         ends[0]()
         thread.join(10)
         assert not thread.is_alive()
+
+
+class Generous(CpuShare):
+    """A share that no test uses up."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: False)
+
+    def wait(self) -> None:
+        return
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:

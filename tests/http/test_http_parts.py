@@ -11,7 +11,7 @@ import zmq
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.http import budget as budget_module
 from honeybadger.http import observed as observed_module
-from honeybadger.http.budget import CpuShare
+from honeybadger.http.budget import BURST_S, BUSY_FLOOR, BUSY_SHARE, IDLE_FLOOR, CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.observed import EPOCHS, RATE_S, Observed
 from honeybadger.network.client_protocol import Committed, Status, encoder
@@ -43,28 +43,38 @@ class Clock:
         self.now += seconds
 
 
-def test_a_share_is_kept_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, budget_module)
-    monkeypatch.setattr(budget_module.gevent, "sleep", clock.sleep)
-    share = CpuShare(0.05, 0.1)
-    for _ in range(1000):
-        share.wait()
-        share.charge(0.001)
-    # A second of work, of which a tenth was saved up, takes the rest of it twenty times.
-    assert clock.now - 100 == pytest.approx(0.9 * 20, rel=0.01)
-    # An idle time saves up so much and no more.
-    clock.now += 1000
-    before = clock.now
-    for _ in range(200):
-        share.wait()
-        share.charge(0.001)
-    assert clock.now - before == pytest.approx(0.1 * 20, rel=0.02)
+class Processor(Clock):
+    """A clock and a processor of which a thread gets a fixed part, beside what is charged."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, part: float) -> None:
+        super().__init__(monkeypatch, budget_module)
+        monkeypatch.setattr(budget_module.time, "thread_time", lambda: part * self.now)
+        monkeypatch.setattr(budget_module.gevent, "sleep", self.sleep)
+
+    def take(self, share: CpuShare, seconds: float) -> float:
+        """How long it takes to be served so many seconds of work."""
+        before = self.now
+        for _ in range(round(seconds / 0.001)):
+            share.wait()
+            share.charge(0.001)
+        return self.now - before
 
 
-@pytest.mark.parametrize(("share", "burst"), [(0, 1), (-1, 1), (1.1, 1), (0.5, 0)])
-def test_a_share_that_is_none_is_refused(share: float, burst: float) -> None:
-    with pytest.raises(ValueError, match="is none"):
-        CpuShare(share, burst)
+@pytest.mark.parametrize("part", [1.0, 0.5, 0.1])
+def test_a_share_is_kept_whatever_is_asked(monkeypatch: pytest.MonkeyPatch, part: float) -> None:
+    processor = Processor(monkeypatch, part)
+    busy = CpuShare(lambda: True)
+    # What was saved up comes at once, the rest as it is earned.
+    took = processor.take(busy, 1.0)
+    assert took == pytest.approx((1.0 - BURST_S) / (BUSY_SHARE * part + BUSY_FLOOR), rel=0.02)
+    # A quiet time saves up so much and no more.
+    processor.now += 10_000
+    assert processor.take(busy, 0.2) == pytest.approx((0.2 - BURST_S) / (BUSY_SHARE * part + BUSY_FLOOR), rel=0.05)
+
+
+def test_while_there_is_nothing_else_to_do_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = Processor(monkeypatch, 0.01)
+    assert processor.take(CpuShare(lambda: False), 1.1) == pytest.approx(1.0 / IDLE_FLOOR, rel=0.02)
 
 
 def test_phases_of_the_current_and_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:

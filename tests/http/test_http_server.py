@@ -11,7 +11,7 @@ import pytest
 from http_helpers import HOST, Served, error_of, is_closed, read_reply, serving, wait_until
 
 from honeybadger.http import server as module
-from honeybadger.http.budget import CpuShare
+from honeybadger.http.budget import BURST_S, CpuShare
 from honeybadger.http.server import HttpServer
 
 
@@ -83,7 +83,7 @@ def test_what_is_too_long_or_malformed_is_refused_with_json(
 def test_a_body_that_is_too_long_is_refused_before_it_is_sent(served: Served) -> None:
     # A client that sends on without listening still finds the reply.
     with served.connect() as client:
-        client.sendall(post(module.BODY_BYTES + 1) + b"b" * 3_000_000)
+        client.sendall(post(module.BODY_BYTES + 1) + b"b" * 7_900_000)
         assert "longer than" in error_of(read_reply(client), 413)
 
 
@@ -183,7 +183,8 @@ def test_connections_are_bounded_and_those_beyond_wait_for_their_turn(monkeypatc
 
 def test_a_used_up_share_makes_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REQUEST_CPU_S", 0.01)
-    budget = CpuShare(0.1, 0.001)
+    budget = CpuShare(lambda: False)
+    budget.charge(BURST_S - 0.001)
     with serving(echo, budget) as served, served.connect() as client:
         began = time.monotonic()
         for _ in range(6):
@@ -199,5 +200,5 @@ def test_an_address_that_is_taken_is_one_line() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen on {HOST}:{port} \(node 9\): ") as caught:
-            HttpServer((HOST, port), echo, CpuShare(1, 1), lambda status: None, print, "node 9")
+            HttpServer((HOST, port), echo, CpuShare(lambda: False), lambda status: None, print, "node 9")
     assert "\n" not in str(caught.value)
