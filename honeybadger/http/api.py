@@ -117,8 +117,11 @@ class Api:
     def on_post_transactions(self, request: Request, response: Response) -> None:
         """Take transactions; says which are durable already, and which were refused and why."""
         self._authorise(request)
-        with _away(request):
-            data = request.bounded_stream.read()
+        try:
+            with _away(request):
+                data = request.bounded_stream.read()
+        except OSError:
+            raise falcon.HTTPBadRequest(description="the body ended before its Content-Length") from None
         try:
             texts = msgspec.json.decode(data, type=Transactions).transactions
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

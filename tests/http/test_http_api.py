@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import falcon.testing
 import msgspec
 import pytest
+from http_helpers import error_of, read_reply, serving, wait_until
 
 from honeybadger.http import blocks as blocks_module
 from honeybadger.http.api import Node, make_application
@@ -241,6 +243,18 @@ def test_a_bug_is_one_line_for_us_and_nothing_for_the_client(node: Fixture, monk
     monkeypatch.setattr(node.store, "header", bug)
     assert "secret" not in node.get("/blocks/2", 500)
     assert len(node.said) == 1 and "KeyError" in node.said[0] and node.said[0].isprintable()
+
+
+def test_a_client_that_leaves_within_its_body_is_no_bug(node: Fixture) -> None:
+    head = f"POST /transactions HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n".encode()
+    with serving(node.made(TOKEN)) as served:
+        with served.connect() as client:
+            client.sendall(head + b'{"trans')
+            client.shutdown(socket.SHUT_WR)
+            assert "ended before" in error_of(read_reply(client), 400)
+        wait_until(lambda: served.replies[400] == 1)
+        assert not served.said
+    assert not node.said and len(node.mempool) == 0
 
 
 def test_health_says_why_not(node: Fixture) -> None:
