@@ -39,23 +39,29 @@ STATUS_TIMEOUT_S = 1.0
 WAN_BASE_PORT = 7000
 
 
-def choose_addresses(settings: LocalSettings, wan: Emulation | None) -> list[tuple[str, int, int]]:
-    """Host, port for peers and port for clients of each node; ClusterError if a port is in use."""
+def choose_addresses(settings: LocalSettings, wan: Emulation | None) -> tuple[list[tuple[str, int, int]], list[int]]:
+    """Host, port for peers and port for clients of each node, and the HTTP ports; ClusterError if a port is in use.
+
+    With `wan` there is no HTTP: it is served on loopback, which each namespace has for itself.
+    """
+    nodes = settings.nodes
     if wan is not None:
         base = settings.base_port or WAN_BASE_PORT
-        return [(address, base, base + 1) for address in wan.addresses]
+        return [(address, base, base + 1) for address in wan.addresses], [0] * nodes
     if settings.base_port is None:
-        ports = free_ports(2 * settings.nodes)
+        ports = free_ports(3 * nodes)
     else:
-        ports = list(range(settings.base_port, settings.base_port + 2 * settings.nodes))
+        ports = list(range(settings.base_port, settings.base_port + 3 * nodes))
         require_free(ports)
-    return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+    return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)], ports[2 * nodes :]
 
 
 def deal(directory: Path, settings: LocalSettings, wan: Emulation | None = None) -> Manifest:
     """Choose addresses, deal keys, write manifest and key files; ClusterError if a port is in use."""
-    addresses = choose_addresses(settings, wan)
-    manifest, keys = make_cluster(settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime)
+    addresses, http_ports = choose_addresses(settings, wan)
+    manifest, keys = make_cluster(
+        settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime, http_ports=http_ports
+    )
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
     write_cluster(directory, manifest, keys)
@@ -77,6 +83,11 @@ class LocalCluster:
         self.nodes: list[NodeProcess] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
+
+    @property
+    def page(self) -> str:
+        """Where the first node shows the cluster to a browser."""
+        return f"http://{self._manifest.runtime.http_host}:{self._manifest.members[0].http_port}/"
 
     # -- processes -----------------------------------------------------------------------------------------
 

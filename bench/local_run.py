@@ -66,6 +66,7 @@ class LocalRun:
             stack.callback(cluster.stop, 5)
             self._say("starting nodes")
             cluster.start()
+            self._progress.page = cluster.page
             window = self._offer(directory, cluster, stack)
             same_height = self._settle(cluster)
             self._say("stopping nodes")

@@ -61,7 +61,7 @@ class Progress:
     """What the run is doing now, for a display.
 
     `crashed`: nodes that are down now; `restarts`: how often a node was started again; `byzantine`: nodes that lie;
-    `link_faults`: those in force now, in words.
+    `link_faults`: those in force now, in words. `page`: where a browser sees the cluster while it runs.
     """
 
     phase: str = "starting"
@@ -72,4 +72,5 @@ class Progress:
     crashed: list[int] = field(default_factory=list)
     restarts: int = 0
     byzantine: list[int] = field(default_factory=list)
+    page: str = ""
     link_faults: list[str] = field(default_factory=list)

@@ -184,8 +184,8 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         raise click.UsageError("--window is for the closed loop, without --rate")
     if options["arrivals"] != "fixed" and options["rate"] is None:
         raise click.UsageError("--arrivals is for the open loop, with --rate")
-    if options["base_port"] is not None and options["base_port"] + 2 * nodes - 1 > 65535:
-        raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {2 * nodes} ports up to 65535")
+    if options["base_port"] is not None and options["base_port"] + 3 * nodes - 1 > 65535:
+        raise click.UsageError(f"--base-port {options['base_port']} leaves no room for {3 * nodes} ports up to 65535")
     wan = None if options["wan"] is None else Profile.find(options["wan"])
     if wan and nodes > MOST_NODES:
         raise click.UsageError(f"--wan: {nodes} nodes are too many, at most {MOST_NODES}")
@@ -260,7 +260,7 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     metavar="PROFILE",
     help=f"Links as between regions, shaped with tc (needs root): {', '.join(Profile.names())} or a TOML file.",
 )
-@option("--base-port", type=click.IntRange(1, 65535), help="First port of 2N in a row.  [default: free ones]")
+@option("--base-port", type=click.IntRange(1, 65535), help="First port of 3N in a row.  [default: free ones]")
 @option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")
 @option("--out", type=Directory(), help="Keep everything in this new directory.")
 @option("--json", "as_json", is_flag=True, help="Summary as JSON on standard output, progress on standard error.")

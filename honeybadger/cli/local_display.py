@@ -24,6 +24,7 @@ class Display:
         self._console = Console(file=stream)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._last_line = ""
+        self._page_shown = False
 
     def __enter__(self) -> Display:
         if self._console.is_terminal:
@@ -42,6 +43,9 @@ class Display:
             self._live.update(Text(self._line(progress)))
         else:
             # Not a terminal: one line per phase, and nothing that would fill a log file.
+            if progress.page and not self._page_shown:
+                self._page_shown = True
+                self.say(f"live page: {progress.page}")
             line = progress.phase + (f" (nodes {progress.crashed} killed)" if progress.crashed else "")
             line += f" ({', '.join(progress.link_faults)})" if progress.link_faults else ""
             if line != self._last_line:
@@ -72,6 +76,7 @@ class Display:
                 ("restarts", progress.restarts),
                 ("Byzantine", progress.byzantine),
                 ("links", ", ".join(progress.link_faults)),
+                ("page", progress.page),
             )
             if value
         )

@@ -12,6 +12,7 @@ import msgspec
 
 from honeybadger.cli.options import Directory, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.http_token import TOKEN_FILE, load_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
@@ -31,6 +32,7 @@ LATEST_TIME = 1e11
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
 @option("--recovery/--no-recovery", default=None, help="Vote journal and certificates; instead of the manifest's.")
+@option("--http-host", help="Address that HTTP listens on, instead of the manifest's.")
 @option("--byzantine", default="", metavar="NAME", show_default=False, help="For experiments: lie by this strategy.")
 @option(
     "--schedule-start",
@@ -46,6 +48,7 @@ def command(
     durability: str | None,
     curve: bool | None,
     recovery: bool | None,
+    http_host: str | None,
     byzantine: str,
     schedule_start: float | None,
     events: Path | None,
@@ -68,6 +71,10 @@ def command(
         runtime = msgspec.structs.replace(runtime, curve=curve)
     if recovery is not None:
         runtime = msgspec.structs.replace(runtime, recovery=recovery)
+    if http_host is not None:
+        # Checked as the manifest's is.
+        runtime = msgspec.structs.replace(runtime, http_host=http_host)
+        Manifest(manifest.consensus, manifest.members, runtime)
     check_machine(manifest.quorums.nodes, runtime.curve)
 
     def say(line: str) -> None:
@@ -75,13 +82,16 @@ def command(
 
     log = EventLog(events.open("ab") if events is not None else None, say)
     try:
-        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start))
+        token = load_token(keys.with_name(TOKEN_FILE))
+        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start, token))
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, node.stop)
     member = manifest.members[node_keys.node]
     say(f"listening on {member.host}, ports {member.port} (peers) and {member.client_port} (clients)")
+    if member.http_port:
+        say(f"HTTP on {runtime.http_host}, port {member.http_port}")
     keep_freed_memory()
     # What exists now lives for ever, so collections need not look at it; what comes is mostly free of cycles.
     gc.collect()

@@ -7,6 +7,7 @@ distributed key generation is to replace it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ import zmq
 from crypto.dealer import deal
 from crypto.signatures import deal_signing_keys
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.http_token import TOKEN_FILE, new_token, save_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
 from honeybadger.protocols.parameters import Parameters
@@ -27,8 +29,12 @@ def make_cluster(
     parameters: Parameters,
     addresses: list[tuple[str, int, int]],
     runtime: Runtime | None = None,
+    http_ports: Sequence[int] | None = None,
 ) -> tuple[Manifest, list[NodeKeys]]:
-    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients)."""
+    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients).
+
+    `http_ports`: one for each node, 0 for none; None: no node serves HTTP.
+    """
     try:
         Quorums(nodes, faults)
         parameters.check(nodes)
@@ -38,8 +44,10 @@ def make_cluster(
     _, signing = deal_signing_keys(nodes)
     pairs = [zmq.curve_keypair() for _ in range(nodes)]
     members = [
-        Member(host, port, client_port, pair[0].decode(), key.public.hex())
-        for (host, port, client_port), pair, key in zip(addresses, pairs, signing, strict=True)
+        Member(host, port, client_port, pair[0].decode(), key.public.hex(), http_port)
+        for (host, port, client_port), pair, key, http_port in zip(
+            addresses, pairs, signing, http_ports or [0] * nodes, strict=True
+        )
     ]
     consensus = Consensus(
         chain=secrets.token_hex(16),
@@ -53,7 +61,7 @@ def make_cluster(
 
 
 def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> None:
-    """Write `cluster.toml` and `node-<i>/keys.toml`; refuses to overwrite an existing cluster."""
+    """Write `cluster.toml`, and `keys.toml` and `http-token` in `node-<i>`; refuses to overwrite a cluster."""
     path = directory / "cluster.toml"
     if path.exists():
         raise ClusterError(f"{path} exists already; choose another directory or remove it")
@@ -63,6 +71,7 @@ def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> 
             home = directory / f"node-{node.node}"
             home.mkdir(mode=0o700, exist_ok=True)
             node.save(home / "keys.toml")
+            save_token(home / TOKEN_FILE, new_token())
         manifest.save(path)
     except OSError as error:
         raise ClusterError(f"{error.filename or directory}: {error.strerror}") from None

@@ -39,7 +39,8 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `host`: a name, which stands for an IPv4 address, or an IPv4 or IPv6 address (without brackets). `port`: for peers;
     `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in hex, "" in a manifest
-    of a protocol that needs none.
+    of a protocol that needs none; `http_port`: for HTTP, 0 for none. HTTP listens on the runtime's `http_host`, not on
+    `host`.
     """
 
     host: str
@@ -47,6 +48,7 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_port: Port
     public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
     signing_key: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    http_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +59,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
-    peer that does not acknowledge; blocks that are longer cannot be sent to a peer that has missed them.
+    peer that does not acknowledge; blocks that are longer cannot be sent to a peer that has missed them. `http_host`:
+    the address that HTTP listens on; loopback unless told otherwise.
     """
 
     durability: Durability = "fsync"
@@ -67,6 +70,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
     held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+    http_host: str = "127.0.0.1"
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,12 +133,14 @@ class Manifest:
             raise ClusterError(f"protocol {consensus.protocol} needs a signing_key of each member")
         if len({member.public_key for member in members}) != len(members):
             raise ClusterError("two members have the same public key")
-        used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
+        used = [(m.host, port) for m in members for port in (m.port, m.client_port, m.http_port) if port]
         if len(set(used)) != len(used):
             raise ClusterError("two members use the same host and port")
         self.consensus = consensus
         self.members = members
         self.runtime = runtime or Runtime()
+        if not _is_host(self.runtime.http_host):
+            raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)
         for index, fault in enumerate(self.faults):
             try:

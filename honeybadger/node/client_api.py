@@ -143,7 +143,9 @@ class ClientApi:
             else:
                 found.append(position)
         for request, found in positions.items():
-            self._reply(request.client, Committed(request.number, height, durable_ns, found))
+            # Without a client it came over HTTP, where nobody waits for the outcome.
+            if request.client:
+                self._reply(request.client, Committed(request.number, height, durable_ns, found))
 
     def _reply(self, client: bytes, reply: Reply) -> None:
         try:

@@ -14,15 +14,22 @@ import msgspec
 
 
 class EventLog:
-    """Appends events to a file; `None` drops them. Lines are written through at once."""
+    """Appends events to a file (not with `None`) and tells subscribers. Lines are written through at once."""
 
     def __init__(self, file: BinaryIO | None, say: Callable[[str], None] = lambda line: None) -> None:
         self._file = file
         self._say = say
         self._encoder = msgspec.json.Encoder()
+        self._subscribers: list[Callable[[str, dict[str, Any]], None]] = []
+
+    def subscribe(self, subscriber: Callable[[str, dict[str, Any]], None]) -> None:
+        """Call `subscriber(event, details)` for every event from now on."""
+        self._subscribers.append(subscriber)
 
     def emit(self, event: str, **details: Any) -> None:
         """Write {"t": monotonic seconds, "event": …, details}."""
+        for subscriber in self._subscribers:
+            subscriber(event, details)
         if self._file is not None:
             try:
                 self._file.write(self._encoder.encode({"t": time.monotonic(), "event": event, **details}) + b"\n")

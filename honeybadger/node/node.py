@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from gevent.event import Event
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.http.observed import Observed
+from honeybadger.http.service import HttpParts, HttpService
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
@@ -44,7 +46,8 @@ class NodeError(Exception):
 class NodeConfig:
     """What a node is built from.
 
-    `data`: directory of its ledger; `say(line)` tells a person. For experiments: `byzantine`, the name of a strategy
+    `data`: directory of its ledger; `say(line)` tells a person; `http_token`: what submitters over HTTP must know, ""
+    if nobody may submit there. For experiments: `byzantine`, the name of a strategy
     that makes this node lie; `schedule_start`: Unix time of second 0 of the manifest's fault schedule, None if that is
     when this node is first connected to all others.
     """
@@ -57,6 +60,7 @@ class NodeConfig:
     say: Callable[[str], None]
     byzantine: str = ""
     schedule_start: float | None = None
+    http_token: str = field(default="", repr=False)
 
 
 class Node:
@@ -67,6 +71,8 @@ class Node:
         self._config = config
         self.me = config.keys.node
         self._events = config.events
+        self._observed = Observed()
+        self._events.subscribe(self._observed)
         self._manifest = manifest
         self._failure = ""
         self._refused_by: set[int] = set()
@@ -205,7 +211,9 @@ class Node:
             self.clients,
             self.reactor,
             self.notices.faults,
+            self._observed,
         )
+        self._http = self._serve_http() if member.http_port else None
 
     def _transport(self, credentials: Credentials, codec: Codec) -> PeerTransport:
         manifest = self._manifest
@@ -226,14 +234,44 @@ class Node:
         """For a fault that follows the leader: in a protocol without one it stays with node 0."""
         return self.me == (self.protocol.leader or 0)
 
+    def _serve_http(self) -> HttpService:
+        manifest, runtime = self._manifest, self._config.runtime
+        return HttpService(
+            HttpParts(
+                self.me,
+                manifest,
+                (runtime.http_host, manifest.members[self.me].http_port),
+                runtime.curve,
+                self._config.http_token,
+                self._zmq,
+                self.store,
+                self.chain,
+                self.mempool,
+                self.application,
+                self.protocol,
+                self.peers,
+                self.transport,
+                self.reactor,
+                self.notices.faults,
+                self._observed,
+                self.report.status,
+                self.wake.set,
+                self.notices.say_once,
+            )
+        )
+
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
         self.report.start()
         self.recovery.start()
+        if self._http is not None:
+            self._http.start()
         try:
             self.reactor.run()
         finally:
+            if self._http is not None:
+                self._http.close()
             self._each_second()
             if not self._failure.startswith("ledger"):
                 self.writer.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.http.observed import Observed
 from honeybadger.ledger.chain import Chain
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.node.application import NodeApplication
@@ -21,7 +22,7 @@ from honeybadger.protocols.base import ConsensusProtocol
 
 @dataclass
 class Report:
-    """Reads the parts of node `me`. `faults`: how often, by node and kind."""
+    """Reads the parts of node `me`. `faults`: how often, by node and kind; `observed`: what its events tell."""
 
     me: int
     protocol_name: str
@@ -35,6 +36,7 @@ class Report:
     clients: ClientApi
     reactor: Reactor
     faults: Mapping[tuple[int, str], int]
+    observed: Observed
     _started: float = field(default_factory=time.monotonic)
     _usage: ProcessUsage = field(default_factory=ProcessUsage)
     _lag: HubLag = field(default_factory=HubLag)
@@ -63,6 +65,9 @@ class Report:
             "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
             "connections_cut": self._connections_cut(),
             "uptime_s": time.monotonic() - self._started,
+            "transactions": self.chain.transaction_count,
+            "tx_per_s": self.observed.tx_per_s,
+            "phases": self.observed.phases(),
             "memory": self._bounds(),
             "detail": self.protocol.status(),
         }

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.http_token import load_token
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
@@ -154,13 +155,20 @@ DAMAGES: list[tuple[str, str, str]] = [
     ('protocol = "honeybadger"', 'protocol = "raft"', 'unknown protocol "raft"'),
     ('coin_schedule = "fixed-fixed-coin"', 'coin_schedule = "dice"', "dice"),
     ('durability = "fsync"', 'durability = "hope"', "hope"),
-    ('host = "127.0.0.1"', 'host = ""', "members[0].host"),
-    ('host = "127.0.0.1"', 'host = "a b"', "members[0].host"),
-    ('host = "127.0.0.1"', f'host = "{"h" * 256}"', "members[0].host"),
+    ('\nhost = "127.0.0.1"', '\nhost = ""', "members[0].host"),
+    ('\nhost = "127.0.0.1"', '\nhost = "a b"', "members[0].host"),
+    ('\nhost = "127.0.0.1"', f'\nhost = "{"h" * 256}"', "members[0].host"),
     *[
-        ('host = "127.0.0.1"', f'host = "{host}"', f'members[0].host "{host}" is not a host name, an IPv4 address, or')
+        (
+            '\nhost = "127.0.0.1"',
+            f'\nhost = "{host}"',
+            f'members[0].host "{host}" is not a host name, an IPv4 address, or',
+        )
         for host in ("[::1]", "fe80::1%eth0", "::1::", "127.0.0.1:7100", "a:b")
     ],
+    ('http_host = "127.0.0.1"', 'http_host = "a b"', "runtime.http_host"),
+    ("http_port = 0", "http_port = 65536", "http_port"),
+    ("http_port = 0", "http_port = 7100", "same host and port"),
     ("port = 7100", "port = 0", "port"),
     ("port = 7100", "port = 7102", "same host and port"),
     ("client_port = 7101", "client_port = 7100", "same host and port"),
@@ -254,6 +262,12 @@ def test_keygen_writes_a_cluster_and_never_overwrites_one(tmp_path: Path) -> Non
     assert (manifest.quorums.nodes, manifest.quorums.faults) == (5, 1)
     before = {path: path.read_bytes() for path in sorted(out.rglob("*.toml"))}
     assert len(before) == 6
+    assert [member.http_port for member in manifest.members] == [8100, 8101, 8102, 8103, 8104]
+    assert manifest.runtime.http_host == "127.0.0.1"
+    tokens = [out / f"node-{i}" / "http-token" for i in range(5)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tokens} == {0o600}
+    assert len({load_token(path) for path in tokens}) == 5
+    assert not any(load_token(path) in done.stdout for path in tokens)
     again = run("keygen", "-n", 5, "--out", out)
     assert_one_line(again, "exists already")
     (out / "cluster.toml").rename(tmp_path / "elsewhere")
@@ -275,6 +289,9 @@ def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
         (["-n", 4, "-f", 2], "at most f = 1"),
         (["-n", 4, "--host", "a", "--host", "b"], "--host"),
         (["-n", 4, "--base-port", 65530], "--base-port"),
+        (["-n", 4, "--http-port", 65533], "--http-port"),
+        (["-n", 4, "--http-port", 7102], "same host and port"),
+        (["-n", 4, "--http-host", "a b"], "http_host"),
         (["-n", 4, "--protocol", "raft"], "raft"),
         (["-n", 4, "--encryption", "rot13"], "rot13"),
     ],
@@ -282,3 +299,26 @@ def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
 def test_impossible_clusters_are_one_line(tmp_path: Path, arguments: list[object], says: str) -> None:
     assert_one_line(run("keygen", *arguments, "--out", tmp_path / "c"), says)
     assert not (tmp_path / "c").exists()
+
+
+def test_http_may_be_left_out_and_is_no_part_of_the_chain(tmp_path: Path, original: Path) -> None:
+    assert run("keygen", "-n", 4, "--http-port", 0, "--out", tmp_path / "c").returncode == 0
+    assert {member.http_port for member in Manifest.load(tmp_path / "c" / "cluster.toml").members} == {0}
+    mine = Manifest.load(original / "cluster.toml")
+    moved = [msgspec.structs.replace(m, http_port=m.port + 1000) for m in mine.members]
+    assert Manifest(mine.consensus, moved, Runtime(http_host="0.0.0.0")).chain_id == mine.chain_id
+
+
+def test_token_files(tmp_path: Path) -> None:
+    path = tmp_path / "http-token"
+    assert load_token(path) == ""
+    for text in ("", "short", "two words of more than twenty characters", "x" * 201, "é" * 30):
+        path.write_text(text)
+        refused(path, lambda: load_token(path), "not a token")
+    path.write_bytes(b"\xff" * 30)
+    refused(path, lambda: load_token(path), "not a token")
+    path.write_text("a-token-that-somebody-chose\n")
+    assert load_token(path) == "a-token-that-somebody-chose"
+    path.unlink()
+    path.mkdir()
+    refused(path, lambda: load_token(path), "directory")
