@@ -207,8 +207,9 @@ class LocalCluster:
 
 def agreed_primary(details: Mapping[int, Mapping[str, Any]], quorum: int) -> int | None:
     """Whom `quorum` nodes follow, itself among them. `details`: node → what its protocol object says of itself."""
-    following = Counter(detail["primary"] for detail in details.values() if detail["active"])
+    following = Counter(detail["primary"] for detail in details.values())
     for primary, count in following.items():
+        # One that has lost patience alone follows, too; the primary itself must not have.
         if count >= quorum and primary in details and details[primary]["active"]:
             return int(primary)
     return None

@@ -126,7 +126,7 @@ def test_without_link_faults_a_restart_needs_no_schedule(make):
         ({0: (2, True), 1: (2, True), 2: (2, False), 3: (2, True)}, None),
         ({0: (2, True), 1: (2, True), 3: (2, True)}, None),
         ({0: (2, True), 1: (2, True), 2: (3, True), 3: (3, True)}, None),
-        ({0: (2, True), 1: (2, False), 2: (2, True), 3: (3, False)}, None),
+        ({0: (2, True), 1: (2, False), 2: (2, True), 3: (3, False)}, 2),
         ({}, None),
     ],
 )
