@@ -1,4 +1,5 @@
-"""The nodes of a run as real processes on loopback: dealt keys, started, killed, started again, asked, stopped.
+"""The nodes of a run as real processes, on loopback unless another place is given: dealt keys, started, killed, started
+again, asked, stopped.
 
 Processes are ended by their ids.
 """
@@ -6,7 +7,7 @@ Processes are ended by their ids.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import zmq
 
 from bench.observations import read_node
+from bench.place import Place, RunningNode
 from bench.settings import LocalSettings
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
@@ -31,18 +33,47 @@ HOPELESS_S = 3.0
 CATCH_UP_TIMEOUT_S = 60.0
 
 
-def deal(directory: Path, settings: LocalSettings) -> Manifest:
+class ThisMachine:
+    """The usual place: processes on loopback, whose files are written where they are read."""
+
+    shares_clock = True
+
+    def addresses(self, nodes: int, base_port: int | None) -> list[tuple[str, int, int]]:
+        """See `Place`."""
+        if base_port is None:
+            ports = free_ports(2 * nodes)
+        else:
+            ports = list(range(base_port, base_port + 2 * nodes))
+            require_free(ports)
+        return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)]
+
+    def distribute(self, directory: Path, manifest: Manifest) -> None:
+        """Nothing to do."""
+
+    def start(self, directory: Path, index: int, extra: tuple[str, ...]) -> NodeProcess:
+        """See `Place`."""
+        return NodeProcess(directory, index, extra)
+
+    def lost(self) -> Mapping[int, str]:
+        """None are."""
+        return {}
+
+    def collect(self) -> None:
+        """Nothing to do."""
+
+    def facts(self) -> dict[str, Any]:
+        """The summary says it all."""
+        return {}
+
+
+def deal(directory: Path, settings: LocalSettings, place: Place) -> Manifest:
     """Choose ports, deal keys, write manifest and key files; ClusterError if a port is in use."""
-    if settings.base_port is None:
-        ports = free_ports(2 * settings.nodes)
-    else:
-        ports = list(range(settings.base_port, settings.base_port + 2 * settings.nodes))
-        require_free(ports)
-    addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+    addresses = place.addresses(settings.nodes, settings.base_port)
     manifest, keys = make_cluster(settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime)
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
     write_cluster(directory, manifest, keys)
+    place.distribute(directory, manifest)
     return manifest
 
 
@@ -53,11 +84,12 @@ class LocalCluster:
     `died`: who ended unasked, with its last words; Byzantine nodes may.
     """
 
-    def __init__(self, directory: Path, settings: LocalSettings) -> None:
+    def __init__(self, directory: Path, settings: LocalSettings, place: Place | None = None) -> None:
         self._directory = directory
         self._settings = settings
-        self._manifest = deal(directory, settings)
-        self.nodes: list[NodeProcess] = []
+        self._place = place or ThisMachine()
+        self._manifest = deal(directory, settings, self._place)
+        self.nodes: list[RunningNode] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
 
@@ -70,10 +102,13 @@ class LocalCluster:
         """
         for index in range(self._settings.nodes):
             strategy = self._settings.byzantine.get(index)
-            self.nodes.append(NodeProcess(self._directory, index, ("--byzantine", strategy) if strategy else ()))
+            extra = ("--byzantine", strategy) if strategy else ()
+            self.nodes.append(self._place.start(self._directory, index, extra))
         limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(self.nodes)
         waiting = list(self.nodes)
         while waiting:
+            for why in self._place.lost().values():
+                raise ClusterError(why)
             for node in self.nodes:
                 if node.exit_status is not None:
                     raise ClusterError(_plain(node.last_words) or f"node {node.index} ended at once")
@@ -106,7 +141,10 @@ class LocalCluster:
         news = [node.index for node in found if node.index not in self.died]
         for index in news:
             self.died[index] = f"node {index} ended unasked: {_plain(self.nodes[index].last_words)}"
-        return news
+        known = {*self.died, *self._settings.byzantine}
+        lost = {index: why for index, why in self._place.lost().items() if index not in known}
+        self.died.update(lost)
+        return [*news, *lost]
 
     def stop(self, patience_s: float) -> None:
         """Ask all nodes to stop; those that do not are killed after `patience_s`."""
@@ -115,7 +153,11 @@ class LocalCluster:
         for node in self.nodes:
             node.wait(patience_s)
 
-    def _has_met_all(self, node: NodeProcess) -> bool:
+    def collect(self) -> None:
+        """After `stop`: bring what the nodes left to this machine."""
+        self._place.collect()
+
+    def _has_met_all(self, node: RunningNode) -> bool:
         seen = read_node(node.events)
         if not seen.started_at or len(seen.met_at) < self._settings.nodes - 1:
             return False

@@ -1,5 +1,5 @@
-"""A whole cluster on this machine: keys, real node processes on loopback, load, faults, measurement, cross-check,
-summary.
+"""A whole cluster on this machine, or in another `Place`: keys, real node processes, load, faults, measurement,
+cross-check, summary.
 
 The controller is not a node: it draws no random bits of the protocol and takes no part in it.
 """
@@ -18,9 +18,10 @@ import msgspec
 from bench import load
 from bench.fault_plan import FaultPlan, Window
 from bench.load_process import Clients
-from bench.local_cluster import LocalCluster
+from bench.local_cluster import LocalCluster, ThisMachine
 from bench.local_summary import Outcome, summarise
 from bench.offers import client_directory
+from bench.place import Place
 from bench.settings import LocalSettings, Progress
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.preflight import check_machine
@@ -38,9 +39,10 @@ PATIENCE_AFTER_FAULTS_S = 15.0
 class LocalRun:
     """One run. `run` returns the summary; `show(progress)` is called about twice a second."""
 
-    def __init__(self, settings: LocalSettings, show: Callable[[Progress], None]) -> None:
+    def __init__(self, settings: LocalSettings, show: Callable[[Progress], None], place: Place | None = None) -> None:
         self._settings = settings
         self._show = show
+        self._place = place or ThisMachine()
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.byzantine))
         if settings.restart:
             self._plan = FaultPlan.restarts(
@@ -57,7 +59,7 @@ class LocalRun:
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
             self._say("dealing keys")
-            cluster = LocalCluster(directory, settings)
+            cluster = LocalCluster(directory, settings, self._place)
             stack.callback(cluster.stop, 5)
             self._say("starting nodes")
             cluster.start()
@@ -65,10 +67,11 @@ class LocalRun:
             same_height = self._settle(cluster)
             self._say("stopping nodes")
             cluster.stop(30)
+            cluster.collect()
             self._say("checking ledgers")
             died = list(cluster.died.values())
             outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height)
-            summary = summarise(directory, settings, cluster.nodes, outcome)
+            summary = summarise(directory, settings, cluster.nodes, outcome) | self._place.facts()
             if settings.out is not None:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
@@ -123,6 +126,7 @@ class LocalRun:
             client=client,
             clients=settings.clients,
             copies=settings.submit_to,
+            shares_clock=self._place.shares_clock,
         )
 
     def _inject(self, cluster: LocalCluster, generator: Clients, window: Window | None) -> None:

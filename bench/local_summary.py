@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bench.fault_plan import FaultPlan
 from bench.machine import machine, versions
 from bench.observations import NodeObservations, read_node
 from bench.offers import read_offers
+from bench.place import RunningNode
 from bench.recovery import committed_after, measure, median_and_worst
 from bench.settings import LocalSettings
 from bench.summary import (
@@ -36,7 +37,6 @@ from bench.summary import (
     used_in,
 )
 from bench.validity import why_invalid
-from honeybadger.cluster.processes import NodeProcess
 from honeybadger.protocols.quorums import Quorums
 
 
@@ -55,7 +55,9 @@ class Outcome:
     same_height: bool
 
 
-def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess], outcome: Outcome) -> dict[str, Any]:
+def summarise(
+    directory: Path, settings: LocalSettings, nodes: Sequence[RunningNode], outcome: Outcome
+) -> dict[str, Any]:
     """The summary of a run whose processes have ended, with `valid` and `reason`."""
     window = outcome.window
     length = window[1] - window[0]
