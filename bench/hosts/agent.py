@@ -175,7 +175,10 @@ class Agent:
         return {}
 
     def do_install(self, command: dict[str, Any]) -> dict[str, Any]:
-        """A virtual environment with the wheels that were put into `wheels`; pip runs out of its own wheel."""
+        """A virtual environment with the wheels that were put into `wheels`.
+
+        Pip runs out of its own wheel, so the host needs neither pip nor ensurepip.
+        """
         venv = self._inside("venv")
         status, output = self._help([sys.executable, "-m", "venv", "--without-pip", str(venv)], command["limit_s"])
         if status:
@@ -185,7 +188,13 @@ class Agent:
         status, output = self._help(
             [
                 *(str(venv / "bin" / "python"), str(pip / "pip"), "install", "--quiet", "--disable-pip-version-check"),
-                *("--no-index", "--no-deps", "--no-cache-dir", *(str(path) for path in wheels if path != pip)),
+                *(
+                    "--no-index",
+                    "--no-deps",
+                    "--no-cache-dir",
+                    "--no-compile",
+                    *(str(path) for path in wheels if path != pip),
+                ),
             ],
             command["limit_s"],
         )

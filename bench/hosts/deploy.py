@@ -33,16 +33,15 @@ class Wheels:
         self._found: dict[tuple[str, str, str], list[Path]] = {}
 
     def project(self) -> Path:
-        """This project's wheel: built from the checkout that runs now, else out of the given folder."""
+        """This project's wheel: out of the given folder, else built from the checkout that runs now."""
         if self._project is None:
+            found = sorted(self._given.glob("honeybadger-*.whl")) if self._given is not None else []
+            if len(found) > 1:
+                raise ClusterError(f"{self._given}: {len(found)} wheels of honeybadger are there, one is needed")
             root = Path(honeybadger.__file__).resolve().parent.parent
-            if (root / "pyproject.toml").exists():
-                self._project = self._build(root)
-            else:
-                found = sorted(self._given.glob("honeybadger-*.whl")) if self._given is not None else []
-                if not found:
-                    raise ClusterError("no wheel of honeybadger: run from a checkout, or put one into --wheels")
-                self._project = found[-1]
+            if not found and not (root / "pyproject.toml").exists():
+                raise ClusterError("no wheel of honeybadger: run from a checkout, or put one into --wheels")
+            self._project = found[0] if found else self._build(root)
         return self._project
 
     def for_host(self, facts: dict[str, Any]) -> list[Path]:

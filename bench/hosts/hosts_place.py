@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -57,6 +58,7 @@ class HostsPlace:
         self._clocks: dict[Link, Clock] = {}
         self._checked: dict[Link, dict[str, Any]] = {}
         self._last_clocks: dict[Link, Clock] = {}
+        self._wheel: dict[str, str] = {}
         self._run = 0
         self._assigned: list[int] = []
         self._nodes: dict[int, HostNode] = {}
@@ -90,7 +92,9 @@ class HostsPlace:
             check_facts(link, self._facts[link], self._clocks[link], self._inventory, nodes, here)
             self._say(f"host {link.host.name}: {describe(self._facts[link], self._clocks[link], here)}")
         self._raise(self._wait(check_ports(self._links, counts, self._base(base_port))))
-        self._say("deploying")
+        wheel = self._wheels.project()
+        self._wheel = {"name": wheel.name, "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}
+        self._say(f"deploying {wheel.name}, SHA-256 {self._wheel['sha256'][:16]}…")
         for link in self._links:
             self._wheels.for_host(self._facts[link])
         self._everywhere(self._links, self._deploy)
@@ -225,6 +229,7 @@ class HostsPlace:
                     "nodes": [node for node, number in enumerate(self._assigned) if self._links[number] is link],
                     "machine": checked.get("machine"),
                     "versions": checked.get("versions"),
+                    "wheel": self._wheel,
                     "free_bytes": facts["free_bytes"],
                     "clock": self._clocks[link].as_dict(),
                     "clock_after": after.as_dict() if after is not None else None,
