@@ -141,10 +141,7 @@ class LocalCluster:
         news = [node.index for node in found if node.index not in self.died]
         for index in news:
             self.died[index] = f"node {index} ended unasked: {_plain(self.nodes[index].last_words)}"
-        known = {*self.died, *self._settings.byzantine}
-        lost = {index: why for index, why in self._place.lost().items() if index not in known}
-        self.died.update(lost)
-        return [*news, *lost]
+        return news + self._look_for_losses()
 
     def stop(self, patience_s: float) -> None:
         """Ask all nodes to stop; those that do not are killed after `patience_s`."""
@@ -156,6 +153,14 @@ class LocalCluster:
     def collect(self) -> None:
         """After `stop`: bring what the nodes left to this machine."""
         self._place.collect()
+        self._look_for_losses()
+
+    def _look_for_losses(self) -> list[int]:
+        """Correct nodes that went out of reach since the last call."""
+        known = {*self.died, *self._settings.byzantine}
+        lost = {index: why for index, why in self._place.lost().items() if index not in known}
+        self.died.update(lost)
+        return list(lost)
 
     def _has_met_all(self, node: RunningNode) -> bool:
         seen = read_node(node.events)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from bench.hosts.deploy import Wheels
 from bench.hosts.host_node import HostNode
-from bench.hosts.inventory import Inventory
+from bench.hosts.inventory import Host, Inventory
 from bench.hosts.link import HostError, Link
 from bench.hosts.preflight import Clock, check_facts, check_ports, describe, only_errors, read_clock
 from bench.machine import machine
@@ -54,6 +54,8 @@ class HostsPlace:
         self._stack = ExitStack()
         self._loop = asyncio.new_event_loop()
         self._links: list[Link] = []
+        #: replaced by another link to the same host
+        self._gone: list[Link] = []
         self._facts: dict[Link, dict[str, Any]] = {}
         self._clocks: dict[Link, Clock] = {}
         self._checked: dict[Link, dict[str, Any]] = {}
@@ -84,9 +86,7 @@ class HostsPlace:
         """Connect, check that `nodes` nodes can run, and bring the wheels."""
         counts = self._counts(nodes)
         self._say(f"connecting to {len(self._inventory.hosts)} hosts")
-        for host in self._inventory.hosts:
-            link = Link(host, self._known_hosts, self._inventory.lost_after, self._grown, self._ended)
-            self._links.append(link)
+        self._links = [self._new_link(host) for host in self._inventory.hosts]
         self._everywhere(self._links, self._meet)
         for link, here in zip(self._links, counts, strict=True):
             check_facts(link, self._facts[link], self._clocks[link], self._inventory, nodes, here)
@@ -98,6 +98,9 @@ class HostsPlace:
         for link in self._links:
             self._wheels.for_host(self._facts[link])
         self._everywhere(self._links, self._deploy)
+
+    def _new_link(self, host: Host) -> Link:
+        return Link(host, self._known_hosts, self._inventory.lost_after, self._grown, self._ended)
 
     async def _meet(self, link: Link) -> None:
         await link.open()
@@ -112,7 +115,8 @@ class HostsPlace:
 
     async def _leave(self) -> list[str]:
         """Lines about what could not be removed, or was kept."""
-        return [line for line in await asyncio.gather(*(self._leave_one(link) for link in self._links)) if line]
+        links = [*self._gone, *self._links]
+        return [line for line in await asyncio.gather(*(self._leave_one(link) for link in links)) if line]
 
     async def _leave_one(self, link: Link) -> str:
         root = self._facts.get(link, {}).get("root", "")
@@ -134,7 +138,7 @@ class HostsPlace:
         """See `Place`."""
         counts = self._counts(nodes)
         self._assigned = self._inventory.assign(nodes)
-        self._raise([HostError(link.host, link.lost) for link in self._used() if link.lost])
+        self._everywhere([link for link in self._used() if link.lost], self._come_back)
         base = self._base(base_port)
 
         async def choose(link: Link) -> list[int]:
@@ -152,6 +156,18 @@ class HostsPlace:
             found.append((link.host.node_address, ports[link].pop(0), ports[link].pop(0)))
         return found
 
+    async def _come_back(self, link: Link) -> None:
+        """The host was lost in an earlier run; its old agent has ended by itself, or will."""
+        fresh = self._new_link(link.host)
+        self._links[self._links.index(link)] = fresh
+        self._gone.append(link)
+        try:
+            await self._meet(fresh)
+            await self._deploy(fresh)
+        except HostError as error:
+            fresh.lost = fresh.lost or str(error).partition(": ")[2]
+            raise
+
     def distribute(self, directory: Path, manifest: Manifest) -> None:
         """Manifest to all hosts, each key file to its node's host alone; then the hosts say what they have."""
         self._run += 1
@@ -160,6 +176,7 @@ class HostsPlace:
 
         async def bring(link: Link) -> None:
             self._clocks[link] = await read_clock(link)
+            link.silence_s = 0.0
             await link.put(f"{self._home()}/cluster.toml", public)
             mine = [node for node, number in enumerate(self._assigned) if self._links[number] is link]
             for node in mine:
@@ -206,6 +223,14 @@ class HostsPlace:
         """See `Place`. What is on a host that is lost stays there; its events came until then."""
 
         async def fetch(link: Link) -> None:
+            try:
+                await fetch_all(link)
+            except HostError:
+                # Lost right now: the run goes on without it, and says so.
+                if not link.lost:
+                    raise
+
+        async def fetch_all(link: Link) -> None:
             self._last_clocks[link] = await read_clock(link)
             await link.ask("flush")
             for node in [node for node in self._nodes.values() if node.link is link]:

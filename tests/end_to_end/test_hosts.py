@@ -17,6 +17,9 @@ from cluster_harness import one_line_error, run_command, wait_until
 from ssh_hosts import SshHosts, ip, why_not
 
 from bench.hosts.deploy import Wheels
+from bench.hosts.hosts_place import HostsPlace
+from bench.hosts.inventory import Inventory
+from honeybadger.cluster.errors import ClusterError
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -58,6 +61,16 @@ def command(hosts, tmp_path):
     return command
 
 
+def await_run(process, condition) -> None:
+    """Until the command has come so far; fails with its words if it ends before."""
+
+    def there() -> bool:
+        assert process.poll() is None, process.communicate()
+        return condition()
+
+    wait_until(there, 120)
+
+
 def nothing_is_left(hosts) -> bool:
     return not any(hosts.left(number) or hosts.pythons(number) for number in range(hosts.count))
 
@@ -65,8 +78,8 @@ def nothing_is_left(hosts) -> bool:
 def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, tmp_path):
     """One command, two runs: the first is like a local one, in the second the network of a host goes for good."""
     arguments = command(
-        "warmup = 0.5\nbatch-size = 100\nrate = 200\n[[series]]\nduration = 2\n[[series]]\nduration = 12\n",
-        top={"lost-after": 3.0, "base-port": 7100},
+        "warmup = 0.5\nbatch-size = 100\nrate = 200\n[[series]]\nduration = 2\n[[series]]\nduration = 10\n",
+        top={"lost-after": 8.0, "base-port": 7100},
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "honeybadger.cli.main", *arguments, "--wheels", str(wheels), "--keep"],
@@ -75,11 +88,8 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
     )
     out = tmp_path / "out"
     try:
-        wait_until(lambda: list(out.glob("runs/*.partial/raw/node-0/events.jsonl")) and len(done(out)) == 1, 300)
-        (running,) = out.glob("runs/*.partial/raw")
-        wait_until(
-            lambda: (running / "client-0/load.log").exists() and heights(running / "node-3/events.jsonl") > 3, 60
-        )
+        second = "runs/*.partial/raw/node-3/events.jsonl"
+        await_run(process, lambda: len(done(out)) == 1 and any(heights(path) > 3 for path in out.glob(second)))
         hosts.cut(3)
         stdout, stderr = process.communicate(timeout=120)
     finally:
@@ -162,7 +172,8 @@ def test_an_interrupt_leaves_nothing_behind(hosts, wheels, command, tmp_path):
         start_new_session=True,
     )
     try:
-        wait_until(lambda: any(heights(path) for path in tmp_path.glob("out/runs/*/raw/node-3/events.jsonl")), 300)
+        events = "out/runs/*/raw/node-3/events.jsonl"
+        await_run(process, lambda: any(heights(path) for path in tmp_path.glob(events)))
         # An agent and two nodes.
         assert [len(hosts.pythons(number)) for number in range(4)] == [3, 3, 0, 0]
         process.send_signal(signal.SIGINT)
@@ -180,44 +191,21 @@ def as_toml(host: dict[str, str]) -> str:
 
 
 def test_what_is_wrong_with_a_host_is_one_line(hosts, command, tmp_path):
-    """Each of these ends before anything is deployed, and leaves nothing on the other hosts."""
+    """As a user sees it, before anything is deployed."""
     stranger = tmp_path / "stranger"
     SshHosts._keygen(stranger)
-    nobody = tmp_path / "known_hosts"
-    nobody.write_text("")
     listener = [sys.executable, "-c", LISTEN, hosts.address(1)]
     with subprocess.Popen(["ip", "netns", "exec", hosts.namespace(1), *listener], stdout=subprocess.PIPE) as busy:
         try:
             assert busy.stdout is not None and busy.stdout.readline() == b"listening\n"
-            used = run_command(*command(top={"base-port": 7300}))
+            used = one_line_error(run_command(*command(top={"base-port": 7300})))
         finally:
             busy.kill()
-    assert (
-        one_line_error(used)
-        == f"error: host h1: port 7301 on {hosts.address(1)} cannot be used: Address already in use"
-    )
-
+    assert used == f"error: host h1: port 7301 on {hosts.address(1)} cannot be used: Address already in use"
     wrong_key = one_line_error(run_command(*command(h2={"key": str(stranger)})))
     assert wrong_key == f"error: host h2: {hosts.address(2)} port 22 refuses the key {stranger} of user root"
-    no_key = one_line_error(run_command(*command(h2={"key": "/nowhere/key"})))
-    assert "host h2: the key /nowhere/key cannot be used: No such file" in no_key
     no_python = one_line_error(run_command(*command(h1={"python": "/nowhere/python3"})))
-    assert "host h1: /nowhere/python3 does not run" in no_python and "not found" in no_python
-    old = tmp_path / "python3"
-    old.write_text("#!/bin/sh\necho Python 3.9 is too old >&2; exit 1\n")
-    old.chmod(0o755)
-    assert "host h1:" in (line := one_line_error(run_command(*command(h1={"python": str(old)})))) and "3.9" in line
-    arguments = command()
-    arguments[arguments.index(str(hosts.known_hosts))] = str(nobody)
-    unknown = run_command(*arguments)
-    assert "4 of 4 hosts are not ready" in one_line_error(unknown)
-    assert (
-        f"host h3: {hosts.address(3)} port 22 shows a host key that {nobody} does not list" in unknown.stderr.decode()
-    )
-    closed = one_line_error(run_command(*command(h0={"port": 2222})))
-    assert "host h0:" in closed and "port 2222 cannot be reached" in closed
-    wrong_address = one_line_error(run_command(*command(h3={"address": "192.0.2.1"})))
-    assert wrong_address == "error: host h3: address 192.0.2.1 cannot be used: Cannot assign requested address"
+    assert no_python.startswith("error: host h1: /nowhere/python3 does not run (Python 3.11 or newer is needed): ")
     wait_until(lambda: nothing_is_left(hosts), 10)
 
 
@@ -229,13 +217,66 @@ with socket.create_server((sys.argv[1], 7301)):
 """
 
 
-def test_hosts_that_cannot_reach_each_other_are_named(hosts, command):
-    for rule in (("add", "blackhole", f"{hosts.address(2)}/32"), ("del", "blackhole", f"{hosts.address(2)}/32")):
-        ip("-n", hosts.namespace(0), "route", *rule)
-        if rule[0] == "add":
-            line = one_line_error(run_command(*command(top={"base-port": 7300})))
-            assert f"host h0: cannot reach host h2 at {hosts.address(2)} port 7300: " in line
+@pytest.fixture
+def complaint(hosts, tmp_path):
+    """What preparing these hosts, changed as in `SshHosts.inventory`, ends with; and the lines before that."""
+
+    def complaint(known_hosts=hosts.known_hosts, **changes) -> tuple[str, list[str]]:
+        lines: list[str] = []
+        inventory = Inventory.load(hosts.inventory(tmp_path / "hosts.toml", **changes))
+        with (
+            pytest.raises(ClusterError) as caught,
+            HostsPlace(inventory, known_hosts, None, False, lines.append) as place,
+        ):
+            place.prepare(4, None)
+        return str(caught.value), lines
+
+    return complaint
+
+
+def test_more_that_can_be_wrong_with_a_host(hosts, complaint, tmp_path):
+    said, _ = complaint(h2={"key": "/nowhere/key"})
+    assert said == "host h2: the key /nowhere/key cannot be used: No such file or directory"
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho Python 3.9 is too old >&2; exit 1\n")
+    old.chmod(0o755)
+    said, _ = complaint(h1={"python": str(old)})
+    assert said == f"host h1: {old} does not run (Python 3.11 or newer is needed): Python 3.9 is too old"
+    said, _ = complaint(h0={"port": 2222})
+    assert said.startswith(f"host h0: {hosts.address(0)} port 2222 cannot be reached: ")
+    said, _ = complaint(h3={"address": "192.0.2.1"})
+    assert said == "host h3: address 192.0.2.1 cannot be used: Cannot assign requested address"
+    said, _ = complaint(h3={"directory": "/proc/nowhere"})
+    assert said.startswith("host h3: ") and "/proc/nowhere" in said
     wait_until(lambda: nothing_is_left(hosts), 10)
+
+
+def test_a_host_key_that_is_not_known_is_refused(hosts, complaint, tmp_path):
+    """Neither an unknown one nor a changed one is ever taken."""
+    nobody = tmp_path / "known_hosts"
+    nobody.write_text("")
+    said, lines = complaint(known_hosts=nobody)
+    assert said == "4 of 4 hosts are not ready"
+    assert f"host h3: {hosts.address(3)} port 22 shows a host key that {nobody} does not list for it" in lines
+    changed = hosts.known_hosts.read_text().splitlines()
+    changed[1] = f"{hosts.address(1)} {changed[2].split(' ', 1)[1]}"
+    nobody.write_text("\n".join(changed) + "\n")
+    said, _ = complaint(known_hosts=nobody)
+    assert said == f"host h1: {hosts.address(1)} port 22 shows a host key that {nobody} does not list for it"
+    assert nobody.read_text() == "\n".join(changed) + "\n", "nothing is added to it"
+
+
+def test_hosts_that_cannot_reach_each_other_are_named(hosts, complaint):
+    ip("-n", hosts.namespace(0), "route", "add", "blackhole", f"{hosts.address(2)}/32")
+    try:
+        said, lines = complaint(top={"base-port": 7300})
+    finally:
+        ip("-n", hosts.namespace(0), "route", "del", "blackhole", f"{hosts.address(2)}/32")
+    # Neither reaches the other: no answer comes back.
+    assert said == "2 of 4 hosts are not ready"
+    for one, other in ((0, 2), (2, 0)):
+        start = f"host h{one}: cannot reach host h{other} at {hosts.address(other)} port 7300: "
+        assert any(line.startswith(start) for line in lines), lines
 
 
 def test_without_the_extra_the_line_names_it(tmp_path):
