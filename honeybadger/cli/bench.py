@@ -17,7 +17,7 @@ from honeybadger.cli.options import Directory
 from honeybadger.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from bench.experiment import Experiment
     from bench.hosts.hosts_place import HostsPlace
@@ -98,6 +98,7 @@ def run(
 
         runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep, execute=execute)
         done = runner.finished()
+        _same_place(out, done.values(), inventory is not None)
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
         display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")
@@ -244,6 +245,15 @@ def _inventory(path: Path, experiment: Experiment) -> Inventory:
     for one in experiment.runs:
         inventory.assign(one.settings.nodes)
     return inventory
+
+
+def _same_place(out: Path, results: Iterable[Result], on_hosts: bool) -> None:
+    """ClusterError if finished runs were made elsewhere: one experiment is not made of both kinds."""
+    for result in results:
+        # A run that could not start says nothing of where it was.
+        if "machine" in result.summary and ("hosts" in result.summary) != on_hosts:
+            where = "on this machine" if on_hosts else "on other hosts"
+            raise ClusterError(f"{out} has runs that were made {where}; give another --out")
 
 
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:

@@ -115,6 +115,9 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
     assert run_command("bench", "report", str(good)).returncode == 0
     assert run_command("bench", "compare", str(good), str(good)).returncode == 0
 
+    mixed = one_line_error(run_command("bench", "run", str(tmp_path / "m.toml"), "--out", str(out)))
+    assert mixed == f"error: {out} has runs that were made on other hosts; give another --out"
+
     summary = json.loads((bad / "summary.json").read_text())
     assert summary["reason"].startswith("host h3 (node 3) was lost: not a word for"), summary["reason"]
     assert summary["ledger"]["agree"] and summary["ledger"]["height"] > 3 and summary["committed_tx"] > 0
