@@ -85,7 +85,7 @@ class HostsPlace:
     def prepare(self, nodes: int, base_port: int | None) -> None:
         """Connect, check that `nodes` nodes can run, and bring the wheels."""
         counts = self._counts(nodes)
-        self._say(f"connecting to {len(self._inventory.hosts)} hosts")
+        self._say(f"connecting to {', '.join(host.name for host in self._inventory.hosts)}")
         self._links = [self._new_link(host) for host in self._inventory.hosts]
         self._everywhere(self._links, self._meet)
         for link, here in zip(self._links, counts, strict=True):

@@ -10,7 +10,9 @@ import asyncio
 import hashlib
 import itertools
 import json
+import os
 import shlex
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,14 +102,16 @@ class Link:
                 raise HostError(host, f"the key {path} cannot be used: {_text(error)}") from None
         if host.user is not None:
             keys["username"] = host.user
-        if not self._known_hosts.exists():
-            raise HostError(host, f"{self._known_hosts}, which should list its key, does not exist")
+        try:
+            known_hosts = asyncssh.read_known_hosts(str(self._known_hosts))
+        except (OSError, asyncssh.Error, ValueError) as error:
+            raise HostError(host, f"{self._known_hosts}, which should list its key: {_text(error)}") from None
         where = f"{host.ssh} port {host.port}"
         try:
             return await asyncssh.connect(
                 host.ssh,
                 host.port,
-                known_hosts=str(self._known_hosts),
+                known_hosts=known_hosts,
                 config=None,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 login_timeout=CONNECT_TIMEOUT_S,
@@ -274,5 +278,8 @@ class Link:
 
 def _text(error: Exception) -> str:
     """In one line; asyncssh gives its reasons a name."""
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        # asyncio says "Connect call failed" in its own words.
+        return os.strerror(error.errno)
     reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or str(error) or type(error).__name__
     return " ".join(str(reason).split())[:300]

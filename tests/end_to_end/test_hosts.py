@@ -246,7 +246,7 @@ def test_more_that_can_be_wrong_with_a_host(hosts, complaint, tmp_path):
     said, _ = complaint(h1={"python": str(old)})
     assert said == f"host h1: {old} does not run (Python 3.11 or newer is needed): Python 3.9 is too old"
     said, _ = complaint(h0={"port": 2222})
-    assert said.startswith(f"host h0: {hosts.address(0)} port 2222 cannot be reached: ")
+    assert said == f"host h0: {hosts.address(0)} port 2222 cannot be reached: Connection refused"
     said, _ = complaint(h3={"address": "192.0.2.1"})
     assert said == "host h3: address 192.0.2.1 cannot be used: Cannot assign requested address"
     said, _ = complaint(h3={"directory": "/proc/nowhere"})
