@@ -52,7 +52,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     `rate`: transactions per second over all nodes and clients, or None for the closed loop with `window` per node and
     client; `arrivals`: see `arrivals.py`. `client` of `clients`: which one this is; the first decides how long warm-up
     lasts. `copies`: to how many nodes each transaction is sent. `skip`: nodes that are offered nothing. `patience_s`:
-    how long to wait, after the end, for outstanding transactions without any news.
+    how long to wait, after the end, for outstanding transactions without any news. `shares_clock`: nodes say when a
+    transaction was durable; if their clocks are not this one, the moment at which they say so counts instead, so that
+    latency is measured on one clock and has the answer's way back in it.
     """
 
     manifest: str
@@ -72,6 +74,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     client: int = 0
     clients: int = 1
     copies: int = 1
+    shares_clock: bool = True
 
 
 class Result(msgspec.Struct):
@@ -253,7 +256,10 @@ class Load:
                 continue
             while (reply := node.client.receive_now()) is not None:
                 if isinstance(reply, Committed):
-                    self._outstanding.committed(index, reply.request, reply.positions, reply.durable_ns)
+                    durable_ns = reply.durable_ns
+                    if durable_ns and not self._settings.shares_clock:
+                        durable_ns = time.monotonic_ns()
+                    self._outstanding.committed(index, reply.request, reply.positions, durable_ns)
                 elif isinstance(reply, Refused):
                     self._outstanding.refuse(index, reply.request, reply.positions, reply.reason)
                     node.resume_at = time.monotonic() + 0.05

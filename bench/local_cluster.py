@@ -1,5 +1,5 @@
-"""The nodes of a run as real processes, on loopback or in an emulated WAN: dealt keys, started, killed, started again,
-asked, stopped.
+"""The nodes of a run as real processes, wherever their `Place` is: dealt keys, started, killed, started again, asked,
+stopped.
 
 Processes are ended by their ids.
 """
@@ -16,12 +16,11 @@ from typing import Any
 import zmq
 
 from bench.observations import read_node
+from bench.place import Place, RunningNode
 from bench.settings import LocalSettings
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.cluster.processes import NodeProcess, free_ports, require_free
-from honeybadger.cluster.wan.emulation import Emulation
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
 from honeybadger.protocols.quorums import Quorums
@@ -35,59 +34,52 @@ HOPELESS_S = 3.0
 CATCH_UP_TIMEOUT_S = 60.0
 #: how long nodes may take to say whom they follow, seconds
 STATUS_TIMEOUT_S = 1.0
-#: with an emulated WAN each node has an address, and all ports, for itself
-WAN_BASE_PORT = 7000
 
 
-def choose_addresses(settings: LocalSettings, wan: Emulation | None) -> tuple[list[tuple[str, int, int]], list[int]]:
-    """Host, port for peers and port for clients of each node, and the HTTP ports; ClusterError if a port is in use.
-
-    With `wan` there is no HTTP: it is served on loopback, which each namespace has for itself.
-    """
-    nodes = settings.nodes
-    if wan is not None:
-        base = settings.base_port or WAN_BASE_PORT
-        return [(address, base, base + 1) for address in wan.addresses], [0] * nodes
-    if settings.base_port is None:
-        ports = free_ports(3 * nodes)
-    else:
-        ports = list(range(settings.base_port, settings.base_port + 3 * nodes))
-        require_free(ports)
-    return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)], ports[2 * nodes :]
-
-
-def deal(directory: Path, settings: LocalSettings, wan: Emulation | None = None) -> Manifest:
+def deal(directory: Path, settings: LocalSettings, place: Place) -> Manifest:
     """Choose addresses, deal keys, write manifest and key files; ClusterError if a port is in use."""
-    addresses, http_ports = choose_addresses(settings, wan)
+    addresses = place.addresses(settings.nodes, settings.base_port)
     manifest, keys = make_cluster(
-        settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime, http_ports=http_ports
+        settings.nodes,
+        settings.faults,
+        settings.parameters,
+        [address[:3] for address in addresses],
+        settings.runtime,
+        http_ports=[address.http_port for address in addresses],
     )
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
     write_cluster(directory, manifest, keys)
+    place.distribute(directory, manifest)
     return manifest
 
 
 class LocalCluster:
-    """The node processes of one run. `wan`: where they run; None: on loopback.
+    """The node processes of one run.
 
     `schedule_zero`: second 0 of the schedule of link faults, on the monotonic clock: all nodes were connected to all.
     `died`: who ended unasked, with its last words; Byzantine nodes may.
     """
 
-    def __init__(self, directory: Path, settings: LocalSettings, wan: Emulation | None = None) -> None:
+    def __init__(self, directory: Path, settings: LocalSettings, place: Place) -> None:
         self._directory = directory
         self._settings = settings
-        self._wan = wan
-        self._manifest = deal(directory, settings, wan)
-        self.nodes: list[NodeProcess] = []
+        self._place = place
+        self._manifest = deal(directory, settings, place)
+        self.nodes: list[RunningNode] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
 
     @property
     def page(self) -> str:
-        """Where the first node shows the cluster to a browser."""
-        return f"http://{self._manifest.runtime.http_host}:{self._manifest.members[0].http_port}/"
+        """Where the first node shows the cluster to a browser; "" if it does not."""
+        port = self._manifest.members[0].http_port
+        return f"http://{self._manifest.runtime.http_host}:{port}/" if port else ""
+
+    @property
+    def shares_clock(self) -> bool:
+        """See `Place`."""
+        return self._place.shares_clock
 
     # -- processes -----------------------------------------------------------------------------------------
 
@@ -96,14 +88,14 @@ class LocalCluster:
 
         Has been, not is: a link fault may cut them off again at once.
         """
-        for index in range(self._settings.nodes):
-            strategy = self._settings.byzantine.get(index)
-            extra = ("--byzantine", strategy) if strategy else ()
-            launcher = self._wan.launcher(index) if self._wan else ()
-            self.nodes.append(NodeProcess(self._directory, index, extra, launcher=launcher))
+        lies = [self._settings.byzantine.get(index) for index in range(self._settings.nodes)]
+        extras = [("--byzantine", strategy) if strategy else () for strategy in lies]
+        self.nodes += self._place.start(self._directory, extras)
         limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(self.nodes)
         waiting = list(self.nodes)
         while waiting:
+            for why in self._place.lost().values():
+                raise ClusterError(why)
             for node in self.nodes:
                 if node.exit_status is not None:
                     raise ClusterError(_plain(node.last_words) or f"node {node.index} ended at once")
@@ -136,7 +128,7 @@ class LocalCluster:
         news = [node.index for node in found if node.index not in self.died]
         for index in news:
             self.died[index] = f"node {index} ended unasked: {_plain(self.nodes[index].last_words)}"
-        return news
+        return news + self._look_for_losses()
 
     def stop(self, patience_s: float) -> None:
         """Ask all nodes to stop; those that do not are killed after `patience_s`."""
@@ -145,7 +137,19 @@ class LocalCluster:
         for node in self.nodes:
             node.wait(patience_s)
 
-    def _has_met_all(self, node: NodeProcess) -> bool:
+    def collect(self) -> None:
+        """After `stop`: bring what the nodes left to this machine."""
+        self._place.collect()
+        self._look_for_losses()
+
+    def _look_for_losses(self) -> list[int]:
+        """Correct nodes that went out of reach since the last call."""
+        known = {*self.died, *self._settings.byzantine}
+        lost = {index: why for index, why in self._place.lost().items() if index not in known}
+        self.died.update(lost)
+        return list(lost)
+
+    def _has_met_all(self, node: RunningNode) -> bool:
         seen = read_node(node.events)
         if not seen.started_at or len(seen.met_at) < self._settings.nodes - 1:
             return False

@@ -1,5 +1,5 @@
-"""A whole cluster on this machine: keys, real node processes on loopback or in an emulated WAN, load, faults,
-measurement, cross-check, summary.
+"""A whole cluster, on this machine or in another `Place`: keys, real node processes, load, faults, measurement,
+cross-check, summary.
 
 The controller is not a node: it draws no random bits of the protocol and takes no part in it.
 """
@@ -21,7 +21,9 @@ from bench.load_process import Clients
 from bench.local_cluster import LocalCluster
 from bench.local_summary import Outcome, summarise
 from bench.offers import client_directory
+from bench.place import Place
 from bench.settings import LocalSettings, Progress
+from bench.this_machine import ThisMachine
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.preflight import check_machine
 from honeybadger.cluster.wan.emulation import Emulation
@@ -38,11 +40,15 @@ PATIENCE_AFTER_FAULTS_S = 15.0
 
 
 class LocalRun:
-    """One run. `run` returns the summary; `show(progress)` is called about twice a second."""
+    """One run. `run` returns the summary; `show(progress)` is called about twice a second.
 
-    def __init__(self, settings: LocalSettings, show: Callable[[Progress], None]) -> None:
+    `place`: where the nodes live; None: on this machine.
+    """
+
+    def __init__(self, settings: LocalSettings, show: Callable[[Progress], None], place: Place | None = None) -> None:
         self._settings = settings
         self._show = show
+        self._place = place
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.byzantine))
         if settings.restart_primary:
             self._plan = FaultPlan.primaries(settings.restart_rounds, settings.restart_after_s)
@@ -60,9 +66,10 @@ class LocalRun:
         check_machine(settings.nodes, settings.runtime.curve)
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
-            wan = self._make_wan(stack)
+            place = self._choose_place(stack)
+            stack.callback(place.clean_up)
             self._say("dealing keys")
-            cluster = LocalCluster(directory, settings, wan)
+            cluster = LocalCluster(directory, settings, place)
             stack.callback(cluster.stop, 5)
             self._say("starting nodes")
             cluster.start()
@@ -71,30 +78,37 @@ class LocalRun:
             same_height = self._settle(cluster)
             self._say("stopping nodes")
             cluster.stop(30)
+            cluster.collect()
             self._say("checking ledgers")
             died = list(cluster.died.values())
-            measured = wan.measured if wan else None
-            outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height, measured)
-            summary = summarise(directory, settings, cluster.nodes, outcome)
+            outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height)
+            summary = summarise(directory, settings, cluster.nodes, outcome) | place.facts()
             if settings.out is not None:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
 
-    def _make_wan(self, stack: ExitStack) -> Emulation | None:
-        """The emulated WAN with its round trips measured, removed at the end; None if none is asked for."""
-        if self._settings.wan is None:
-            return None
+    def _choose_place(self, stack: ExitStack) -> Place:
+        """Where the nodes live. An emulated WAN has its round trips measured, and is removed at the end."""
+        wan = self._settings.wan
+        if self._place is not None:
+            if wan is not None:
+                raise ClusterError("--wan is for nodes on this machine, neither in containers nor on other hosts")
+            return self._place
+        if wan is None:
+            return ThisMachine()
         self._say("making the WAN")
-        wan = stack.enter_context(Emulation(self._settings.wan, self._settings.nodes))
+        emulation = stack.enter_context(Emulation(wan, self._settings.nodes))
         self._say("measuring round trips")
-        wan.measure()
-        return wan
+        emulation.measure()
+        return ThisMachine(emulation)
 
     # -- load and faults -----------------------------------------------------------------------------------
 
     def _offer(self, directory: Path, cluster: LocalCluster, stack: ExitStack) -> Window:
         """Run the load generator to its end, and the fault plan beside it; returns the measured window."""
-        generator = Clients([self._load_settings(directory, client) for client in range(self._settings.clients)])
+        generator = Clients(
+            [self._load_settings(directory, cluster, client) for client in range(self._settings.clients)]
+        )
         stack.callback(generator.kill)
         window: Window | None = None
         while not generator.finished:
@@ -115,7 +129,7 @@ class LocalRun:
             time.sleep(TICK_S)
         return window or (0.0, 0.0)
 
-    def _load_settings(self, directory: Path, client: int) -> load.Settings:
+    def _load_settings(self, directory: Path, cluster: LocalCluster, client: int) -> load.Settings:
         settings = self._settings
         per_node = settings.parameters.transactions_per_node(settings.nodes)
         ends = [fault.end_s for fault in settings.link_faults if fault.end_s is not None]
@@ -140,6 +154,7 @@ class LocalRun:
             client=client,
             clients=settings.clients,
             copies=settings.submit_to,
+            shares_clock=cluster.shares_clock,
         )
 
     def _inject(self, cluster: LocalCluster, generator: Clients, window: Window | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bench.fault_plan import FaultPlan
 from bench.machine import machine, versions
 from bench.observations import NodeObservations, read_node
 from bench.offers import read_offers
+from bench.place import RunningNode
 from bench.recovery import committed_after, measure, median_and_worst
 from bench.settings import LocalSettings
 from bench.summary import (
@@ -36,7 +37,6 @@ from bench.summary import (
     used_in,
 )
 from bench.validity import why_invalid
-from honeybadger.cluster.processes import NodeProcess
 from honeybadger.protocols.quorums import Quorums
 
 
@@ -45,7 +45,7 @@ class Outcome:
     """What only the controller knows of a run; times are monotonic, in seconds.
 
     `schedule_zero`: second 0 of the link faults; `died`: last words of nodes that ended unasked; `same_height`: all
-    correct nodes that were up in the end got there; `wan`: the emulated WAN as it was measured, None on loopback.
+    correct nodes that were up in the end got there.
     """
 
     window: tuple[float, float]
@@ -53,10 +53,11 @@ class Outcome:
     plan: FaultPlan
     died: list[str]
     same_height: bool
-    wan: dict[str, Any] | None = None
 
 
-def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess], outcome: Outcome) -> dict[str, Any]:
+def summarise(
+    directory: Path, settings: LocalSettings, nodes: Sequence[RunningNode], outcome: Outcome
+) -> dict[str, Any]:
     """The summary of a run whose processes have ended, with `valid` and `reason`."""
     window = outcome.window
     length = window[1] - window[0]
@@ -130,7 +131,6 @@ def summarise(directory: Path, settings: LocalSettings, nodes: list[NodeProcess]
         "byzantine": {str(index): strategy for index, strategy in sorted(settings.byzantine.items())},
         "link_faults": msgspec.to_builtins(settings.link_faults),
         "link_fault_zero_s": outcome.schedule_zero - window[0],
-        "wan": outcome.wan,
         "final_heights": [max(node.durable_at, default=0) for node in seen],
         "committed_tx_after_crash": _after_outages(outcome.plan, live),
         "committed_tx_after_link_faults": _after_link_faults(settings, outcome, live),

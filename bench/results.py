@@ -140,7 +140,8 @@ def write_result(raw: Path, target: Path, run: Run, summary: dict[str, Any], too
     write_csv(target / "latency.csv", bins, ("lower_s", "upper_s", "count", "share_up_to_upper"))
     with gzip.open(target / "events.jsonl.gz", "wb", compresslevel=5) as file:
         file.writelines(merged_events(events))
-    _write_json(target / "machine.json", {name: summary[name] for name in ("machine", "versions", "commit")})
+    where = ("machine", "hosts", "versions", "commit")
+    _write_json(target / "machine.json", {name: summary[name] for name in where if name in summary})
     _write_settings(target, run)
     _write_summary(target, run, summary, took_s)
 

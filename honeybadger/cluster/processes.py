@@ -104,9 +104,7 @@ class NodeProcess:
     @property
     def traceback(self) -> str:
         """The last line of the last Python traceback in its output, "" if there is none."""
-        _, found, rest = self.log.read_text(errors="replace").rpartition("Traceback (most recent call last):")
-        lines = [line for line in rest.splitlines() if line[:1].strip()] if found else []
-        return lines[0] if lines else ""
+        return last_traceback(self.log.read_text(errors="replace"))
 
     def terminate(self) -> None:
         """Ask it to stop."""
@@ -127,6 +125,13 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def last_traceback(output: str) -> str:
+    """The last line of the last Python traceback in what a process printed, "" if there is none."""
+    _, found, rest = output.rpartition("Traceback (most recent call last):")
+    lines = [line for line in rest.splitlines() if line[:1].strip()] if found else []
+    return lines[0] if lines else ""
 
 
 def _environment() -> dict[str, str]:

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 import bench.local_cluster
+import bench.this_machine
 from bench.local_cluster import LocalCluster, agreed_primary
 from bench.settings import LocalSettings
+from bench.this_machine import ThisMachine
 from bench.workload import TxSizes
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest, Runtime
@@ -40,7 +42,7 @@ class FakeNode:
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench.local_cluster, "NodeProcess", FakeNode)
+    monkeypatch.setattr(bench.this_machine, "NodeProcess", FakeNode)
 
     def make(wan=None, **changes) -> LocalCluster:
         values = {
@@ -52,7 +54,7 @@ def make(tmp_path, monkeypatch):
         }
         values |= {"rate": None, "crash": 0, "restart": 0, "restart_after_s": 1.0, "base_port": None, "seed": 1}
         settings = LocalSettings(**{"nodes": 4, "faults": 1, "out": None, **values, **changes})
-        return LocalCluster(tmp_path / "run", settings, wan)
+        return LocalCluster(tmp_path / "run", settings, ThisMachine(wan))
 
     return make
 

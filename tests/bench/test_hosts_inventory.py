@@ -1,0 +1,68 @@
+"""hosts.toml: what is refused, and which node lives where."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.hosts.inventory import Inventory
+from honeybadger.cluster.errors import ClusterError
+
+TWO = '[[hosts]]\nname = "a"\nssh = "192.0.2.1"\n[[hosts]]\nname = "b"\nssh = "192.0.2.2"\n'
+
+
+def load(tmp_path, text: str) -> Inventory:
+    (tmp_path / "hosts.toml").write_text(text)
+    return Inventory.load(tmp_path / "hosts.toml")
+
+
+def test_defaults_and_names_as_they_are_written(tmp_path):
+    inventory = load(tmp_path, "base-port = 7000\nlost-after = 5\n" + TWO + 'address = "10.0.0.2"\nnodes = 3\n')
+    assert inventory.base_port == 7000 and inventory.lost_after == 5.0
+    a, b = inventory.hosts
+    assert (a.port, a.user, a.python, a.node_address) == (22, None, "python3", "192.0.2.1")
+    assert b.node_address == "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "hosts"),
+        ("hosts = []\n", "hosts"),
+        ("[[hosts]]\n", "name"),
+        (TWO + "prot = 22\n", "unknown field `prot`"),
+        ("baseport = 7000\n" + TWO, "unknown field `baseport`"),
+        (TWO + "port = 0\n", "port"),
+        (TWO + "port = '22'\n", "port"),
+        (TWO + "nodes = 0\n", "nodes"),
+        (TWO + "address = 'a b'\n", "address"),
+        (TWO + "address = '192.0.2.1'\n", "two hosts have the address 192.0.2.1"),
+        (TWO.replace('"b"', '"a"'), "two hosts are called a"),
+        (TWO.replace('"b"', '"b c"'), "name"),
+        ("lost-after = 0.1\n" + TWO, "lost-after"),
+        ("max-clock-offset = nan\n" + TWO, "max-clock-offset"),
+        ("[[hosts]\n", "not a valid TOML file"),
+        ("a = \ud800", None),
+    ],
+)
+def test_what_is_refused(tmp_path, text, reason):
+    path = tmp_path / "hosts.toml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(ClusterError) as caught:
+        Inventory.load(path)
+    assert str(path) in str(caught.value) and (reason is None or reason in str(caught.value)), caught.value
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ClusterError, match="No such file"):
+        Inventory.load(tmp_path / "none")
+
+
+def test_nodes_are_dealt_out_in_turn(tmp_path):
+    inventory = load(tmp_path, TWO)
+    assert inventory.assign(5) == [0, 1, 0, 1, 0]
+    inventory = load(tmp_path, TWO.replace('"192.0.2.1"', '"192.0.2.1"\nnodes = 1'))
+    assert inventory.assign(4) == [0, 1, 1, 1]
+    inventory = load(tmp_path, TWO.replace('"192.0.2.1"', '"192.0.2.1"\nnodes = 1') + "nodes = 2\n")
+    assert inventory.assign(3) == [0, 1, 1]
+    with pytest.raises(ClusterError, match="4 nodes do not fit on the hosts, which take 3"):
+        inventory.assign(4)
