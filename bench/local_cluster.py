@@ -31,14 +31,18 @@ HOPELESS_S = 3.0
 CATCH_UP_TIMEOUT_S = 60.0
 
 
-def deal(directory: Path, settings: LocalSettings) -> Manifest:
-    """Choose ports, deal keys, write manifest and key files; ClusterError if a port is in use."""
+def loopback_addresses(settings: LocalSettings) -> list[tuple[str, int, int]]:
+    """Host, port for peers and port for clients of each node; ClusterError if a port is in use."""
     if settings.base_port is None:
         ports = free_ports(2 * settings.nodes)
     else:
         ports = list(range(settings.base_port, settings.base_port + 2 * settings.nodes))
         require_free(ports)
-    addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+    return [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(settings.nodes)]
+
+
+def deal(directory: Path, settings: LocalSettings, addresses: list[tuple[str, int, int]]) -> Manifest:
+    """Deal keys for nodes at `addresses`; write manifest and key files."""
     manifest, keys = make_cluster(settings.nodes, settings.faults, settings.parameters, addresses, settings.runtime)
     if settings.link_faults:
         manifest = manifest.with_faults(settings.link_faults)
@@ -56,8 +60,8 @@ class LocalCluster:
     def __init__(self, directory: Path, settings: LocalSettings) -> None:
         self._directory = directory
         self._settings = settings
-        self._manifest = deal(directory, settings)
-        self.nodes: list[NodeProcess] = []
+        self._manifest = self._deal()
+        self.nodes: list[Any] = []
         self.schedule_zero = 0.0
         self.died: dict[int, str] = {}
 
@@ -68,9 +72,7 @@ class LocalCluster:
 
         Has been, not is: a link fault may cut them off again at once.
         """
-        for index in range(self._settings.nodes):
-            strategy = self._settings.byzantine.get(index)
-            self.nodes.append(NodeProcess(self._directory, index, ("--byzantine", strategy) if strategy else ()))
+        self._start_nodes()
         limit = time.monotonic() + START_TIMEOUT_S + START_TIMEOUT_PER_NODE_S * len(self.nodes)
         waiting = list(self.nodes)
         while waiting:
@@ -81,6 +83,14 @@ class LocalCluster:
                 raise ClusterError(f"node {waiting[0].index} was not ready in time: {_plain(waiting[0].last_words)}")
             time.sleep(0.1)
             waiting = [node for node in waiting if not self._has_met_all(node)]
+
+    def _deal(self) -> Manifest:
+        return deal(self._directory, self._settings, loopback_addresses(self._settings))
+
+    def _start_nodes(self) -> None:
+        for index in range(self._settings.nodes):
+            strategy = self._settings.byzantine.get(index)
+            self.nodes.append(NodeProcess(self._directory, index, ("--byzantine", strategy) if strategy else ()))
 
     def kill(self, indices: Iterable[int]) -> None:
         """End these nodes at once."""
@@ -114,6 +124,10 @@ class LocalCluster:
             node.terminate()
         for node in self.nodes:
             node.wait(patience_s)
+
+    def about(self) -> dict[str, Any]:
+        """What the summary says otherwise than for processes on this machine."""
+        return {}
 
     def _has_met_all(self, node: NodeProcess) -> bool:
         seen = read_node(node.events)

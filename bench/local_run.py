@@ -36,11 +36,20 @@ PATIENCE_AFTER_FAULTS_S = 15.0
 
 
 class LocalRun:
-    """One run. `run` returns the summary; `show(progress)` is called about twice a second."""
+    """One run. `run` returns the summary; `show(progress)` is called about twice a second.
 
-    def __init__(self, settings: LocalSettings, show: Callable[[Progress], None]) -> None:
+    `place(directory, settings)`: where the nodes live.
+    """
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        show: Callable[[Progress], None],
+        place: Callable[[Path, LocalSettings], LocalCluster] = LocalCluster,
+    ) -> None:
         self._settings = settings
         self._show = show
+        self._place = place
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.byzantine))
         if settings.restart:
             self._plan = FaultPlan.restarts(
@@ -57,7 +66,7 @@ class LocalRun:
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
             self._say("dealing keys")
-            cluster = LocalCluster(directory, settings)
+            cluster = self._place(directory, settings)
             stack.callback(cluster.stop, 5)
             self._say("starting nodes")
             cluster.start()
@@ -68,7 +77,7 @@ class LocalRun:
             self._say("checking ledgers")
             died = list(cluster.died.values())
             outcome = Outcome(window, cluster.schedule_zero, self._plan, died, same_height)
-            summary = summarise(directory, settings, cluster.nodes, outcome)
+            summary = {**summarise(directory, settings, cluster.nodes, outcome), **cluster.about()}
             if settings.out is not None:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary

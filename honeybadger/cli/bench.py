@@ -13,6 +13,7 @@ from rich.table import Table
 
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
+from honeybadger.cli.place_options import PROCESSES, chosen_place, container_options, refuse_other_places
 from honeybadger.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ def command() -> None:
 @click.option("--out", type=Directory(), help="Directory of the results.  [default: runs/NAME of the manifest]")
 @click.option("--keep", is_flag=True, help="Keep ledgers, keys and raw files of each run too (large).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run and how long it would take.")
-def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool) -> int:
+@container_options
+def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: Any) -> int:
     """Run the experiment that MANIFEST (TOML) describes, or what of it is not done yet.
 
+    With --containers the nodes run in containers of this machine's Docker engine instead of plain processes.
     Exit status 0 only if all its runs are valid.
     """
     from bench.estimate import Estimate, in_words
@@ -46,7 +49,8 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool) -> int:
     from honeybadger.cli.local_display import Display
 
     experiment = Experiment.load(manifest)
-    out = out or Path("runs") / experiment.name
+    place, execute = chosen_place(**places)
+    out = out or Path("runs") / (experiment.name if place == PROCESSES else f"{experiment.name}-{place}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # End like Ctrl-C: the nodes must not outlive this command.
         signal.signal(number, signal.default_int_handler)
@@ -66,8 +70,9 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool) -> int:
             else:
                 display.say(f"  INVALID: {result.summary['reason']}")
 
-        runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep)
+        runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep, execute=execute)
         done = runner.finished()
+        refuse_other_places(out, place, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
         display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")

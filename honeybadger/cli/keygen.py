@@ -16,7 +16,13 @@ from honeybadger.cluster.manifest import Runtime
 @option("-n", "--nodes", default=4, help="Number of nodes (N).")
 @option("-f", "--faults", type=int, help="Faulty nodes to tolerate (f).  [default: the most N allows]")
 @option("--out", type=Directory(), required=True, help="Directory to make.")
-@option("--host", "hosts", multiple=True, default=("127.0.0.1",), help="Host of each node, or one for all.")
+@option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=("127.0.0.1",),
+    help="Host of each node, or one for all; {i} is its number.",
+)
 @option("--base-port", default=7100, help="Node i uses base+2i for peers and base+2i+1 for clients.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), default="fsync", help="When a block counts.")
 @option("--curve/--no-curve", default=True, help="Authenticate and encrypt connections.")
@@ -41,7 +47,8 @@ def command(
         raise click.UsageError(f"give one --host for all nodes or one for each of the {nodes}, not {len(hosts)}")
     if not 1 <= base_port <= 65535 - 2 * nodes + 1:
         raise click.UsageError(f"--base-port {base_port} leaves no room for {2 * nodes} ports up to 65535")
-    addresses = [(hosts[i % len(hosts)], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
+    named = [hosts[i % len(hosts)].replace("{i}", str(i)) for i in range(nodes)]
+    addresses = [(named[i], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve)  # type: ignore[arg-type]
     manifest, keys = make_cluster(nodes, faults, make_parameters(nodes, options, was_chosen), addresses, runtime)
     write_cluster(out, manifest, keys)
