@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -96,7 +97,10 @@ class ContainerNode:
             self._waiter.wait()
 
     def fetch(self) -> None:
-        """Copy what it wrote, and its output, here."""
+        """Copy what it wrote, and its output, here, in place of what was copied before."""
+        if self.data.exists():
+            # An old write-ahead log beside a new ledger would undo what the ledger has.
+            shutil.rmtree(self.data)
         docker("cp", f"{self._container}:/node/.", str(self._home))
         self._fetch_log()
 

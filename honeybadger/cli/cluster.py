@@ -24,7 +24,7 @@ def command() -> None:
 @click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: print it]")
 @click.option("--image", type=Image, default="honeybadger", show_default=True, help="Image of the nodes.")
-@click.option("--cpus", type=Cpus, default="", help="Processors that a node may use.  [default: all]")
+@click.option("--cpus", type=Cpus, help="Processors that a node may use.  [default: all]")
 @click.option("--memory", type=Memory, default="2G", show_default=True, help="Memory that a node may use.")
 @click.option("--user", type=Pattern("UID:GID", r"[0-9]{1,9}:[0-9]{1,9}"), help="Who runs.  [default: keys' owner]")
 @click.option("--rate", type=FiniteFloat(min=0.1), default=100.0, show_default=True, help="Transactions per second.")
@@ -41,7 +41,7 @@ def compose_command(
     manifest: Path,
     out: Path | None,
     image: str,
-    cpus: str,
+    cpus: str | None,
     memory: str,
     user: str | None,
     rate: float,
@@ -65,7 +65,7 @@ def compose_command(
     options = ComposeOptions(
         image=image,
         user=user,
-        cpus=cpus,
+        cpus=cpus or "",
         memory=memory,
         rate=rate if load else None,
         duration_s=duration,

@@ -45,15 +45,15 @@ def container_options(function: F) -> F:
         (
             click.option("--containers", is_flag=True, help="Nodes in containers (needs a Docker engine here)."),
             click.option("--image", type=Image, default="honeybadger", show_default=True, help="Image of the nodes."),
-            click.option("--cpus", type=Cpus, default="", help="Processors that a container may use.  [default: all]"),
-            click.option("--memory", type=Memory, default="", help="Memory that a container may use.  [default: all]"),
+            click.option("--cpus", type=Cpus, help="Processors that a container may use.  [default: all]"),
+            click.option("--memory", type=Memory, help="Memory that a container may use.  [default: all]"),
         )
     ):
         function = decorate(function)
     return function
 
 
-def chosen_place(containers: bool, image: str, cpus: str, memory: str) -> tuple[str, Execute | None]:
+def chosen_place(containers: bool, image: str, cpus: str | None, memory: str | None) -> tuple[str, Execute | None]:
     """The name of the place, and what executes a run there; None for processes on this machine."""
     if not containers:
         context = click.get_current_context()
@@ -68,7 +68,7 @@ def chosen_place(containers: bool, image: str, cpus: str, memory: str) -> tuple[
     # What every run needs is looked at before the first.
     compose_program()
     look_into(image)
-    place = Containers(image, cpus, memory).place
+    place = Containers(image, cpus or "", memory or "").place
     return CONTAINERS, lambda settings, show: LocalRun(settings, show, place).run()
 
 
