@@ -61,7 +61,8 @@ class SteadyLoad:
 
     def run(self, rate: float, duration_s: float, tx_bytes: int, patience_s: float) -> LoadResult:
         """Offer `rate` transactions per second; ClusterError if not all nodes are ready within `patience_s`."""
-        context: Any = zmq.Context()
+        # A name that is not found holds up a thread of ZeroMQ for a while.
+        context: Any = zmq.Context(io_threads=min(16, len(self._members)))
         clients = [NodeClient(context, m.host, m.client_port, m.public_key, self._curve) for m in self._members]
         try:
             self._await_ready(clients, patience_s)

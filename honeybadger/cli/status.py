@@ -46,7 +46,8 @@ def command(cluster: Path, node: int | None, timeout: float, curve: bool | None,
 
 
 def _ask(members: Sequence[Member], timeout: float, curve: bool) -> list[dict[str, Any] | None]:
-    context: Any = zmq.Context()
+    # A name that is not found holds up a thread of ZeroMQ for a while.
+    context: Any = zmq.Context(io_threads=min(16, len(members)))
     clients = [NodeClient(context, m.host, m.client_port, m.public_key, curve) for m in members]
     try:
         for client in clients:
