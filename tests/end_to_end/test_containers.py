@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from cluster_harness import run_command
+from cluster_harness import one_line_error, run_command
 
 from bench.docker_engine import compose_program, docker, engine, free_network
 from honeybadger.cluster.errors import ClusterError
@@ -288,8 +288,7 @@ def test_an_image_that_is_not_there_is_one_line(image, tmp_path):
         *("bench", "run", str(tmp_path / "m.toml"), "--containers", "--image", "no-such-image:x"),
         *("--out", str(tmp_path / "out")),
     )
-    assert result.returncode == 1 and result.stderr.decode().lower().count("error") == 1, result.stderr
-    assert "o such image" in result.stderr.decode()
+    assert "o such image: no-such-image:x" in one_line_error(result) and len(result.stderr.splitlines()) == 1
 
 
 def test_the_same_file_is_a_stack_on_a_swarm_of_one_machine(image, tmp_path):
