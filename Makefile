@@ -4,13 +4,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types soak clean
+.PHONY: demo test lint types soak containers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/honeybadger local
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not soak and not processes" -n 2
+	$(BIN)/python -m pytest -m "not soak and not processes and not containers" -n 2
 	$(BIN)/python -m pytest -m "processes and not soak"
 
 lint: $(VENV)/.installed-test
@@ -22,6 +22,10 @@ types: $(VENV)/.installed-test
 
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m soak
+
+# Needs a Docker engine, Compose, and debootstrap as root; skips, and says so, where they are missing.
+containers: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m containers -rs
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -271,7 +271,7 @@ class HostsPlace:
                 }
             )
         names = ", ".join(link.host.name for link in self._used())
-        return {"hosts": hosts, "machine": {**machine(), "hosts": f"{len(hosts)}: {names}"}}
+        return {"place": "hosts", "hosts": hosts, "machine": {**machine(), "hosts": f"{len(hosts)}: {names}"}}
 
     # -- helpers -------------------------------------------------------------------------------------------
 

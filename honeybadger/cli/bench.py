@@ -14,21 +14,18 @@ from rich.table import Table
 
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
+from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
 from honeybadger.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from bench.experiment import Experiment
-    from bench.hosts.hosts_place import HostsPlace
-    from bench.hosts.inventory import Inventory
+    from bench.place import Place
     from bench.results import Result
     from bench.runner import Step
     from bench.settings import LocalSettings, Progress
 
 _existing = click.Path(path_type=Path, exists=True)
-_file = click.Path(path_type=Path, dir_okay=False)
-_folder = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group("bench")
@@ -44,23 +41,12 @@ def command() -> None:
 @click.option("--out", type=Directory(), help="Directory of the results.  [default: runs/NAME of the manifest]")
 @click.option("--keep", is_flag=True, help="Keep ledgers, keys and raw files of each run too (large).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run and how long it would take.")
-@click.option("--hosts", type=_file, help="Put the nodes on the hosts that this file (TOML) lists, over SSH.")
-@click.option(
-    "--known-hosts", type=_file, default=Path("~/.ssh/known_hosts"), show_default=True, help="Keys of the hosts."
-)
-@click.option("--wheels", type=_folder, help="Take the wheels for the hosts from here.  [default: where pip gets them]")
-def run(
-    manifest: Path,
-    out: Path | None,
-    keep: bool,
-    dry_run: bool,
-    hosts: Path | None,
-    known_hosts: Path,
-    wheels: Path | None,
-) -> int:
+@place_options
+def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: Any) -> int:
     """Run the experiment that MANIFEST (TOML) describes, or what of it is not done yet.
 
-    With --hosts, nodes run on other machines, which need an SSH server and Python only, and the load comes from here.
+    With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
+    --hosts on other machines, which need an SSH server and Python only. The load comes from here.
     Exit status 0 only if all its runs are valid.
     """
     from bench.estimate import Estimate, in_words
@@ -70,11 +56,11 @@ def run(
     from honeybadger.cli.local_display import Display
 
     experiment = Experiment.load(manifest)
-    out = out or Path("runs") / experiment.name
+    chosen = chosen_place(experiment, **places)
+    out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # End like Ctrl-C: the nodes must not outlive this command.
         signal.signal(number, signal.default_int_handler)
-    inventory = _inventory(hosts, experiment) if hosts is not None else None
     with Display(sys.stderr) as display, ExitStack() as stack:
 
         def begin(step: Step) -> None:
@@ -91,14 +77,14 @@ def run(
             else:
                 display.say(f"  INVALID: {result.summary['reason']}")
 
-        place: HostsPlace | None = None
+        place: Place | None = None
 
         def execute(settings: LocalSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
             return LocalRun(settings, show, place).run()
 
         runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep, execute=execute)
         done = runner.finished()
-        _same_place(out, done.values(), inventory is not None)
+        refuse_other_places(out, chosen.name, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
         display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")
@@ -110,12 +96,8 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
         (out / "experiment.toml").write_bytes(manifest.read_bytes())
         to_do = [one.settings for one in experiment.runs if one.key not in done]
-        if inventory is not None and to_do:
-            from bench.hosts.hosts_place import HostsPlace
-
-            largest = max(to_do, key=lambda settings: settings.nodes)
-            place = HostsPlace(inventory, known_hosts.expanduser(), wheels, keep, display.say)
-            stack.enter_context(place).prepare(largest.nodes, largest.base_port)
+        if to_do:
+            place = chosen.make(stack, to_do, keep, display.say)
         results = runner.run()
     invalid = [result for result in results if not result.valid]
     click.echo(f"{len(results)} runs in {out}, {len(invalid)} of them invalid")
@@ -234,26 +216,6 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
     )
     if reached is not None:
         click.echo(f"achieved: {reached:,.0f} tx/s, {found['achieved_ratio']:.1%} of the bound")
-
-
-def _inventory(path: Path, experiment: Experiment) -> Inventory:
-    """The hosts, if they have room for every run, and if what reaches them is installed."""
-    from bench.hosts import link  # noqa: F401  it says what is missing
-    from bench.hosts.inventory import Inventory
-
-    inventory = Inventory.load(path)
-    for one in experiment.runs:
-        inventory.assign(one.settings.nodes)
-    return inventory
-
-
-def _same_place(out: Path, results: Iterable[Result], on_hosts: bool) -> None:
-    """ClusterError if finished runs were made elsewhere: one experiment is not made of both kinds."""
-    for result in results:
-        # A run that could not start says nothing of where it was.
-        if "machine" in result.summary and ("hosts" in result.summary) != on_hosts:
-            where = "on this machine" if on_hosts else "on other hosts"
-            raise ClusterError(f"{out} has runs that were made {where}; give another --out")
 
 
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:

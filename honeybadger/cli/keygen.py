@@ -21,7 +21,7 @@ from honeybadger.cluster.manifest import Runtime
     "hosts",
     multiple=True,
     default=("127.0.0.1",),
-    help="Name or address of each node's host, or one for all.",
+    help="Name or address of each node's host, or one for all; {i} is its number.",
 )
 @option("--base-port", default=7100, help="Node i uses base+2i for peers and base+2i+1 for clients.")
 @option("--http-port", default=8100, type=click.IntRange(0, 65535), help="Node i serves HTTP on this + i; 0: none.")
@@ -54,7 +54,8 @@ def command(
     if http_port + nodes - 1 > 65535:
         raise click.UsageError(f"--http-port {http_port} leaves no room for {nodes} ports up to 65535")
     http_ports = [http_port + i if http_port else 0 for i in range(nodes)]
-    addresses = [(hosts[i % len(hosts)], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
+    named = [hosts[i % len(hosts)].replace("{i}", str(i)) for i in range(nodes)]
+    addresses = [(named[i], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve, http_host=http_host)  # type: ignore[arg-type]
     parameters = make_parameters(nodes, options, was_chosen)
     manifest, keys = make_cluster(nodes, faults, parameters, addresses, runtime, http_ports)

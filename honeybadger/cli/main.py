@@ -19,6 +19,7 @@ COMMANDS = {
     "node": ("honeybadger.cli.node", "Run one node."),
     "local": ("honeybadger.cli.local", "Run a whole cluster on this machine under load, measure and check it."),
     "bench": ("honeybadger.cli.bench", "Run experiments, report, compare and plot them; the limit of this machine."),
+    "cluster": ("honeybadger.cli.cluster", "Write a Compose file for containers; offer load to a running cluster."),
     "submit": ("honeybadger.cli.submit", "Submit transactions and wait until they are committed."),
     "status": ("honeybadger.cli.status", "Show one row per node of a running cluster."),
     "ledger": ("honeybadger.cli.ledger", "Show, verify, repair, export or prove from a node's ledger."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
-from honeybadger.cluster.manifest import Manifest
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
@@ -21,26 +23,33 @@ from honeybadger.network.client_protocol import Status, StatusRequest
 
 @click.command("status")
 @cluster_option
+@option("--node", type=click.IntRange(min=0), help="Only this node.  [default: all]")
 @option("--timeout", default=3.0, type=FiniteFloat(min=0.1), help="Seconds to wait for answers.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Everything that the nodes tell, as JSON.")
-def command(cluster: Path, timeout: float, curve: bool | None, as_json: bool) -> int:
+def command(cluster: Path, node: int | None, timeout: float, curve: bool | None, as_json: bool) -> int:
     """Show one row per node: height, epoch, peers connected, mempool, faults seen.
 
-    Exit status 0 only if every node answered.
+    Exit status 0 only if every node that was asked answered.
     """
     manifest = Manifest.load(cluster)
-    answers = _ask(manifest, timeout, manifest.runtime.curve if curve is None else curve)
+    if node is not None and node >= len(manifest.members):
+        raise ClusterError(f"node {node} is not in the manifest (nodes 0 … {len(manifest.members) - 1})")
+    asked = list(range(len(manifest.members))) if node is None else [node]
+    answers = _ask(
+        [manifest.members[index] for index in asked], timeout, manifest.runtime.curve if curve is None else curve
+    )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2).decode())
     else:
-        _print(manifest, answers)
+        _print(manifest, asked, answers)
     return 0 if all(answer is not None for answer in answers) else 1
 
 
-def _ask(manifest: Manifest, timeout: float, curve: bool) -> list[dict[str, Any] | None]:
-    context: Any = zmq.Context()
-    clients = [NodeClient(context, m.host, m.client_port, m.public_key, curve) for m in manifest.members]
+def _ask(members: Sequence[Member], timeout: float, curve: bool) -> list[dict[str, Any] | None]:
+    # A name that is not found holds up a thread of ZeroMQ for a while.
+    context: Any = zmq.Context(io_threads=min(16, len(members)))
+    clients = [NodeClient(context, m.host, m.client_port, m.public_key, curve) for m in members]
     try:
         for client in clients:
             client.send(StatusRequest(0))
@@ -56,12 +65,13 @@ def _ask(manifest: Manifest, timeout: float, curve: bool) -> list[dict[str, Any]
         context.term()
 
 
-def _print(manifest: Manifest, answers: list[dict[str, Any] | None]) -> None:
+def _print(manifest: Manifest, asked: Sequence[int], answers: list[dict[str, Any] | None]) -> None:
     table = Table()
     for heading in ("node", "address", "height", "epoch", "peers", "mempool", "faults seen"):
         table.add_column(heading, justify="left" if heading == "address" else "right")
     others = len(manifest.members) - 1
-    for index, (member, status) in enumerate(zip(manifest.members, answers, strict=True)):
+    for index, status in zip(asked, answers, strict=True):
+        member = manifest.members[index]
         address = place(member.host, member.client_port)
         if status is None:
             table.add_row(str(index), address, "no answer", *["–"] * 4)

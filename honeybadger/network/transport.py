@@ -22,6 +22,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from honeybadger.network.addresses import endpoint, is_ipv6, place
 from honeybadger.network.links import IN_FLIGHT_BYTES
+from honeybadger.network.names import NameWatch, is_name
 from honeybadger.network.receive_guard import Limits, ReceiveGuard
 from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_peer, secure_server
 
@@ -112,12 +113,25 @@ class Transport:
         self._push: dict[int, Any] = {}
         self._monitors: dict[int, Any] = {}
         self._endpoints: dict[int, str] = {}
+        self._connected: set[int] = set()
         self._noted: list[PeerEvent] = []
         # A descriptor tells of nothing before its socket was first read until empty, so look at all of them once.
         self._changed = set(range(len(addresses))) - {me}
         for peer, (host, port) in enumerate(addresses):
             if peer != me:
-                self._connect(context, credentials, peer, host, port, ready)
+                self._open(context, credentials, peer, ready)
+                if not is_name(host):
+                    self._connect(peer, host, port)
+        names = {peer: host for peer, (host, _) in enumerate(addresses) if peer != me and is_name(host)}
+        self._names = (
+            NameWatch(
+                names,
+                lambda peer: peer not in self._connected,
+                lambda peer, address: self._connect(peer, address, addresses[peer][1]),
+            )
+            if names
+            else None
+        )
 
     @property
     def connections_cut(self) -> int:
@@ -162,17 +176,22 @@ class Transport:
                     found.append(PeerEvent(peer, False, _FAILED_HANDSHAKES[kind]))
                 else:
                     found.append(PeerEvent(peer, kind == zmq.EVENT_HANDSHAKE_SUCCEEDED))
+        for seen in found:
+            (self._connected.add if seen.opened else self._connected.discard)(seen.peer)
         return found
 
     def reset(self, peer: int) -> None:
         """Close the TCP connection to the peer and open a new one; what is queued for it is lost."""
         # ZeroMQ reports no connection that was closed on purpose, so this is noted here, after what came before it.
         self._noted = [*self.events(), PeerEvent(peer, False)]
-        self._push[peer].disconnect(self._endpoints[peer])
-        self._push[peer].connect(self._endpoints[peer])
+        if known := self._endpoints.get(peer):
+            self._push[peer].disconnect(known)
+            self._push[peer].connect(known)
 
     def close(self, linger_ms: int = 0) -> None:
         """Close everything; what is queued may still leave for `linger_ms`."""
+        if self._names is not None:
+            self._names.close()
         for watcher in self._watchers:
             watcher.close()
         for peer, socket in self._push.items():
@@ -182,9 +201,7 @@ class Transport:
         self._guard.close()
         self._pull.close(0)
 
-    def _connect(
-        self, context: Any, credentials: Credentials, peer: int, host: str, port: int, ready: Callable[[], None]
-    ) -> None:
+    def _open(self, context: Any, credentials: Credentials, peer: int, ready: Callable[[], None]) -> None:
         socket = context.socket(zmq.PUSH)
         socket.linger = 0
         socket.immediate = True
@@ -203,8 +220,16 @@ class Transport:
             ready()
 
         self._watchers.append(Watcher(monitor, changed))
-        self._endpoints[peer] = endpoint(socket, host, port)
+
+    def _connect(self, peer: int, address: str, port: int) -> None:
+        """To this address, and no longer to the one before."""
+        wanted, before = endpoint(self._push[peer], address, port), self._endpoints.get(peer)
+        if wanted == before:
+            return
+        if before is not None:
+            self._push[peer].disconnect(before)
+        self._endpoints[peer] = wanted
         try:
-            socket.connect(self._endpoints[peer])
+            self._push[peer].connect(wanted)
         except zmq.ZMQError as error:
-            raise OSError(f"cannot connect to node {peer} at {place(host, port)}: {error.strerror}") from None
+            raise OSError(f"cannot connect to node {peer} at {place(address, port)}: {error.strerror}") from None

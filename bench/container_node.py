@@ -1,0 +1,130 @@
+"""A node of a run in a container; the same to its controller as `NodeProcess`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from bench.docker_engine import docker
+from honeybadger.cluster.processes import last_traceback
+
+#: lines of output that are kept
+LOG_LINES = "2000"
+
+
+class ContainerNode:
+    """The running container `container` of node `index`. `fetch` copies its volume to `home`, laid out like a local
+    node's: `data/ledger.sqlite`, `events.jsonl`, `log.txt`."""
+
+    def __init__(self, directory: Path, index: int, container: str) -> None:
+        self._home = directory / f"node-{index}"
+        self._container = container
+        self.index = index
+        self.restarts = 0
+        self.killed = False
+        self._removed = False
+        self.data = self._home / "data"
+        self.log = self._home / "log.txt"
+        self._watch()
+
+    @property
+    def container(self) -> str:
+        """The container's id."""
+        return self._container
+
+    @property
+    def events(self) -> Path:
+        """What it reports, fetched as it is now as long as the container is there."""
+        if not self._removed:
+            self.fetch()
+        return self._home / "events.jsonl"
+
+    def _watch(self) -> None:
+        """A process that ends when the container does: asking the engine again and again would cost processor time."""
+        self._waiter = subprocess.Popen(
+            ["docker", "wait", self._container],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self._status: int | None = None
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; 137 after a kill; -1 if the engine does not know any more."""
+        if self._status is None and self._waiter.poll() is not None and self._waiter.stdout is not None:
+            said = self._waiter.stdout.read().strip()
+            self._waiter.stdout.close()
+            self._status = int(said) if said.isdigit() else -1
+        return self._status
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its output."""
+        self._fetch_log()
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    @property
+    def traceback(self) -> str:
+        """The last line of the last Python traceback in its output, as of the last `fetch`; "" if there is none."""
+        return last_traceback(self.log.read_text(errors="replace"))
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL)."""
+        self.killed = True
+        if self.exit_status is None:
+            docker("kill", self._container)
+            self._waiter.wait()
+
+    def restart(self, *extra: str) -> None:
+        """Start the container again on its volume, after it has ended; it has the arguments that it had."""
+        if extra:
+            raise RuntimeError("a container is started again as it was")
+        if self.exit_status is None:
+            raise RuntimeError(f"node {self.index} is still running")
+        docker("start", self._container)
+        self.killed = False
+        self.restarts += 1
+        self._watch()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if self.exit_status is None:
+            docker("kill", "--signal", "TERM", self._container)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for its end; kills it after `timeout_s`. Returns the exit status."""
+        try:
+            self._waiter.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            docker("kill", self._container)
+            self._waiter.wait()
+        return self.exit_status
+
+    def fetch(self) -> None:
+        """Copy what it wrote, and its output, here, in place of what was copied before."""
+        if self.data.exists():
+            # An old write-ahead log beside a new ledger would undo what the ledger has.
+            shutil.rmtree(self.data)
+        docker("cp", f"{self._container}:/node/.", str(self._home))
+        self._fetch_log()
+
+    def forget(self) -> None:
+        """The container is about to be removed: fetch nothing more, and end the watching process."""
+        self._removed = True
+        self._waiter.kill()
+        self._waiter.wait()
+
+    def _fetch_log(self) -> None:
+        with self.log.open("wb") as log:
+            subprocess.run(
+                ["docker", "logs", "--tail", LOG_LINES, self._container],
+                stdout=log,
+                stderr=log,
+                check=False,
+                timeout=60,
+            )

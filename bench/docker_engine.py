@@ -1,0 +1,120 @@
+"""Docker from its command line: what runs, in which image, and whether containers share this machine's clock."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+
+from honeybadger.cluster.errors import ClusterError
+
+#: patience with the engine, seconds
+TIMEOUT_S = 120.0
+#: networks of runs are taken from here: a range that is set aside for measurements (RFC 2544)
+NETWORKS = ipaddress.IPv4Network("198.18.0.0/15")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+#: asked of the image: versions as in every result, and which boot of which kernel containers run on
+_QUESTION = """
+import json, pathlib, bench.machine as m
+print(json.dumps([m.versions(), pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()]))
+"""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """What an image holds. `versions`: as in every result; `commit`: of the code in it, "" if it does not say."""
+
+    name: str
+    id: str
+    versions: dict[str, str]
+    commit: str
+
+
+def docker(*arguments: str) -> str:
+    """What `docker …` prints; ClusterError, with its last words, if it fails."""
+    return _run(["docker", *arguments])
+
+
+def compose_program() -> list[str]:
+    """`docker compose`, or the older `docker-compose`; ClusterError if neither is there."""
+    try:
+        docker("compose", "version")
+        return ["docker", "compose"]
+    except ClusterError:
+        if shutil.which("docker-compose"):
+            return ["docker-compose"]
+        raise ClusterError("neither `docker compose` nor `docker-compose` is installed") from None
+
+
+def compose(project: str, file: Path, *arguments: str) -> str:
+    """Run Compose for this project and file."""
+    return _run([*compose_program(), "--project-name", project, "--file", str(file), *arguments])
+
+
+def engine() -> str:
+    """Name and version of the engine; ClusterError if none answers."""
+    version = docker("version", "--format", "{{.Server.Version}}").strip()
+    driver = docker("info", "--format", "{{.Driver}}").strip()
+    return f"Docker {version}, {driver}"
+
+
+def look_into(image: str) -> Image:
+    """ClusterError if there is no such image, or it cannot be used from here."""
+    found: list[dict[str, Any]] = msgspec.json.decode(_run(["docker", "image", "inspect", image]))
+    answer = docker("run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", _QUESTION)
+    try:
+        versions, boot = msgspec.json.decode(answer, type=tuple[dict[str, str], str])
+    except msgspec.DecodeError:
+        raise ClusterError(f"image {image} did not say what it holds: {answer.strip()[-200:]}") from None
+    if not BOOT_ID.exists() or boot != BOOT_ID.read_text():
+        raise ClusterError(
+            "the Docker engine runs on another machine; its clock and networks are not those of this one"
+        )
+    labels = found[0]["Config"].get("Labels") or {}
+    return Image(image, found[0]["Id"], versions, labels.get("org.opencontainers.image.revision", ""))
+
+
+def free_network(addresses: int) -> ipaddress.IPv4Network:
+    """A network with room for so many addresses that neither Docker nor this machine uses now."""
+    prefix = next(prefix for prefix in (24, 20, 16) if 2 ** (32 - prefix) - 8 >= addresses)
+    used = [
+        ipaddress.IPv4Network((one.address, one.netmask or 32), strict=False)
+        for interface in psutil.net_if_addrs().values()
+        for one in interface
+        if one.family == socket.AF_INET
+    ]
+    networks = docker("network", "ls", "--quiet").split()
+    described = msgspec.json.decode(docker("network", "inspect", *networks)) if networks else []
+    for network in described:
+        for config in network["IPAM"]["Config"] or []:
+            subnet = ipaddress.ip_network(config["Subnet"], strict=False)
+            if isinstance(subnet, ipaddress.IPv4Network):
+                used.append(subnet)
+    # Drawn and not the first one, so that two runs that begin together rarely want the same.
+    candidates = list(NETWORKS.subnets(new_prefix=prefix))
+    random.SystemRandom().shuffle(candidates)
+    for candidate in candidates:
+        if not any(candidate.overlaps(other) for other in used):
+            return candidate
+    raise ClusterError(f"no network in {NETWORKS} is free")
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except FileNotFoundError:
+        raise ClusterError(f"{command[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{' '.join(command[:3])} took longer than {TIMEOUT_S:g} s") from None
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        raise ClusterError(f"{' '.join(command[:3])}: {words[-1] if words else f'status {done.returncode}'}")
+    return done.stdout

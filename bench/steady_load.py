@@ -1,0 +1,157 @@
+"""A steady load for a cluster that runs somewhere: offers, counts answers, compares what the nodes say of themselves.
+
+It needs nothing but the manifest, and its own clock, so the nodes may be on other machines. It does not look into
+ledgers: `local_run.py` does.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+import zmq
+
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.network.client import NodeClient
+from honeybadger.network.client_protocol import Committed, Refused, Status, StatusRequest, Submit
+
+#: due transactions are sent this often, seconds
+TICK_S = 0.01
+#: nodes are asked for their status this often, seconds, and these requests have numbers from here on
+ASK_S = 0.5
+STATUS = 1 << 40
+#: transactions in a request, at the most
+LONGEST_BATCH = 1000
+
+
+class LoadResult(msgspec.Struct, frozen=True):
+    """What became of the transactions. Latency: from the scheduled time until the answer was here."""
+
+    offered: int
+    committed: int
+    refused: int
+    unanswered: int
+    latency_p50_s: float | None
+    latency_p99_s: float | None
+    height: int
+    same_ledger: bool
+
+    @property
+    def ok(self) -> bool:
+        """All were committed, and all nodes have the same ledger."""
+        return self.same_ledger and self.committed == self.offered > 0
+
+
+class SteadyLoad:
+    """One load for the cluster of `manifest`."""
+
+    def __init__(self, manifest: Manifest, curve: bool) -> None:
+        self._members = manifest.members
+        self._curve = curve
+        self._number = 0
+        #: request → when its transactions were due
+        self._due: dict[int, Any] = {}
+        self._answered: dict[int, set[int]] = {}
+        self._latencies: list[float] = []
+        self._refused = 0
+
+    def run(self, rate: float, duration_s: float, tx_bytes: int, patience_s: float) -> LoadResult:
+        """Offer `rate` transactions per second; ClusterError if not all nodes are ready within `patience_s`."""
+        # A name that is not found holds up a thread of ZeroMQ for a while.
+        context: Any = zmq.Context(io_threads=min(16, len(self._members)))
+        clients = [NodeClient(context, m.host, m.client_port, m.public_key, self._curve) for m in self._members]
+        try:
+            self._await_ready(clients, patience_s)
+            self._offer(clients, rate, duration_s, tx_bytes)
+            limit = time.monotonic() + patience_s
+            while self._due and time.monotonic() < limit:
+                self._receive(clients)
+                time.sleep(TICK_S)
+            height, same = self._same_ledger(clients, patience_s)
+        finally:
+            for client in clients:
+                client.close()
+            context.term()
+        offered = self._offered
+        p50, p99 = np.quantile(self._latencies, [0.5, 0.99]).tolist() if self._latencies else (None, None)
+        committed = len(self._latencies)
+        unanswered = offered - committed - self._refused
+        return LoadResult(offered, committed, self._refused, unanswered, p50, p99, height, same)
+
+    def _await_ready(self, clients: list[NodeClient], patience_s: float) -> None:
+        """Until each node is connected to all others."""
+        limit = time.monotonic() + patience_s
+        others = len(clients) - 1
+        while True:
+            seen = self._ask(clients)
+            waiting = [i for i, status in enumerate(seen) if status is None or status["peers_connected"] < others]
+            if not waiting:
+                return
+            if time.monotonic() > limit:
+                raise ClusterError(f"node {waiting[0]} was not ready within {patience_s:g} s")
+
+    def _offer(self, clients: list[NodeClient], rate: float, duration_s: float, tx_bytes: int) -> None:
+        self._offered = 0
+        start = time.monotonic()
+        total = max(1, round(rate * duration_s))
+        while self._offered < total:
+            due = min(total, int((time.monotonic() - start) * rate) + 1)
+            while self._offered < due:
+                count = min(due - self._offered, LONGEST_BATCH)
+                when = start + np.arange(self._offered, self._offered + count) / rate
+                client = clients[self._number % len(clients)]
+                if client.send(Submit(self._number, [secrets.token_bytes(tx_bytes) for _ in range(count)])):
+                    self._due[self._number] = when
+                    self._answered[self._number] = set()
+                self._number += 1
+                self._offered += count
+            self._receive(clients)
+            time.sleep(TICK_S)
+
+    def _receive(self, clients: list[NodeClient]) -> None:
+        """Take all answers that are there; each position counts once, whatever a node says."""
+        for client in clients:
+            while (reply := client.receive_now()) is not None:
+                if not isinstance(reply, Committed | Refused) or reply.request not in self._due:
+                    continue
+                due, answered = self._due[reply.request], self._answered[reply.request]
+                fresh = {p for p in reply.positions if 0 <= p < len(due)} - answered
+                answered |= fresh
+                if isinstance(reply, Refused):
+                    self._refused += len(fresh)
+                else:
+                    now = time.monotonic()
+                    self._latencies += [now - due[position] for position in fresh]
+                if len(answered) == len(due):
+                    del self._due[reply.request], self._answered[reply.request]
+
+    def _same_ledger(self, clients: list[NodeClient], patience_s: float) -> tuple[int, bool]:
+        """The smallest height, and whether all nodes come to the same height and tip."""
+        limit = time.monotonic() + patience_s
+        while True:
+            seen = self._ask(clients)
+            told = [status for status in seen if status is not None]
+            same = len(told) == len(seen) and len({(status["height"], status["tip"]) for status in told}) == 1
+            if same or time.monotonic() > limit:
+                return min((int(status["height"]) for status in told), default=0), same
+
+    def _ask(self, clients: list[NodeClient]) -> list[dict[str, Any] | None]:
+        """Each node's status, None if it does not answer in time."""
+        self._number += 1
+        request = STATUS + self._number
+        for client in clients:
+            client.send(StatusRequest(request))
+        limit = time.monotonic() + ASK_S
+        found: list[dict[str, Any] | None] = []
+        for client in clients:
+            status = None
+            while status is None and (reply := client.receive(max(0.0, limit - time.monotonic()))) is not None:
+                if isinstance(reply, Status) and reply.request == request:
+                    status = reply.status
+            found.append(status)
+        time.sleep(max(0.0, limit - time.monotonic()) if None in found else TICK_S)
+        return found

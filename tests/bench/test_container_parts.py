@@ -1,0 +1,90 @@
+"""What runs in containers needs beside Docker itself, with a made-up engine."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from types import SimpleNamespace
+
+import pytest
+
+import bench.container_node
+import bench.docker_engine
+from bench.containers_place import refuse_impossible
+from bench.docker_engine import free_network, look_into
+from honeybadger.cli.place_options import refuse_other_places
+from honeybadger.cluster.errors import ClusterError
+
+
+def networks(monkeypatch, *subnets):
+    described = [{"IPAM": {"Config": [{"Subnet": subnet}]}} for subnet in subnets] + [{"IPAM": {"Config": None}}]
+    monkeypatch.setattr(bench.docker_engine, "docker", lambda *a: "x" if a[1] == "ls" else json.dumps(described))
+
+
+def test_a_network_that_nobody_uses(monkeypatch):
+    # All but the last eighth is taken, and a piece of that.
+    networks(monkeypatch, "198.18.0.0/16", "198.19.0.0/17", "198.19.128.0/18", "198.19.192.0/20", "fd00::/64")
+    for addresses, prefix in ((4, 24), (248, 24), (249, 20), (4000, 20)):
+        found = free_network(addresses)
+        assert found.prefixlen == prefix and found.subnet_of(ipaddress.ip_network("198.19.192.0/18"))
+        assert not found.overlaps(ipaddress.ip_network("198.19.192.0/20"))
+    networks(monkeypatch, "198.0.0.0/8")
+    with pytest.raises(ClusterError, match="no network in"):
+        free_network(4)
+
+
+def test_an_engine_elsewhere_is_refused(monkeypatch, tmp_path):
+    boot = tmp_path / "boot_id"
+    boot.write_text("this one\n")
+    answer = {"boot": "this one\n"}
+    inspected = json.dumps([{"Id": "sha256:1", "Config": {"Labels": {"org.opencontainers.image.revision": "abc"}}}])
+    monkeypatch.setattr(bench.docker_engine, "BOOT_ID", boot)
+    monkeypatch.setattr(bench.docker_engine, "_run", lambda command: inspected)
+    monkeypatch.setattr(bench.docker_engine, "docker", lambda *a: json.dumps([{"python": "3.12"}, answer["boot"]]))
+    found = look_into("x")
+    assert (found.id, found.commit, found.versions) == ("sha256:1", "abc", {"python": "3.12"})
+    answer["boot"] = "another\n"
+    with pytest.raises(ClusterError, match="another machine"):
+        look_into("x")
+    monkeypatch.setattr(bench.docker_engine, "docker", lambda *a: "no module named bench")
+    with pytest.raises(ClusterError, match="did not say what it holds"):
+        look_into("x")
+
+
+def test_what_is_fetched_replaces_what_was_fetched_before(monkeypatch, tmp_path):
+    """An old write-ahead log beside a new ledger would undo what the ledger has."""
+
+    def docker(*arguments: str) -> str:
+        assert arguments[:2] == ("cp", "abc:/node/.")
+        data = tmp_path / "node-0" / "data"
+        data.mkdir(parents=True)
+        (data / "ledger.sqlite").write_text("new")
+        return ""
+
+    monkeypatch.setattr(bench.container_node, "docker", docker)
+    monkeypatch.setattr(bench.container_node.ContainerNode, "_watch", lambda self: None)
+    monkeypatch.setattr(bench.container_node.ContainerNode, "_fetch_log", lambda self: None)
+    node = bench.container_node.ContainerNode(tmp_path, 0, "abc")
+    node.data.mkdir(parents=True)
+    (node.data / "ledger.sqlite-wal").write_text("old")
+    node.fetch()
+    assert [path.name for path in node.data.iterdir()] == ["ledger.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "restarts", [{"restart": 1, "restart_primary": False}, {"restart": 0, "restart_primary": True}]
+)
+def test_link_faults_with_restarts_are_refused_before_anything_is_started(restarts):
+    with pytest.raises(ClusterError, match="cannot be combined with restarts"):
+        refuse_impossible(SimpleNamespace(link_faults=("delay",), **restarts))
+    refuse_impossible(SimpleNamespace(link_faults=(), **restarts))
+
+
+def test_results_of_another_place_are_not_taken_for_done(tmp_path):
+    local, inside = {"machine": {}}, {"machine": {}, "place": "containers"}
+    failed: dict = {"valid": False}
+    results = {name: [SimpleNamespace(summary=one)] for name, one in (("l", local), ("c", inside), ("f", failed))}
+    for place, own, other in (("containers", "c", "l"), ("processes", "l", "c")):
+        refuse_other_places(tmp_path, place, results[own] + results["f"])
+        with pytest.raises(ClusterError, match=f"not in {place}"):
+            refuse_other_places(tmp_path, place, results[own] + results[other])
