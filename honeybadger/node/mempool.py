@@ -49,16 +49,15 @@ class Mempool:
         self._max_bytes = max_bytes
         self._max_tx_bytes = max_tx_bytes
         self._waiting: dict[bytes, Ticket] = {}
-        #: with the epoch: a transaction that was committed and asked for again may be reserved anew
-        self._reserved: dict[bytes, tuple[int, Ticket]] = {}
-        self._reserved_by_epoch: dict[int, list[bytes]] = {}
+        #: by epoch; a few of them, so that looking into each costs little
+        self._reserved: dict[int, dict[bytes, Ticket]] = {}
         #: further requests for a transaction that already waits
         self._also: dict[bytes, list[Ticket]] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
         """Transactions waiting or reserved."""
-        return len(self._waiting) + len(self._reserved)
+        return len(self._waiting) + sum(map(len, self._reserved.values()))
 
     @property
     def waiting(self) -> int:
@@ -82,7 +81,7 @@ class Mempool:
                 refusal.add("empty", position)
             elif size > self._max_tx_bytes:
                 refusal.add("too long", position)
-            elif transaction in self._waiting or transaction in self._reserved:
+            elif self.still_pending([transaction]):
                 others = self._also.setdefault(transaction, [])
                 if len(others) < 16:
                     others.append((request, position))
@@ -136,8 +135,8 @@ class Mempool:
 
     def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
         """Those that wait or are reserved, in order."""
-        waiting, reserved = self._waiting, self._reserved
-        return [transaction for transaction in transactions if transaction in reserved or transaction in waiting]
+        held = [self._waiting, *self._reserved.values()]
+        return [transaction for transaction in transactions if any(transaction in part for part in held)]
 
     def commit(self, epoch: int, transactions: Sequence[bytes]) -> list[Ticket]:
         """Forget `transactions`, which `epoch` committed (or found committed); returns who asked for them.
@@ -145,39 +144,31 @@ class Mempool:
         Reserved for this epoch but not among them: back to the head of the queue, in order.
         """
         tickets: list[Ticket] = []
-        reserved, waiting = self._reserved, self._waiting
-        # Usually only few of a block's transactions are ours: find those at the speed of a set look-up.
-        # (Several proposers, or a faulty one alone, may have contributed a transaction more than once.)
-        for transaction in dict.fromkeys([tx for tx in transactions if tx in reserved]):
-            tickets.append(reserved.pop(transaction)[1])
-            self.bytes -= len(transaction)
-        if waiting and not waiting.keys().isdisjoint(transactions):
-            for transaction in dict.fromkeys([tx for tx in transactions if tx in waiting]):
-                tickets.append(waiting.pop(transaction))
-                self.bytes -= len(transaction)
+        for part in (*self._reserved.values(), self._waiting):
+            # Usually only few of a block's transactions are ours: find those at the speed of a set look-up. (Several
+            # proposers, or a faulty one alone, may have contributed a transaction more than once.)
+            if part and not part.keys().isdisjoint(transactions):
+                for transaction in dict.fromkeys([tx for tx in transactions if tx in part]):
+                    tickets.append(part.pop(transaction))
+                    self.bytes -= len(transaction)
         if self._also:
             for transaction in dict.fromkeys([tx for tx in transactions if tx in self._also]):
                 tickets.extend(self._also.pop(transaction))
-        returned = {
-            tx: reserved.pop(tx)[1]
-            for tx in self._reserved_by_epoch.pop(epoch, ())
-            if tx in reserved and reserved[tx][0] == epoch
-        }
+        returned = self._reserved.pop(epoch, None)
         if returned:
-            returned.update(waiting)
+            returned.update(self._waiting)
             self._waiting = returned
         return tickets
 
     def release_through(self, epoch: int) -> None:
         """Epochs up to this one were passed over: what is reserved for them and not committed waits again."""
-        for number in sorted((n for n in self._reserved_by_epoch if 0 < n <= epoch), reverse=True):
+        for number in sorted((n for n in self._reserved if 0 < n <= epoch), reverse=True):
             self.release(number)
 
     def _set_aside(self, label: int, chosen: list[bytes]) -> None:
         """Reserve what was chosen of those waiting."""
         pop = self._waiting.pop
-        self._reserved.update([(transaction, (label, pop(transaction))) for transaction in chosen])
-        self._reserved_by_epoch.setdefault(label, []).extend(chosen)
+        self._reserved.setdefault(label, {}).update({transaction: pop(transaction) for transaction in chosen})
 
     def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:
         """Take a request whose transactions are all new and in bounds, without a Python loop body per transaction."""
@@ -189,7 +180,9 @@ class Mempool:
         if len(self) + count > self._max_transactions or self.bytes + size > self._max_bytes:
             return False
         new = dict(zip(transactions, zip([request] * count, range(count), strict=True), strict=True))
-        if len(new) < count or not self._waiting.keys().isdisjoint(new) or not self._reserved.keys().isdisjoint(new):
+        if len(new) < count or not all(
+            part.keys().isdisjoint(new) for part in (self._waiting, *self._reserved.values())
+        ):
             return False
         self._waiting.update(new)
         self.bytes += size
