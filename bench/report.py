@@ -90,10 +90,14 @@ def csv_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
 def notes(groups: Sequence[Group]) -> list[str]:
     """What a reader must know beside the table: common settings, machine, commits, invalid runs."""
     keys = varied_keys([group.options for group in groups])
-    shown = ("protocol", "nodes", "batch-size", "tx-size", "rate", "durability", "curve", "encryption")
+    shown = ("protocol", "nodes", "batch-size", "tx-size", "rate", "durability", "curve")
     same = [in_words(key, groups[0].options.get(key)) for key in shown if key not in keys]
     results = [result for group in groups for result in group.results]
     lines = [f"the same in all runs: {', '.join(same)}"]
+    if "encryption" not in keys:
+        # Not as it was asked for: a protocol may know none.
+        used = {r.summary["protocol"]: r.summary["encrypt"] for r in results if "encrypt" in r.summary}
+        lines += [f"proposals of {protocol}: {'encrypted' if on else 'in the clear'}" for protocol, on in used.items()]
     machines = sorted(
         {
             f"{m['processor']}, {m['cores']} cores, {m['system']}"

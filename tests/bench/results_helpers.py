@@ -37,6 +37,7 @@ def made_up(run: Run, throughput: float = 1000.0, **changes: Any) -> dict[str, A
         "machine": {"processor": "abacus", "cores": 2, "system": "none"},
         "versions": {"python": "3.11"},
         "commit": "abc",
+        "encrypt": settings.parameters.encryption != "never",
         "valid": True,
         "reason": "",
         **changes,

@@ -119,3 +119,10 @@ def test_directories_without_results_are_an_error(tmp_path):
     (tmp_path / "summary.json").write_text('{"valid": true}')
     with pytest.raises(ClusterError, match="not the summary of a run of an experiment"):
         read_results(tmp_path)
+
+
+def test_a_report_says_what_was_encrypted_not_what_was_asked_for(tmp_path):
+    experiment_results(tmp_path, [1.0, 2.0], protocol=["honeybadger", "pbft"])
+    said = notes(grouped(read_results(tmp_path)))
+    assert {"proposals of honeybadger: encrypted", "proposals of pbft: in the clear"} <= set(said)
+    assert not any("encryption" in line for line in said)
