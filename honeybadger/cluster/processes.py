@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from honeybadger.cluster.errors import ClusterError
 
+#: ports from here on are chosen from
+LOWEST_PORT = 10240
+#: where the system keeps the range from which it gives ports to outgoing connections
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on now."""
+    """Ports that nobody listens on now; ClusterError if there are too few.
+
+    Not of those that the system gives to outgoing connections: while a node is down, one of these could take its port.
+    """
+    end = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32768
+    candidates = list(range(LOWEST_PORT, end) or range(LOWEST_PORT, 65536))
+    random.SystemRandom().shuffle(candidates)
+    ports: list[int] = []
     with ExitStack() as stack:
-        ports = []
-        for _ in range(count):
+        for port in candidates:
+            if len(ports) == count:
+                break
             probe = stack.enter_context(socket.socket())
-            probe.bind((host, 0))
-            ports.append(probe.getsockname()[1])
-        return ports
+            with suppress(OSError):
+                probe.bind((host, port))
+                ports.append(port)
+    if len(ports) < count:
+        raise ClusterError(f"only {len(ports)} of {count} ports are free on {host}")
+    return ports
 
 
 def require_free(ports: list[int], host: str = "127.0.0.1") -> None:

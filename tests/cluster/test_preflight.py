@@ -7,6 +7,7 @@ import resource
 import pytest
 import zmq
 
+from honeybadger.cluster import processes
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.preflight import BASE_DESCRIPTORS, DESCRIPTORS_PER_PEER, check_machine
 
@@ -46,3 +47,15 @@ def test_zeromq_without_curve_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ClusterError, match="without CURVE"):
         check_machine(4, True)
     check_machine(4, False)
+
+
+def test_free_ports_are_not_those_that_outgoing_connections_get(monkeypatch, tmp_path):
+    """While a node is down, a connection of any process could take such a port, and the node could not come back."""
+    limits = tmp_path / "range"
+    limits.write_text(f"{processes.LOWEST_PORT + 40}\t60999\n")
+    monkeypatch.setattr(processes, "_EPHEMERAL", limits)
+    found = processes.free_ports(12)
+    assert len(set(found)) == 12
+    assert all(processes.LOWEST_PORT <= port < processes.LOWEST_PORT + 40 for port in found)
+    with pytest.raises(ClusterError, match=r"of 41 ports are free"):
+        processes.free_ports(41)

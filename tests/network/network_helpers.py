@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,21 +12,11 @@ import zmq
 from gevent import socket as gsocket
 from gevent.server import StreamServer
 
+from honeybadger.cluster.processes import free_ports
 from honeybadger.network.security import Credentials, ZapHandler
 from honeybadger.network.transport import PeerEvent, Transport
 
 HOST = "127.0.0.1"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind((HOST, 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def until(condition: Callable[[], object], *steps: Callable[[], object], seconds: float = 10.0) -> None:
