@@ -259,13 +259,13 @@ def _phases(pyplot: Any, rows: list[Row], _: Sequence[Group]) -> Any:
     figure, grid = _bars(pyplot, len(lines), 1)
     axes = grid[0, 0]
     left = dict.fromkeys(lines, 0.0)
-    for number, step in enumerate(steps):
-        values = {row["line"]: row["mean_ms"] for row in rows if row["step"] == step}
-        widths = [values.get(line, 0.0) for line in lines]
-        label = step.replace("_", " ")
-        axes.barh(lines, widths, left=[left[line] for line in lines], color=f"C{number % 10}", label=label)
-        for line, width in zip(lines, widths, strict=True):
-            left[line] += width
+    labels = {step: step.replace("_", " ") for step in steps}
+    # Each line in its own order, which is that of time: protocols share some steps.
+    for row in rows:
+        line, step = row["line"], row["step"]
+        colour = f"C{steps.index(step) % 10}"
+        axes.barh(line, row["mean_ms"], left=left[line], color=colour, label=labels.pop(step, None))
+        left[line] += row["mean_ms"]
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlabel("mean time of an epoch at a node, ms")
