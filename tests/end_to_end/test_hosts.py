@@ -162,6 +162,7 @@ def places(hosts) -> list[Path]:
     return [hosts.directory(number) / "place" for number in range(hosts.count)]
 
 
+@pytest.mark.soak
 def test_an_interrupt_leaves_nothing_behind(hosts, wheels, command, tmp_path):
     """With two nodes on each of two hosts."""
     arguments = command("duration = 60\nbatch-size = 100\nrate = 200\n", h2={"nodes": 1}, h3={"nodes": 1})
