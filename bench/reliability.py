@@ -48,7 +48,8 @@ TRIALS = [
     Trial("20 random kills, N = 7", "-n 7 --batch-size 1000 --duration 240 --restart 1 --restart-rounds 20"),
     Trial(
         "10 successive primaries killed, PBFT, N = 7",
-        "-n 7 --protocol pbft --view-timeout 1.5 --batch-size 1000 --duration 120 --restart-primary --restart-rounds 10",
+        "-n 7 --protocol pbft --view-timeout 1.5 --batch-size 1000 --duration 120"
+        " --restart-primary --restart-rounds 10",
     ),
     Trial("down for 30 s at full load", "--batch-size 40000 --duration 80 --restart 1 --restart-after 30"),
     Trial("1 of 4 cut off for 5 s", f"{SHORT} --partition 3@3-8"),
