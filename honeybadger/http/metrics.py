@@ -17,10 +17,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from honeybadger.http.budget import CpuShare
-from honeybadger.http.observed import Observed
 from honeybadger.ledger.chain import Chain
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.node.mempool import Mempool
+from honeybadger.node.observed import Observed
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.protocols.base import ConsensusProtocol

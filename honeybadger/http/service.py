@@ -14,13 +14,13 @@ from honeybadger.http.blocks import BlockReader
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import Metrics, Sources
-from honeybadger.http.observed import Observed
 from honeybadger.http.server import HttpServer
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.store import BlockStore
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.node.application import NodeApplication, Submission
 from honeybadger.node.mempool import Mempool, Request
+from honeybadger.node.observed import Observed
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.protocols.base import ConsensusProtocol

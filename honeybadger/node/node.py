@@ -13,7 +13,6 @@ from gevent.event import Event
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
-from honeybadger.http.observed import Observed
 from honeybadger.http.service import HttpParts, HttpService
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
@@ -30,6 +29,7 @@ from honeybadger.node.journal_files import JournalError
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool
 from honeybadger.node.notices import Notices
+from honeybadger.node.observed import Observed
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from honeybadger.cluster.manifest import Runtime
-from honeybadger.http.observed import Observed
 from honeybadger.ledger.chain import Chain
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.node.application import NodeApplication
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.mempool import Mempool
+from honeybadger.node.observed import Observed
 from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor
 from honeybadger.node.usage import HubLag, ProcessUsage

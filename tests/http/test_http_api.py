@@ -43,7 +43,7 @@ class Fixture:
         self.chain.flush()
         self.chain.extend(4, [(1, [b"not yet"])])
         self.mempool = Mempool(5, 1000, 100)
-        self.application = NodeApplication(4, Parameters(), self.mempool, self.chain, lambda: None)
+        self.application = NodeApplication(4, Parameters(), self.mempool, self.chain)
         self.why = ""
         self.said: list[str] = []
         self.budget = CpuShare(lambda: False)

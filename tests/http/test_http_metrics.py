@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.metrics import Metrics, Sources
-from honeybadger.http.observed import Observed
+from honeybadger.node.observed import Observed
 
 DOCKER = Path(__file__).parents[2] / "docker"
 NODES = 7

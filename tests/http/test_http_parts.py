@@ -10,11 +10,11 @@ import zmq
 
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.http import budget as budget_module
-from honeybadger.http import observed as observed_module
 from honeybadger.http.budget import BURST_S, BUSY_FLOOR, BUSY_SHARE, IDLE_FLOOR, CpuShare
 from honeybadger.http.cluster_view import ClusterView
-from honeybadger.http.observed import EPOCHS, RATE_S, Observed
 from honeybadger.network.client_protocol import Committed, Status, encoder
+from honeybadger.node import observed as observed_module
+from honeybadger.node.observed import EPOCHS, RATE_S, Observed
 from honeybadger.protocols.parameters import Parameters
 
 OWN = {

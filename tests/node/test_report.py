@@ -18,6 +18,7 @@ from honeybadger.network import receive_guard, transport
 from honeybadger.network.faulty_transport import FaultyTransport
 from honeybadger.node import client_api
 from honeybadger.node.client_api import ClientApi
+from honeybadger.node.observed import Observed
 from honeybadger.node.report import Report
 from honeybadger.protocols.base import HeldBytes
 
@@ -44,7 +45,7 @@ class Bench:
             "honeybadger",
             Runtime(),
             protocol=SimpleNamespace(epoch=1, status=dict, held_bytes=lambda: HeldBytes({}, 0, 0, 0)),
-            chain=SimpleNamespace(height=0, durable_height=0, tip_hash=bytes(32)),
+            chain=SimpleNamespace(height=0, durable_height=0, tip_hash=bytes(32), transaction_count=0),
             mempool=FakeMempool(),
             application=SimpleNamespace(pending=[]),
             transport=outer,
@@ -52,6 +53,7 @@ class Bench:
             clients=self.clients,
             reactor=SimpleNamespace(longest_tick_s=0.5, ticks=3, messages_handled=9),
             faults={(1, "BAD_FRAME"): 2},
+            observed=Observed(),
         )
 
     def step(self) -> None:
