@@ -143,4 +143,4 @@ def refuse_other_places(out: Path, place: str, done: Iterable[Result]) -> None:
         # A run that could not start was nowhere.
         elsewhere = result.summary.get("place", PROCESSES if "machine" in result.summary else place)
         if elsewhere != place:
-            raise ClusterError(f"{out} holds runs with nodes in {elsewhere}, not in {place}; choose another --out")
+            raise ClusterError(f"{out} holds runs made with {elsewhere}, not with {place}; choose another --out")

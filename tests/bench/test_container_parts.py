@@ -86,5 +86,5 @@ def test_results_of_another_place_are_not_taken_for_done(tmp_path):
     results = {name: [SimpleNamespace(summary=one)] for name, one in (("l", local), ("c", inside), ("f", failed))}
     for place, own, other in (("containers", "c", "l"), ("processes", "l", "c")):
         refuse_other_places(tmp_path, place, results[own] + results["f"])
-        with pytest.raises(ClusterError, match=f"not in {place}"):
+        with pytest.raises(ClusterError, match=f"not with {place}"):
             refuse_other_places(tmp_path, place, results[own] + results[other])

@@ -279,7 +279,7 @@ def test_an_experiment_in_containers_is_like_any_other(image, tmp_path):
     assert list((tmp_path / "figures").glob("*.png"))
     # Processes are another place: what is done here is not done there, and the two are not alike.
     elsewhere = run_command("bench", "run", str(manifest), "--out", str(out))
-    assert elsewhere.returncode == 1 and b"nodes in containers, not in processes" in elsewhere.stderr
+    assert elsewhere.returncode == 1 and b"made with containers, not with processes" in elsewhere.stderr
 
 
 def test_an_image_that_is_not_there_is_one_line(image, tmp_path):

@@ -116,7 +116,7 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
     assert run_command("bench", "compare", str(good), str(good)).returncode == 0
 
     mixed = one_line_error(run_command("bench", "run", str(tmp_path / "m.toml"), "--out", str(out)))
-    assert mixed == f"error: {out} has runs that were made on other hosts; give another --out"
+    assert mixed == f"error: {out} holds runs made with hosts, not with processes; choose another --out"
 
     summary = json.loads((bad / "summary.json").read_text())
     assert summary["reason"].startswith("host h3 (node 3) was lost: not a word for"), summary["reason"]
