@@ -10,10 +10,10 @@ if __name__ == "__main__":
     height = int(sys.argv.pop(1))
     flush = Chain.flush
 
-    def stuck(chain: Chain) -> list[int]:
+    def stuck(chain: Chain, through: int) -> list[int]:
         while chain.height >= height:
             time.sleep(1)
-        return flush(chain)
+        return flush(chain, through)
 
     Chain.flush = stuck  # type: ignore[method-assign]
     main()
