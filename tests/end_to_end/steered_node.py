@@ -35,8 +35,8 @@ if __name__ == "__main__":
     clock = SteeredClock(Path(sys.argv.pop(1)))
 
     class Steered(faulty_transport.FaultyTransport):
-        def __init__(self, transport, me, nodes, faults, ready, start=None):
-            super().__init__(transport, me, nodes, faults, ready, 0.0, clock=clock)
+        def __init__(self, transport, me, nodes, faults, ready, start=None, leads=None):
+            super().__init__(transport, me, nodes, faults, ready, 0.0, clock=clock, leads=leads)
 
     node.FaultyTransport = Steered
     main()
