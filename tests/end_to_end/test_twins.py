@@ -27,7 +27,7 @@ RESTLESS = (LinkFault(kind="reset", every_s=0.3),)
 def with_address(manifest: Manifest, **ports: int) -> Manifest:
     """The same chain with the twinned node at other ports."""
     members = list(manifest.members)
-    members[TWINNED] = msgspec.structs.replace(members[TWINNED], **ports)
+    members[TWINNED] = msgspec.structs.replace(members[TWINNED], http_port=0, **ports)
     return Manifest(manifest.consensus, members, manifest.runtime, manifest.faults)
 
 
