@@ -91,12 +91,12 @@ def test_an_experiment_is_resumed_after_a_kill(tmp_path):
 
 def test_an_invalid_run_is_kept_and_told(tmp_path):
     manifest, out = tmp_path / "m.toml", tmp_path / "results"
-    manifest.write_text("duration = 1\nwarmup = 0\nbatch-size = 100\nrate = 50\npartition = '0,1|2,3@0-'\n")
+    manifest.write_text("duration = 2\nwarmup = 0\nbatch-size = 100\nrate = 50\ncrash = 2\n")
     for _ in range(2):
         result = run_command("bench", "run", str(manifest), "--out", str(out))
         assert result.returncode == 1
         assert "1 of them invalid" in result.stdout.decode()
-        assert "nothing was committed in the measured window" in result.stderr.decode()
+        assert "nothing was committed after the crash" in result.stderr.decode()
     assert len(finished(out)) == 1
     # Without matplotlib, the line names what to install.
     error = one_line_error(run_command("bench", "plot", str(out)))

@@ -148,7 +148,11 @@ def secrets_stay_at_home(hosts, runs: list[Path]) -> None:
             secrets = [keys["curve_secret_key"], keys["signing_secret_key"], *keys["shares"].values()]
             for secret in secrets:
                 found = subprocess.run(
-                    ["grep", "-rlaF", "--exclude-dir=venv", "--exclude-dir=wheels", secret, *map(str, places(hosts))],
+                    # With -e, for some keys begin with a hyphen.
+                    [
+                        *("grep", "-rlaF", "--exclude-dir=venv", "--exclude-dir=wheels", "-e", secret),
+                        *map(str, places(hosts)),
+                    ],
                     capture_output=True,
                     text=True,
                     check=False,

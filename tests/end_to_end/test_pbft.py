@@ -35,6 +35,7 @@ def test_the_primary_dies_and_comes_back():
     assert summary["restarts"][0]["committed_tx_while_down_others"] > 0, "service resumed in another view"
 
 
+@pytest.mark.soak
 def test_each_primary_dies_and_comes_back():
     """Whoever is the primary when a round begins: the second one is another node, for the first was given up."""
     summary = summary_of("--duration", "20", "--restart-primary", "--restart-rounds", "2", "--restart-after", "4")
