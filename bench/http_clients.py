@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 class Report(msgspec.Struct):
     """What became of it.
 
-    `answers`: by status; `lost`: connections that ended, or could not be made; `wait_*_s`: from request to whole
+    `answers`: by status; `lost`: connections that ended; `wait_*_s`: from request to whole
     answer; `open`: connections at the end; `cpu_s`: processor time of this process.
     """
 
@@ -139,14 +139,14 @@ class Clients:
         except OSError:
             self._lose(client)
 
-    def _lose(self, client: _Client) -> None:
-        """Its connection has ended; a slow client finds out when it sends its next byte."""
+    def _lose(self, client: _Client, *, there: bool = True) -> None:
+        """Its connection has ended, or nobody listens (yet, or any more)."""
         if client.socket is not None:
             self._selector.unregister(client.socket)
             client.socket.close()
             client.socket = None
             client.reset()
-            self._lost += 1
+            self._lost += there
             # It may have been about to ask.
             self._due = [entry for entry in self._due if entry[2] is not client]
             heapq.heapify(self._due)
@@ -158,6 +158,9 @@ class Clients:
         try:
             data = client.socket.recv(LARGEST_READ)
         except BlockingIOError:
+            return
+        except ConnectionRefusedError:
+            self._lose(client, there=False)
             return
         except OSError:
             data = b""
