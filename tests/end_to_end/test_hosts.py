@@ -132,6 +132,50 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
         shutil.rmtree(hosts.left(number)[0])
 
 
+def summaries_of(command, wheels, tmp_path, manifest: str) -> list[dict]:
+    """Of the runs of an experiment that must all be valid, in order of their names in the manifest."""
+    result = run_command(*command(manifest), "--wheels", str(wheels), timeout=500)
+    assert result.returncode == 0, result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+    return [json.loads((path / "summary.json").read_text()) for path in done(tmp_path / "out")]
+
+
+def test_a_node_on_a_host_dies_and_comes_back_beside_a_liar(hosts, wheels, command, tmp_path):
+    """Both together are more than f for a while; then all goes on."""
+    (summary,) = summaries_of(
+        command,
+        wheels,
+        tmp_path,
+        "duration = 6\nwarmup = 0.5\nbatch-size = 100\nrate = 200\n"
+        "restart = 1\nrestart-after = 1\nbyzantine = '1:bad-shards'\n",
+    )
+    assert summary["valid"] and summary["committed_tx_after_crash"] > 0
+    (restart,) = summary["restarts"]
+    assert restart["recovery_s"] > 0 and restart["node"] != 3
+    assert {fault["node"] for fault in summary["faults_recorded"]} == {3}, "only the liar is accused"
+    assert all(row["cpu_s"] > 0 and row["sent_bytes"] > 0 for row in summary["per_node"])
+    assert nothing_is_left(hosts)
+
+
+@pytest.mark.soak
+def test_every_fault_on_hosts(hosts, wheels, command, tmp_path):
+    """One experiment with a run for each."""
+    faults = [
+        "crash = 1",
+        "restart-all = true",
+        "restart = 1\nrestart-rounds = 2",
+        "byzantine = '1:equivocate-votes'",
+        "partition = '3@2-5'",
+        "delay = '20ms~5ms'",
+        "protocol = 'pbft'\nview-timeout = 1.5\nrestart-primary = true",
+    ]
+    series = "".join(f"[[series]]\n{fault}\n" for fault in faults)
+    top = "duration = 8\nwarmup = 0.5\nbatch-size = 100\nrate = 200\n"
+    found = summaries_of(command, wheels, tmp_path, top + series)
+    assert len(found) == len(faults) and all(summary["valid"] for summary in found)
+    assert nothing_is_left(hosts)
+
+
 def done(out: Path) -> list[Path]:
     return [path.parent for path in out.glob("runs/*/summary.json") if ".partial" not in str(path)]
 
