@@ -48,7 +48,10 @@ class Plan(NamedTuple):
 
 
 class Lateness:
-    """How much later than due packets left."""
+    """How much later than due packets left.
+
+    The time that a packet waits to be read is not in it, for nobody says when it came; it waits in the same way.
+    """
 
     def __init__(self) -> None:
         self._steps: Counter[int] = Counter()
