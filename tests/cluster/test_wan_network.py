@@ -39,8 +39,6 @@ def can_make_namespaces() -> bool:
 
 
 def can_shape(links) -> bool:
-    if not can_make_namespaces():
-        return False
     try:
         with Emulation(Profile.find("two-regions"), 1, [links]):
             return True
