@@ -56,5 +56,5 @@ class ThisMachine:
         """See `Place`."""
 
     def facts(self) -> dict[str, Any]:
-        """See `Place`: the WAN as it was measured."""
-        return {"wan": self._wan.measured} if self._wan else {}
+        """See `Place`: the WAN as it was measured, and how its links were shaped."""
+        return {"wan": self._wan.result()} if self._wan else {}

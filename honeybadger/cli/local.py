@@ -258,7 +258,7 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
 @option(
     "--wan",
     metavar="PROFILE",
-    help=f"Links as between regions, shaped with tc (needs root): {', '.join(Profile.names())} or a TOML file.",
+    help=f"Links as between regions, emulated (needs root): {', '.join(Profile.names())} or a TOML file.",
 )
 @option("--base-port", type=click.IntRange(1, 65535), help="First port of 3N in a row.  [default: free ones]")
 @option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the offered transactions.  [default: random]")

@@ -228,7 +228,11 @@ def _wan_rows(summary: dict[str, Any]) -> list[Row]:
     trips = [pair["measured_rtt_ms"] for pair in wan["pairs"]]
     text = f"round trips {min(trips):.1f} to {max(trips):.1f} ms measured"
     off = wan["worst_deviation_percent"]
-    return [("WAN", wan["profile"], text + ("" if off is None else f", at most {off:.1f} % off the profile"))]
+    rows = [("WAN", wan["profile"], text + ("" if off is None else f", at most {off:.1f} % off the profile"))]
+    if late := wan["lateness_ms"]:
+        times = f"{late['median']:.2f} ms (p99 {late['p99']:.2f}, max {late['max']:.1f})"
+        rows.append(("its links", wan["emulator"], f"packets left late by {times}"))
+    return rows
 
 
 def _link_rows(summary: dict[str, Any]) -> list[Row]:

@@ -100,10 +100,15 @@ def test_an_emulated_wan_is_shown_with_its_measured_round_trips(
 ) -> None:
     pairs = [{"measured_rtt_ms": 19.5}, {"measured_rtt_ms": 331.25}]
     wan = {"profile": "eight-regions", "pairs": pairs, "worst_deviation_percent": 1.76}
+    wan |= {"emulator": "netem", "lateness_ms": None}
     flat = " ".join(shown(monkeypatch, capsys, wan=wan).replace("│", " ").split())
     assert "eight-regions round trips 19.5 to 331.2 ms measured, at most 1.8 % off the profile" in flat
     near = {**wan, "worst_deviation_percent": None}
     assert "off the profile" not in shown(monkeypatch, capsys, wan=near)
+    assert "late by" not in shown(monkeypatch, capsys, wan=wan)
+    late = {"emulator": "user-space", "lateness_ms": {"median": 0.03, "p99": 0.1, "max": 12.25}}
+    flat = " ".join(shown(monkeypatch, capsys, wan=wan | late).replace("│", " ").split())
+    assert "user-space packets left late by 0.03 ms (p99 0.10, max 12.2)" in flat
     assert "WAN" not in shown(monkeypatch, capsys, wan=None)
 
 

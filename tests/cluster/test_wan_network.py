@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,12 +15,14 @@ import psutil
 import pytest
 
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.cluster.wan import echo, emulation, namespaces
+from honeybadger.cluster.wan import echo, emulation, namespaces, netem, tun
 from honeybadger.cluster.wan.commands import CommandFailed, run
 from honeybadger.cluster.wan.emulation import Emulation, worst_deviation_percent
 from honeybadger.cluster.wan.errors import WanUnavailable
 from honeybadger.cluster.wan.namespaces import Namespaces, remove_leftovers, remove_run
+from honeybadger.cluster.wan.netem import NetemLinks
 from honeybadger.cluster.wan.profile import Profile
+from honeybadger.cluster.wan.user_space import UserSpaceLinks
 
 pytestmark = pytest.mark.processes
 
@@ -35,22 +38,50 @@ def can_make_namespaces() -> bool:
     return True
 
 
-def can_shape() -> bool:
-    if not can_make_namespaces():
-        return False
-    made = Namespaces(1)
-    made.make()
+def can_shape(links) -> bool:
     try:
-        run("tc", "-n", made.hub, "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
-    except CommandFailed:
+        with Emulation(Profile.find("two-regions"), 1, [links]):
+            return True
+    except WanUnavailable:
         return False
-    finally:
-        made.remove()
-    return True
 
 
 needs_root = pytest.mark.skipif(not can_make_namespaces(), reason="no right to make network namespaces here")
-needs_netem = pytest.mark.skipif(not can_shape(), reason="this kernel has no netem, or no right to use it")
+needs_tun = pytest.mark.skipif(not can_shape(UserSpaceLinks), reason="no TUN devices, or no right to make them here")
+either_emulator = pytest.mark.parametrize(
+    "links",
+    [
+        pytest.param(NetemLinks, marks=pytest.mark.skipif(not can_shape(NetemLinks), reason="no netem here")),
+        pytest.param(UserSpaceLinks, marks=needs_tun),
+    ],
+)
+
+
+class Unshaped:
+    """Links that are left as they are."""
+
+    name = "unshaped"
+
+    def __init__(self, namespaces, profile) -> None:
+        self.stopped = False
+
+    def start(self) -> None:
+        pass
+
+    def report(self):
+        return {"lateness_ms": None}
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Impossible(Unshaped):
+    """Links that no machine can shape."""
+
+    name = "impossible"
+
+    def start(self) -> None:
+        raise WanUnavailable("--wan needs a miracle")
 
 
 def lives(process: int) -> bool:
@@ -167,33 +198,122 @@ time.sleep(300)
 
 @needs_root
 def test_an_unshaped_network_is_refused(monkeypatch):
-    monkeypatch.setattr(emulation, "_NEEDED", ())
-    monkeypatch.setattr(emulation, "tc_commands", lambda *_: ["qdisc show dev wan0"])
+    monkeypatch.setattr(emulation, "ATTEMPTS", 2)
     with (
         pytest.raises(ClusterError, match=r"of 1 pairs is not the profile's within 5%.*east and west"),
-        Emulation(Profile.find("two-regions"), 2) as wan,
+        Emulation(Profile.find("two-regions"), 2, [Unshaped]) as wan,
     ):
         wan.measure()
     assert mine() == []
 
 
+def test_the_first_way_that_is_possible_is_taken():
+    wan = Emulation(Profile.find("two-regions"), 2, [Impossible, Unshaped, Impossible])
+    wan._shape()
+    assert wan.result() == {"emulator": "unshaped", "lateness_ms": None}
+
+
 @needs_root
-def test_a_kernel_without_netem_is_named_and_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(emulation, "_NEEDED", (("warp", ["qdisc add dev lo root warp"]),))
-    with pytest.raises(WanUnavailable, match="this kernel cannot shape links, warp is missing"):
+def test_where_no_way_is_possible_one_line_says_why_and_nothing_is_left(monkeypatch):
+    monkeypatch.setattr(netem, "_NEEDED", (("warp", ["qdisc add dev lo root warp"]),))
+    monkeypatch.setattr(tun, "DEVICE", "/dev/net/nothing")
+    with pytest.raises(WanUnavailable) as raised:
         Emulation(Profile.find("two-regions"), 2).__enter__()
+    said = str(raised.value)
+    assert said.startswith("--wan: links cannot be shaped: netem: this kernel cannot shape links, warp is missing")
+    assert said.endswith("user-space: /dev/net/tun cannot be used: No such file or directory") and "\n" not in said
     assert mine() == []
 
 
-@needs_netem
-def test_shaped_links_have_the_round_trips_of_the_profile():
-    with Emulation(Profile.find("two-regions"), 3) as wan:
+@either_emulator
+def test_shaped_links_have_the_round_trips_of_the_profile(links):
+    with Emulation(Profile.find("two-regions"), 3, [links]) as wan:
         skip_if_busy(wan.measure)
-    trips = {tuple(pair["nodes"]): pair["measured_rtt_ms"] for pair in wan.measured["pairs"]}
+        found = wan.result()
+    trips = {tuple(pair["nodes"]): pair["measured_rtt_ms"] for pair in found["pairs"]}
     assert trips.keys() == {(0, 1), (0, 2), (1, 2)}
-    assert trips[0, 1] == pytest.approx(40, rel=0.05) and trips[0, 2] < 2
-    assert wan.measured["worst_deviation_percent"] <= 5
+    assert trips[0, 1] == pytest.approx(40, rel=0.05) and trips[0, 2] < 3
+    assert found["worst_deviation_percent"] <= 5 and found["emulator"] == links.name
     assert mine() == []
+
+
+@needs_tun
+def test_nodes_speak_through_the_process_and_clients_past_it():
+    data = os.urandom(1 << 20)
+    with Emulation(Profile.find("two-regions"), 2, [UserSpaceLinks]) as wan:
+        network = wan._namespaces
+        there = (wan.addresses[1], 5000)
+        with network.inside(1, lambda: socket.create_server(there)) as server:
+            peer = network.inside(0, lambda: socket.create_connection(there, 10))
+            assert transfer(peer, server.accept()[0], data) == data, "checksums that nobody has computed"
+            client = socket.create_connection(there, 10)
+            assert transfer(client, server.accept()[0], data) == data
+        forwarded = wan.result()["forwarded"]
+    assert len(data) < forwarded["bytes"] < 1.5 * len(data), "the peer's megabyte and not the client's"
+    assert forwarded["packets"] < forwarded["bytes"] / 2_000, "large segments are carried in one piece"
+    assert forwarded["dropped"] == 0
+
+
+def transfer(sender: socket.socket, receiver: socket.socket, data: bytes) -> bytes:
+    """What arrives of it."""
+    thread = threading.Thread(target=sender.sendall, args=(data,))
+    thread.start()
+    receiver.settimeout(10)
+    got = b""
+    while len(got) < len(data) and (piece := receiver.recv(1 << 20)):
+        got += piece
+    thread.join()
+    sender.close()
+    receiver.close()
+    return got
+
+
+@needs_tun
+def test_without_the_process_nodes_are_apart_and_the_run_fails():
+    with Emulation(Profile.find("two-regions"), 2, [UserSpaceLinks]) as wan:
+        forwarding = psutil.Process().children()[0]
+        forwarding.kill()
+        psutil.wait_procs([forwarding], 10)
+        server = wan._namespaces.inside(1, lambda: socket.create_server((wan.addresses[1], 5000)))
+        with server, pytest.raises(OSError):
+            wan._namespaces.inside(0, lambda: socket.create_connection((wan.addresses[1], 5000), 0.5))
+        with pytest.raises(ClusterError, match=r"--wan: the process that carries packets ended: it said nothing"):
+            wan.result()
+    assert mine() == []
+
+
+@needs_tun
+def test_a_process_that_cannot_begin_is_told_with_its_last_words(monkeypatch):
+    monkeypatch.setattr("honeybadger.cluster.wan.user_space.json.dumps", lambda plan: "no plan")
+    with pytest.raises(WanUnavailable, match=r"user-space: the process that carries packets ended: json\..*Expecting"):
+        Emulation(Profile.find("two-regions"), 2, [UserSpaceLinks]).__enter__()
+    assert mine() == [] and psutil.Process().children() == []
+
+
+@needs_tun
+def test_the_process_ends_with_a_run_that_is_killed():
+    code = """
+import time
+import psutil
+from honeybadger.cluster.wan.emulation import Emulation
+from honeybadger.cluster.wan.profile import Profile
+from honeybadger.cluster.wan.user_space import UserSpaceLinks
+with Emulation(Profile.find("two-regions"), 2, [UserSpaceLinks]):
+    print(psutil.Process().children()[0].pid, flush=True)
+    time.sleep(300)
+"""
+    dead = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert dead.stdout is not None
+    forwarding = int(dead.stdout.readline())
+    assert lives(forwarding)
+    dead.kill()
+    dead.wait()
+    dead.stdout.close()
+    limit = time.monotonic() + 10
+    while lives(forwarding) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert not lives(forwarding)
+    assert dead.pid in remove_leftovers()
 
 
 def skip_if_busy(measure):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from cluster_harness import one_line_error, run_command
 
@@ -30,7 +31,7 @@ def can_emulate() -> bool:
         return False
 
 
-needs_wan = pytest.mark.skipif(not can_emulate(), reason="no netem in this kernel, or no right to use it")
+needs_wan = pytest.mark.skipif(not can_emulate(), reason="no netem and no TUN devices, or no right to use them")
 
 
 def stand_in(directory: Path, name: str, script: str) -> None:
@@ -112,6 +113,9 @@ def test_a_run_between_two_regions_is_valid_and_has_its_round_trips():
     wan = json.loads(result.stdout)["wan"]
     assert wan["profile"] == "two-regions" and wan["regions"] == ["east", "west", "east", "west"]
     assert len(wan["pairs"]) == 6 and wan["worst_deviation_percent"] <= 5
+    assert wan["emulator"] in ("netem", "user-space")
+    if wan["emulator"] == "user-space":
+        assert wan["lateness_ms"]["max"] > 0 and wan["forwarded"]["packets"] > 100 and not wan["forwarded"]["dropped"]
     assert json.loads(result.stdout)["latency_s"]["p50"] > 0.04, "no transaction is agreed on within a round trip"
     assert not [name for name in namespaces() if name.startswith("hbwan-")]
 
@@ -130,7 +134,9 @@ def test_an_interrupt_removes_the_network():
             break
     mine = f"hbwan-{process.pid}-"
     assert [name for name in namespaces() if name.startswith(mine)]
+    started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     process.stderr.close()
     assert not [name for name in namespaces() if name.startswith(mine)]
+    assert psutil.wait_procs(started, 10)[1] == []

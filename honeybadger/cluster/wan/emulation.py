@@ -1,19 +1,22 @@
-"""An emulated WAN as a run uses it: made, measured, removed whatever happens."""
+"""An emulated WAN as a run uses it: made, measured, removed whatever happens.
+
+The kernel's netem shapes the links where there is one, else a process of ours does.
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.wan import echo
-from honeybadger.cluster.wan.commands import CommandFailed, run
 from honeybadger.cluster.wan.errors import WanUnavailable
-from honeybadger.cluster.wan.namespaces import DEVICE, Namespaces, congestion_control, remove_leftovers
+from honeybadger.cluster.wan.namespaces import Namespaces, congestion_control, remove_leftovers
+from honeybadger.cluster.wan.netem import NetemLinks
 from honeybadger.cluster.wan.profile import Profile
-from honeybadger.cluster.wan.shaping import tc_commands
+from honeybadger.cluster.wan.user_space import UserSpaceLinks
 
 #: how far a measured round trip may be from the profile; nearer than `NEAR_MS` the machine's own delay weighs too much
 #: for a share to mean anything
@@ -22,32 +25,50 @@ NEAR_MS = 10.0
 NEAR_TOLERANCE_MS = 2.0
 #: a busy machine may spoil a measurement, so pairs that are off are measured again, and the nearest median is kept
 ATTEMPTS = 8
-#: what of the kernel is needed, tried before anything is made with it
-_NEEDED = (
-    ("netem (sch_netem)", ["qdisc add dev lo root netem delay 1ms"]),
-    (
-        "htb (sch_htb)",
-        ["qdisc add dev lo root handle 1: htb", "class add dev lo parent 1: classid 1:1 htb rate 1gbit quantum 60000"],
-    ),
-    (
-        "u32 (cls_u32)",
-        [
-            "qdisc add dev lo root handle 1: htb",
-            "filter add dev lo parent 1: protocol ip prio 1 u32 match ip dst 127.0.0.2/32 flowid 1:1",
-        ],
-    ),
-)
+
+
+class Links(Protocol):
+    """What shapes the links between the namespaces of one run. `name`: for the result."""
+
+    name: str
+
+    def start(self) -> None:
+        """From now on links are the profile's. WanUnavailable if this machine cannot do it in this way."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """For the result, once at the end. `lateness_ms`: how late packets left; None if that is not known.
+
+        ClusterError if the links have not been shaped all the time.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End what `start` began, also half of it; a second time does nothing."""
+        ...
+
+
+#: the ways to do it, the better first
+EMULATORS: tuple[Callable[[Namespaces, Profile], Links], ...] = (NetemLinks, UserSpaceLinks)
 
 
 class Emulation:
     """Context manager: `nodes` nodes in namespaces, shaped by `profile`.
 
-    WanUnavailable, in one line, if this machine cannot do it. `measured`: what `measure` found, for the result.
+    WanUnavailable, in one line, if this machine cannot do it. `measured`: what `measure` found. `emulators`: the ways
+    to try, in this order.
     """
 
-    def __init__(self, profile: Profile, nodes: int) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        nodes: int,
+        emulators: Sequence[Callable[[Namespaces, Profile], Links]] = EMULATORS,
+    ) -> None:
         self.profile = profile
         self._namespaces = Namespaces(nodes)
+        self._ways = [make(self._namespaces, profile) for make in emulators]
+        self._links: Links | None = None
         self.measured: dict[str, Any] = {}
 
     @property
@@ -63,14 +84,9 @@ class Emulation:
         remove_leftovers()
         try:
             self._namespaces.make()
-            self._require_shaping()
-            for node, name in enumerate(self._namespaces.names):
-                lines = tc_commands(self.profile, node, self.addresses, DEVICE)
-                run("tc", "-n", name, "-batch", "-", lines=lines)
-        except CommandFailed as error:
-            remove_leftovers()
-            raise WanUnavailable(f"--wan: links cannot be shaped: tc says: {error}") from None
+            self._shape()
         except BaseException:
+            self._stop()
             remove_leftovers()
             raise
         return self
@@ -78,17 +94,33 @@ class Emulation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
         self._namespaces.remove()
 
-    def _require_shaping(self) -> None:
-        for what, lines in _NEEDED:
+    def _shape(self) -> None:
+        complaints = []
+        for way in self._ways:
             try:
-                run("tc", "-n", self._namespaces.hub, "-batch", "-", lines=[*lines, "qdisc del dev lo root"])
-            except CommandFailed as error:
-                raise WanUnavailable(
-                    f"--wan: this kernel cannot shape links, {what} is missing (tc says: {error}); load its modules "
-                    "(modprobe sch_netem sch_htb cls_u32) or take a kernel that has them"
-                ) from None
+                way.start()
+            except WanUnavailable as error:
+                complaints.append(f"{way.name}: {str(error).removeprefix('--wan ')}")
+            else:
+                self._links = way
+                return
+        raise WanUnavailable(f"--wan: links cannot be shaped: {'; '.join(complaints)}")
+
+    def _stop(self) -> None:
+        for way in self._ways:
+            way.stop()
+
+    def result(self) -> dict[str, Any]:
+        """For the summary, once nothing is sent any more: the WAN as it was measured, and what shaped its links.
+
+        ClusterError if the links have not been shaped all the time.
+        """
+        if self._links is None:
+            raise RuntimeError("the WAN has not been entered")
+        return self.measured | {"emulator": self._links.name} | self._links.report()
 
     def measure(self) -> None:
         """Measure all round trips; ClusterError if one is not what the profile says."""

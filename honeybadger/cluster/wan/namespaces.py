@@ -90,6 +90,11 @@ class Namespaces:
         _ip("-n", self.hub, "link", "set", port, "master", "bridge", "up")
         _ip(*(() if namespace is None else ("-n", namespace)), "link", "set", device, "up")
 
+    def part_nodes(self) -> None:
+        """Let the bridge join each node with this machine only, no longer the nodes; CommandFailed if it cannot."""
+        for node in range(self.nodes):
+            _ip("-n", self.hub, "link", "set", f"node{node}", "type", "bridge_slave", "isolated", "on")
+
     def launcher(self, node: int) -> tuple[str, ...]:
         """What to put before a command so that it runs in the node's namespace, as the same process."""
         return (find("ip"), "netns", "exec", self.names[node])
