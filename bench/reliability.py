@@ -138,6 +138,9 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
         before, down = (restarts[0][f"throughput_{when}_tx_per_s"] for when in ("before", "while_down"))
         if len(restarts) == 1 and before and down is not None:
             yield f"others {before:,.0f} tx/s before, {down:,.0f} ({down / before:.0%}) meanwhile"
+    if summary.get("pause_median_s") is not None:
+        pauses = f"{summary['pause_median_s']:.1f} s (median), {summary['pause_worst_s']:.1f} s (worst)"
+        yield f"without a new block for {pauses} after a kill"
     held = [row["most_held"] for row in summary.get("per_node", ()) if row.get("most_held")]
     if held:
         worst = max(held, key=lambda most: most["peer_bytes"])
