@@ -177,7 +177,11 @@ def report(rounds: Sequence[dict[str, dict[str, Any]]]) -> str:
             row.append(spread(ratios, 3))
         row += [spread([one[shift][figure] for one in rounds], 3) for figure in ("node0_cores", "client_cores")]
         lines.append("| " + " | ".join(row) + " |")
-    lines += ["", "| | who | answers per second | by status | wait, median | 99 % | longest | cut off |", "|---|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| | who | answers per second | by status | wait, median | 99 % | longest | cut off |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for shift in SHIFTS[1:]:
         for group in rounds[0][shift]["seen"]:
             lines.append(f"| {shift} | {group} | {served([one[shift] for one in rounds], group)} |")
@@ -198,7 +202,9 @@ def served(shifts: Sequence[dict[str, Any]], group: str) -> str:
     waits = sorted(wait for one in seen for wait in one["waits_s"])
     seconds = sum(shift["seconds"] for shift in shifts)
     by_status = ", ".join(f"{status}: {number}" for status, number in sorted(statuses.items())) or "none"
-    told = [f"{1000 * waits[min(len(waits) - 1, int(q * len(waits)))]:,.0f} ms" if waits else "" for q in (0.5, 0.99, 1)]
+    told = [
+        f"{1000 * waits[min(len(waits) - 1, int(q * len(waits)))]:,.0f} ms" if waits else "" for q in (0.5, 0.99, 1)
+    ]
     return " | ".join([f"{len(waits) / seconds:.1f}", by_status, *told, str(sum(one["ended"] for one in seen))])
 
 
@@ -206,7 +212,9 @@ def main() -> int:
     """Do the rounds and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.http_load")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=16.0, help=f"of a shift; the first {SETTLE_S:.0f} do not count")
+    parser.add_argument(
+        "--seconds", type=float, default=16.0, help=f"of a shift; the first {SETTLE_S:.0f} do not count"
+    )
     parser.add_argument("--spread", action="store_true", help="over all nodes")
     options = parser.parse_args()
     rounds = []

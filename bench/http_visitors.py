@@ -55,7 +55,7 @@ class Shift(msgspec.Struct, frozen=True):
 
 @dataclass
 class Seen:
-    """What a group of visitors saw. `waits_s`: from request to whole answer; `ended`: connections, by the other side."""
+    """What a group of visitors saw. `waits_s`: from request to whole answer; `ended`: connections, by the server."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     waits_s: list[float] = field(default_factory=list)

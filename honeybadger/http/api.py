@@ -20,6 +20,7 @@ from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import CONTENT_TYPE
 from honeybadger.http.page import Page
+from honeybadger.http.quick import QuickReplies
 from honeybadger.http.server import Application, error_body
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.network.client_protocol import MOST_TRANSACTIONS
@@ -28,6 +29,7 @@ from honeybadger.node.application import Submission
 #: the key under which a request notes processor time that passed while it waited, seconds
 AWAY = "honeybadger.away_s"
 TOP_HEIGHT = 2**32 - 1
+HEALTHY = b'{"healthy":true}'
 
 
 class Transactions(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,7 +76,7 @@ class Api:
         """200 if the node can take part in consensus, 503 with the reason if not."""
         why = self._node.unwell()
         response.status = falcon.HTTP_503 if why else falcon.HTTP_200
-        response.data = error_body(why) if why else msgspec.json.encode({"healthy": True})
+        response.data = error_body(why) if why else HEALTHY
 
     on_head_health = on_get_health
 
@@ -165,6 +167,23 @@ class Api:
         except LedgerError as error:
             self._node.say(f"HTTP: {error}")
             raise falcon.HTTPInternalServerError(description="the block cannot be read here") from None
+
+
+def make_quick_replies(node: Node) -> QuickReplies:
+    """What probes and Prometheus ask for, the same as the application answers."""
+
+    def health() -> tuple[int, str, bytes]:
+        why = node.unwell()
+        return (503, falcon.MEDIA_JSON, error_body(why)) if why else (200, falcon.MEDIA_JSON, HEALTHY)
+
+    return QuickReplies(
+        {
+            b"/health": health,
+            b"/status": lambda: (200, falcon.MEDIA_JSON, msgspec.json.encode(node.status())),
+            b"/metrics": lambda: (200, CONTENT_TYPE, node.metrics()),
+        },
+        node.budget,
+    )
 
 
 class _Always:

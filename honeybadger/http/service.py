@@ -14,6 +14,7 @@ from honeybadger.http.blocks import BlockReader
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import Metrics, Sources
+from honeybadger.http.quick import Kept
 from honeybadger.http.server import HttpServer
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.store import BlockStore
@@ -81,19 +82,17 @@ class HttpService:
         )
         self._blocks = BlockReader(parts.store, budget)
         self._view = ClusterView(parts.context, parts.manifest, parts.curve, parts.me, parts.status)
-        application = api.make_application(
-            api.Node(
-                parts.status,
-                self._unwell,
-                self._view,
-                metrics.text,
-                self._submit,
-                self._committed,
-                self._blocks,
-                budget,
-                parts.token,
-                parts.say,
-            )
+        node = api.Node(
+            Kept(parts.status),
+            self._unwell,
+            self._view,
+            Kept(metrics.text),
+            self._submit,
+            self._committed,
+            self._blocks,
+            budget,
+            parts.token,
+            parts.say,
         )
 
         def count(status: int) -> None:
@@ -101,7 +100,15 @@ class HttpService:
 
         purpose = f"node {parts.me}, for HTTP"
         try:
-            self._server = HttpServer(parts.address, application, budget, count, parts.say, purpose)
+            self._server = HttpServer(
+                parts.address,
+                api.make_application(node),
+                budget,
+                count,
+                parts.say,
+                purpose,
+                api.make_quick_replies(node),
+            )
         except OSError:
             self._blocks.close()
             raise

@@ -55,7 +55,7 @@ class Processor(Clock):
         """How long it takes to be served so many seconds of work."""
         before = self.now
         for _ in range(round(seconds / 0.001)):
-            share.wait()
+            share.wait("somebody")
             share.charge(0.001)
         return self.now - before
 

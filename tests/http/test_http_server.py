@@ -12,6 +12,7 @@ from http_helpers import HOST, Served, error_of, is_closed, read_reply, serving,
 
 from honeybadger.http import server as module
 from honeybadger.http.budget import BURST_S, CpuShare
+from honeybadger.http.quick import QuickReplies
 from honeybadger.http.server import HttpServer
 
 
@@ -199,6 +200,7 @@ def test_an_address_that_is_taken_is_one_line() -> None:
         other.bind((HOST, 0))
         other.listen()
         port = other.getsockname()[1]
+        share = CpuShare(lambda: False)
         with pytest.raises(OSError, match=rf"cannot listen on {HOST}:{port} \(node 9\): ") as caught:
-            HttpServer((HOST, port), echo, CpuShare(lambda: False), lambda status: None, print, "node 9")
+            HttpServer((HOST, port), echo, share, lambda status: None, print, "node 9", QuickReplies({}, share))
     assert "\n" not in str(caught.value)
