@@ -20,7 +20,7 @@ KEPT_S = 0.5
 _SPECIAL = re.compile(
     rb"^(content-length|transfer-encoding|connection|expect|upgrade)\s*:", re.IGNORECASE | re.MULTILINE
 )
-_PLAIN = re.compile(rb"GET (/[a-z]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\n)*)\r\n")
+_PLAIN = re.compile(rb"GET (/[a-z]*) HTTP/1\.1\r\n((?:[A-Za-z0-9-]+:[ -~]*\r\n){0,32})\r\n")
 
 
 class Kept(Generic[T]):

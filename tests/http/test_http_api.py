@@ -51,20 +51,21 @@ class Fixture:
         self.client = falcon.testing.TestClient(self.made(token))
 
     def made(self, token: str) -> Any:
+        return make_application(self.node(token))
+
+    def node(self, token: str) -> Node:
         unused: Any = None
-        return make_application(
-            Node(
-                lambda: {"height": 3},
-                lambda: self.why,
-                unused,
-                lambda: b"metrics",
-                self.submit,
-                self.committed,
-                self.reader,
-                self.budget,
-                token,
-                self.said.append,
-            )
+        return Node(
+            lambda: {"height": 3},
+            lambda: self.why,
+            unused,
+            lambda: b"metrics",
+            self.submit,
+            self.committed,
+            self.reader,
+            self.budget,
+            token,
+            self.said.append,
         )
 
     def submit(self, transactions: Sequence[bytes]) -> Submission:
