@@ -59,8 +59,9 @@ def visitors(shift: str, ports: Sequence[int], tokens: Sequence[str], *, spread:
     if shift == "A":
         return []
     if shift == "C":
-        scrapers = [Visitor("scrapers", port, [get("/metrics")], 1.0) for port in ports]
-        return [*scrapers, Visitor("page", ports[0], [get("/cluster")], 1.0)]
+        # At node 0 those of the shift before still wait for their turn, gone or not, and addresses take turns.
+        scrapers = [Visitor("scrapers", port, [get("/metrics")], 1.0, source="127.0.0.3") for port in ports]
+        return [*scrapers, Visitor("page", ports[0], [get("/cluster")], 1.0, source="127.0.0.4")]
     aims = range(len(ports)) if spread else (0,)
     questions = [get(path) for path in ("/health", "/status", "/metrics", "/blocks/1?limit=10")]
     found = [Visitor("guest", ports[0], [get("/metrics")], 1.0, source="127.0.0.2")]

@@ -15,7 +15,7 @@ import msgspec
 from falcon import Request, Response
 from msgspec import Meta
 
-from honeybadger.http.blocks import LARGEST_BODY, MOST_LISTED, BlockReader, TooLarge
+from honeybadger.http.blocks import LARGEST_BODY, MOST_LISTED, BlockReader, Busy, TooLarge
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import CONTENT_TYPE
@@ -29,6 +29,8 @@ from honeybadger.node.application import Submission
 #: the key under which a request notes processor time that passed while it waited, seconds
 AWAY = "honeybadger.away_s"
 TOP_HEIGHT = 2**32 - 1
+#: what is said to those for whose blocks there was no time, seconds
+BUSY_RETRY_S = 10
 HEALTHY = b'{"healthy":true}'
 
 
@@ -100,7 +102,7 @@ class Api:
         number = _number("the height", height, 1, TOP_HEIGHT)
         first = _number("from", request.get_param("from", default="0"), 0, TOP_HEIGHT)
         limit = _number("limit", request.get_param("limit", default="100"), 0, MOST_LISTED)
-        page = self._read(request, lambda: self._node.blocks.page(number, first, limit))
+        page = self._read(request, lambda: self._node.blocks.page(number, first, limit, request.remote_addr))
         if page is None:
             raise falcon.HTTPNotFound(description=f"there is no block {number} (yet)")
         response.data = msgspec.json.encode(page)
@@ -111,7 +113,7 @@ class Api:
         height = self._node.committed(wanted)
         proof = None
         if height is not None:
-            proof = self._read(request, lambda: self._node.blocks.proof(height, wanted))
+            proof = self._read(request, lambda: self._node.blocks.proof(height, wanted, request.remote_addr))
         if proof is None:
             raise falcon.HTTPNotFound(description="the transaction is not in the ledger (yet)")
         response.data = msgspec.json.encode(proof)
@@ -163,6 +165,10 @@ class Api:
         except TooLarge:
             raise falcon.HTTPUnprocessableEntity(
                 description=f"the block is larger than {LARGEST_BODY} bytes; with limit=0 there is its header"
+            ) from None
+        except Busy:
+            raise falcon.HTTPServiceUnavailable(
+                description="too many blocks are being read; ask again later", retry_after=BUSY_RETRY_S
             ) from None
         except LedgerError as error:
             self._node.say(f"HTTP: {error}")

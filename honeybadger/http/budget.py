@@ -28,10 +28,14 @@ LOOK_S = 0.02
 
 
 class CpuShare:
-    """See the module. `busy()`: whether consensus is at work. For use in one thread."""
+    """See the module. `busy()`: whether consensus is at work; `part`: of the share, the rest is another's.
 
-    def __init__(self, busy: Callable[[], bool]) -> None:
+    For use in one thread.
+    """
+
+    def __init__(self, busy: Callable[[], bool], part: float = 1.0) -> None:
         self._busy = busy
+        self._part = part
         self._balance_s = BURST_S
         self._at = time.monotonic()
         self._cpu_at = time.thread_time()
@@ -56,7 +60,7 @@ class CpuShare:
         clock_s, cpu_s = now - self._at, cpu - self._cpu_at
         self._at, self._cpu_at = now, cpu
         earned_s = BUSY_FLOOR * clock_s + BUSY_SHARE * cpu_s if self._busy() else IDLE_FLOOR * clock_s
-        self._balance_s = min(BURST_S, self._balance_s + earned_s)
+        self._balance_s = min(BURST_S, self._balance_s + self._part * earned_s)
         return self._balance_s
 
 

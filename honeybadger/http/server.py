@@ -100,11 +100,11 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
     wsgi_input: Body | None
 
     def handle(self) -> None:
-        """Serve the connection, when it is its turn."""
-        # Charged only then: a thousand at once would be a debt of seconds, and they get no further without a turn.
-        self.server.budget.wait(self.client_address[0])
-        self.server.budget.charge(CONNECTION_CPU_S)
+        """Serve the connection. It pays for itself with its first request, or else before another takes its place."""
+        self._owes_s = CONNECTION_CPU_S
         super().handle()
+        if self._owes_s:
+            self._wait()
 
     def handle_one_request(self) -> Any:
         """One request and its reply: True if another may follow, None if the connection ends."""
@@ -112,7 +112,7 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         self.wsgi_input = None
         if not self._await_request():
             return None
-        self.server.budget.wait(self.client_address[0])
+        self._wait()
         quick = self.server.quick.find(self.rfile.peek(1))
         if quick is not None:
             return self._answer_quickly(*quick)
@@ -128,6 +128,12 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
                 self._linger()
                 result = None
         return result
+
+    def _wait(self) -> None:
+        """For one's turn; what the connection still owes is paid then."""
+        self.server.budget.wait(self.client_address[0])
+        self.server.budget.charge(self._owes_s)
+        self._owes_s = 0.0
 
     def _answer_quickly(self, length: int, status: int, reply: bytes) -> Any:
         """To a request of so many bytes; returns as `handle_one_request` does."""

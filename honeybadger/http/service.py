@@ -28,6 +28,8 @@ from honeybadger.protocols.base import ConsensusProtocol
 
 #: requests of HTTP clients in the mempool: nobody is told what becomes of them
 NOBODY = b""
+#: of what HTTP clients may take of the processor, for opening blocks: a few dear ones must not hold up the cheap ones
+BLOCKS_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class HttpService:
         """OSError, in one line, if it cannot listen at the address."""
         self._parts = parts
         replies: Counter[int] = Counter()
-        budget = CpuShare(self._busy)
+        budget, for_blocks = CpuShare(self._busy, 1 - BLOCKS_PART), CpuShare(self._busy, BLOCKS_PART)
         metrics = Metrics(
             Sources(
                 parts.me,
@@ -76,11 +78,11 @@ class HttpService:
                 parts.reactor,
                 parts.faults,
                 parts.observed,
-                budget,
+                (budget, for_blocks),
                 replies,
             )
         )
-        self._blocks = BlockReader(parts.store, budget)
+        self._blocks = BlockReader(parts.store, for_blocks)
         self._view = ClusterView(parts.context, parts.manifest, parts.curve, parts.me, parts.status)
         node = api.Node(
             Kept(parts.status),

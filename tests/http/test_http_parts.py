@@ -72,6 +72,12 @@ def test_a_share_is_kept_whatever_is_asked(monkeypatch: pytest.MonkeyPatch, part
     assert processor.take(busy, 0.2) == pytest.approx((0.2 - BURST_S) / (BUSY_SHARE * part + BUSY_FLOOR), rel=0.05)
 
 
+def test_a_part_of_the_share_is_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = Processor(monkeypatch, 0.5)
+    took = processor.take(CpuShare(lambda: True, 0.4), 1.0)
+    assert took == pytest.approx((1.0 - BURST_S) / (0.4 * (BUSY_SHARE * 0.5 + BUSY_FLOOR)), rel=0.02)
+
+
 def test_while_there_is_nothing_else_to_do_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = Processor(monkeypatch, 0.01)
     assert processor.take(CpuShare(lambda: False), 1.1) == pytest.approx(1.0 / IDLE_FLOOR, rel=0.02)

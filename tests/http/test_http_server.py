@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from http_helpers import HOST, Served, error_of, is_closed, read_reply, serving, wait_until
+from http_helpers import HOST, Generous, Served, error_of, is_closed, read_reply, serving, wait_until
 
 from honeybadger.http import server as module
 from honeybadger.http.budget import BURST_S, CpuShare
@@ -180,6 +180,21 @@ def test_connections_are_bounded_and_those_beyond_wait_for_their_turn(monkeypatc
         assert len(served.server.pool) <= 5
         for client in slow:
             client.close()
+
+
+def test_a_connection_is_paid_for_even_if_it_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTION_CPU_S", 7.0)
+    monkeypatch.setattr(module, "REQUEST_CPU_S", 100.0)
+    budget = Generous()
+    with serving(echo, budget) as served:
+        served.connect().close()
+        wait_until(lambda: budget.used_s == 7.0)
+        with served.connect() as client:
+            for _ in range(2):
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                read_reply(client)
+        wait_until(lambda: len(served.server.pool) == 0)
+        assert budget.used_s == 214.0
 
 
 def test_a_used_up_share_makes_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
