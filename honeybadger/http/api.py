@@ -15,11 +15,12 @@ import msgspec
 from falcon import Request, Response
 from msgspec import Meta
 
-from honeybadger.http.blocks import LARGEST_BODY, MOST_LISTED, BlockReader, TooLarge
+from honeybadger.http.blocks import LARGEST_BODY, MOST_LISTED, BlockReader, Busy, TooLarge
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import CONTENT_TYPE
 from honeybadger.http.page import Page
+from honeybadger.http.quick import QuickReplies
 from honeybadger.http.server import Application, error_body
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.network.client_protocol import MOST_TRANSACTIONS
@@ -28,6 +29,9 @@ from honeybadger.node.application import Submission
 #: the key under which a request notes processor time that passed while it waited, seconds
 AWAY = "honeybadger.away_s"
 TOP_HEIGHT = 2**32 - 1
+#: what is said to those for whose blocks there was no time, seconds
+BUSY_RETRY_S = 10
+HEALTHY = b'{"healthy":true}'
 
 
 class Transactions(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,7 +78,7 @@ class Api:
         """200 if the node can take part in consensus, 503 with the reason if not."""
         why = self._node.unwell()
         response.status = falcon.HTTP_503 if why else falcon.HTTP_200
-        response.data = error_body(why) if why else msgspec.json.encode({"healthy": True})
+        response.data = error_body(why) if why else HEALTHY
 
     on_head_health = on_get_health
 
@@ -98,7 +102,7 @@ class Api:
         number = _number("the height", height, 1, TOP_HEIGHT)
         first = _number("from", request.get_param("from", default="0"), 0, TOP_HEIGHT)
         limit = _number("limit", request.get_param("limit", default="100"), 0, MOST_LISTED)
-        page = self._read(request, lambda: self._node.blocks.page(number, first, limit))
+        page = self._read(request, lambda: self._node.blocks.page(number, first, limit, request.remote_addr))
         if page is None:
             raise falcon.HTTPNotFound(description=f"there is no block {number} (yet)")
         response.data = msgspec.json.encode(page)
@@ -109,7 +113,7 @@ class Api:
         height = self._node.committed(wanted)
         proof = None
         if height is not None:
-            proof = self._read(request, lambda: self._node.blocks.proof(height, wanted))
+            proof = self._read(request, lambda: self._node.blocks.proof(height, wanted, request.remote_addr))
         if proof is None:
             raise falcon.HTTPNotFound(description="the transaction is not in the ledger (yet)")
         response.data = msgspec.json.encode(proof)
@@ -162,9 +166,30 @@ class Api:
             raise falcon.HTTPUnprocessableEntity(
                 description=f"the block is larger than {LARGEST_BODY} bytes; with limit=0 there is its header"
             ) from None
+        except Busy:
+            raise falcon.HTTPServiceUnavailable(
+                description="too many blocks are being read; ask again later", retry_after=BUSY_RETRY_S
+            ) from None
         except LedgerError as error:
             self._node.say(f"HTTP: {error}")
             raise falcon.HTTPInternalServerError(description="the block cannot be read here") from None
+
+
+def make_quick_replies(node: Node) -> QuickReplies:
+    """What probes and Prometheus ask for, the same as the application answers."""
+
+    def health() -> tuple[int, str, bytes]:
+        why = node.unwell()
+        return (503, falcon.MEDIA_JSON, error_body(why)) if why else (200, falcon.MEDIA_JSON, HEALTHY)
+
+    return QuickReplies(
+        {
+            b"/health": health,
+            b"/status": lambda: (200, falcon.MEDIA_JSON, msgspec.json.encode(node.status())),
+            b"/metrics": lambda: (200, CONTENT_TYPE, node.metrics()),
+        },
+        node.budget,
+    )
 
 
 class _Always:

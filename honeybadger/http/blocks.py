@@ -1,5 +1,6 @@
 """Reads the ledger for HTTP clients, in a thread: a large block takes tens of milliseconds, which consensus must not
-wait for. One reader at a time, so at most one block is in memory.
+wait for. One reader at a time, so at most one block is in memory beside the one that is kept: who reads a block page by
+page opens it once.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import gevent
 from gevent.threadpool import ThreadPool
 
 from honeybadger.http.budget import CpuShare
@@ -23,27 +25,38 @@ LISTED_BYTES = 512 * 1024
 LARGEST_BODY = 64 * 1024 * 1024
 
 
+#: a body up to this is kept for the next reader, bytes
+KEPT_BODY = 8 * 1024 * 1024
+#: who has not had its turn after this is told so, seconds
+PATIENCE_S = 5.0
+
+
+class Busy(Exception):
+    """Others are reading blocks, and their share of the processor is used up."""
+
+
 class TooLarge(Exception):
     """The block's body is over `LARGEST_BODY`."""
 
 
 class BlockReader:
-    """See the module. `budget` pays for the thread's processor time."""
+    """See the module. `budget` pays for the thread's processor time; `address`: of the client, which waits its turn."""
 
     def __init__(self, store: BlockStore, budget: CpuShare) -> None:
         self._store = store
         self._budget = budget
         self._pool = ThreadPool(1)
+        self._kept: tuple[Block, list[bytes]] | None = None
 
     def close(self) -> None:
         """Wait for what is being read, and stop the thread."""
         self._pool.join()
         self._pool.kill()
 
-    def page(self, height: int, first: int, limit: int) -> dict[str, Any] | None:
+    def page(self, height: int, first: int, limit: int, address: str) -> dict[str, Any] | None:
         """The block at `height` and `limit` of its transactions from position `first` on; None if there is none.
 
-        LedgerError if it is damaged, TooLarge if transactions are asked for and it is.
+        LedgerError if it is damaged, TooLarge if transactions are asked for and it is, Busy if others read too much.
         """
         header = self._store.header(height)
         if header is None:
@@ -57,7 +70,7 @@ class BlockReader:
         }
         if not limit or first >= header.tx_count:
             return page
-        transactions = self._in_thread(lambda: self._open(header).transactions()[first : first + limit])
+        transactions = self._opened(header, address)[1][first : first + limit]
         size = 0
         for transaction in transactions:
             size += len(transaction)
@@ -68,28 +81,39 @@ class BlockReader:
         page["next"] = following if following < header.tx_count else None
         return page
 
-    def proof(self, height: int, transaction: bytes) -> dict[str, Any] | None:
-        """What `honeybadger ledger check-proof` reads; None if the block does not hold the transaction."""
+    def proof(self, height: int, transaction: bytes, address: str) -> dict[str, Any] | None:
+        """What `honeybadger ledger check-proof` reads; None if the block does not hold the transaction. As `page`."""
         header = self._store.header(height)
         if header is None:
             return None
 
         def build() -> dict[str, Any] | None:
-            block = self._open(header)
-            transactions = block.transactions()
             if transaction not in transactions:
                 return None
             return build_proof(block, transactions.index(transaction)).to_dict()
 
-        return self._in_thread(build)
+        block, transactions = self._opened(header, address)
+        return self._in_thread(build, address)
 
-    def _open(self, header: Header) -> Block:
-        if header.tx_bytes + 5 * header.tx_count > LARGEST_BODY:
+    def _opened(self, header: Header, address: str) -> tuple[Block, list[bytes]]:
+        """The block and its transactions, perhaps from the last time."""
+        size = header.tx_bytes + 5 * header.tx_count
+        if size > LARGEST_BODY:
             raise TooLarge
-        block = self._store.block(header.height)
-        return block if block is not None else Block(header, b"")
+        kept = self._kept
+        if kept is not None and kept[0].header.hash == header.hash:
+            return kept
 
-    def _in_thread(self, work: Callable[[], T]) -> T:
+        def open_() -> tuple[Block, list[bytes]]:
+            block = self._store.block(header.height) or Block(header, b"")
+            return block, list(block.transactions())
+
+        found = self._in_thread(open_, address)
+        if size <= KEPT_BODY:
+            self._kept = found
+        return found
+
+    def _in_thread(self, work: Callable[[], T], address: str) -> T:
         """The result of `work`, or its exception, in the thread; others run meanwhile."""
 
         def measured() -> tuple[float, T | None, Exception | None]:
@@ -101,6 +125,8 @@ class BlockReader:
                 result, failure = None, error
             return time.thread_time() - began, result, failure
 
+        with gevent.Timeout(PATIENCE_S, Busy):
+            self._budget.wait(address)
         cpu_s, result, failure = self._pool.apply(measured)
         self._budget.charge(cpu_s)
         if failure is not None:

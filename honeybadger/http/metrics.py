@@ -43,7 +43,7 @@ class Sources:
     reactor: Reactor
     faults: Counter[tuple[int, str]]
     observed: Observed
-    budget: CpuShare
+    budgets: tuple[CpuShare, ...]
     replies: Counter[int]
 
 
@@ -129,7 +129,7 @@ class NodeCollector(Collector):
         lag = usage.get("hub_lag_s")
         if lag is not None:
             yield _gauge("event_loop_lag_seconds", "The latest timer in the last second.", lag)
-        yield _counter("http_cpu_seconds", "Processor time charged to HTTP clients.", of.budget.used_s)
+        yield _counter("http_cpu_seconds", "Processor time charged to HTTP clients.", sum(b.used_s for b in of.budgets))
         yield _labelled(
             CounterMetricFamily("honeybadger_http_replies", "Replies to HTTP requests.", labels=["code"]),
             ((str(code), count) for code, count in sorted(of.replies.items())),

@@ -21,6 +21,7 @@ from gevent import pywsgi
 from gevent.pool import Pool
 
 from honeybadger.http.budget import CpuShare
+from honeybadger.http.quick import QuickReplies
 
 #: connections at a time; more wait in the kernel
 MOST_CONNECTIONS = 1024
@@ -37,9 +38,11 @@ BODY_BYTES = 4 * 1024 * 1024
 #: what a refused client still sends is read for so long, seconds, and so far, bytes, lest it miss the reply
 LINGER_S = 1.0
 LINGER_BYTES = 2 * BODY_BYTES
-#: processor time that is charged beside that of the application: for a connection, and for a request on it
+#: processor time that is charged beside that of the application: for a connection, for a request on it, and for one
+#: that is answered quickly
 CONNECTION_CPU_S = 0.000_2
 REQUEST_CPU_S = 0.000_3
+QUICK_CPU_S = 0.000_1
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -97,10 +100,11 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
     wsgi_input: Body | None
 
     def handle(self) -> None:
-        """Serve the connection, when it is its turn."""
-        self.server.budget.charge(CONNECTION_CPU_S)
-        self.server.budget.wait()
+        """Serve the connection. It pays for itself with its first request, or else before another takes its place."""
+        self._owes_s = CONNECTION_CPU_S
         super().handle()
+        if self._owes_s:
+            self._wait()
 
     def handle_one_request(self) -> Any:
         """One request and its reply: True if another may follow, None if the connection ends."""
@@ -108,8 +112,11 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         self.wsgi_input = None
         if not self._await_request():
             return None
+        self._wait()
+        quick = self.server.quick.find(self.rfile.peek(1))
+        if quick is not None:
+            return self._answer_quickly(*quick)
         self.server.budget.charge(REQUEST_CPU_S)
-        self.server.budget.wait()
         result: Any = None
         with gevent.Timeout(REQUEST_S, False):
             result = super().handle_one_request()
@@ -121,6 +128,25 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
                 self._linger()
                 result = None
         return result
+
+    def _wait(self) -> None:
+        """For one's turn; what the connection still owes is paid then."""
+        self.server.budget.wait(self.client_address[0])
+        self.server.budget.charge(self._owes_s)
+        self._owes_s = 0.0
+
+    def _answer_quickly(self, length: int, status: int, reply: bytes) -> Any:
+        """To a request of so many bytes; returns as `handle_one_request` does."""
+        self.server.budget.charge(QUICK_CPU_S)
+        self.rfile.read(length)
+        self.server.count(status)
+        with gevent.Timeout(REQUEST_S, False):
+            try:
+                self.socket.sendall(reply)
+                return True
+            except OSError:
+                return None
+        return None
 
     def _answer(self, reply: bytes) -> None:
         try:
@@ -214,7 +240,10 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
 
 
 class HttpServer(pywsgi.WSGIServer):  # type: ignore[misc]
-    """See the module. `count(status)` hears of every reply, `say(line)` tells a person of a bug."""
+    """See the module. `count(status)` hears of every reply, `say(line)` tells a person of a bug.
+
+    What `quick` finds an answer to does not reach the application.
+    """
 
     def __init__(
         self,
@@ -224,11 +253,13 @@ class HttpServer(pywsgi.WSGIServer):  # type: ignore[misc]
         count: Callable[[int], None],
         say: Callable[[str], object],
         purpose: str,
+        quick: QuickReplies,
     ) -> None:
         """Bind at once; OSError, in one line that names the address, if that is not possible."""
         self.budget = budget
         self.count = count
         self.say = say
+        self.quick = quick
         # Descriptors are for peers and the ledger first.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         super().__init__(

@@ -14,6 +14,7 @@ from honeybadger.http.blocks import BlockReader
 from honeybadger.http.budget import CpuShare
 from honeybadger.http.cluster_view import ClusterView
 from honeybadger.http.metrics import Metrics, Sources
+from honeybadger.http.quick import Kept
 from honeybadger.http.server import HttpServer
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.store import BlockStore
@@ -27,6 +28,8 @@ from honeybadger.protocols.base import ConsensusProtocol
 
 #: requests of HTTP clients in the mempool: nobody is told what becomes of them
 NOBODY = b""
+#: of what HTTP clients may take of the processor, for opening blocks: a few dear ones must not hold up the cheap ones
+BLOCKS_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class HttpService:
         """OSError, in one line, if it cannot listen at the address."""
         self._parts = parts
         replies: Counter[int] = Counter()
-        budget = CpuShare(self._busy)
+        budget, for_blocks = CpuShare(self._busy, 1 - BLOCKS_PART), CpuShare(self._busy, BLOCKS_PART)
         metrics = Metrics(
             Sources(
                 parts.me,
@@ -75,25 +78,23 @@ class HttpService:
                 parts.reactor,
                 parts.faults,
                 parts.observed,
-                budget,
+                (budget, for_blocks),
                 replies,
             )
         )
-        self._blocks = BlockReader(parts.store, budget)
+        self._blocks = BlockReader(parts.store, for_blocks)
         self._view = ClusterView(parts.context, parts.manifest, parts.curve, parts.me, parts.status)
-        application = api.make_application(
-            api.Node(
-                parts.status,
-                self._unwell,
-                self._view,
-                metrics.text,
-                self._submit,
-                self._committed,
-                self._blocks,
-                budget,
-                parts.token,
-                parts.say,
-            )
+        node = api.Node(
+            Kept(parts.status),
+            self._unwell,
+            self._view,
+            Kept(metrics.text),
+            self._submit,
+            self._committed,
+            self._blocks,
+            budget,
+            parts.token,
+            parts.say,
         )
 
         def count(status: int) -> None:
@@ -101,7 +102,15 @@ class HttpService:
 
         purpose = f"node {parts.me}, for HTTP"
         try:
-            self._server = HttpServer(parts.address, application, budget, count, parts.say, purpose)
+            self._server = HttpServer(
+                parts.address,
+                api.make_application(node),
+                budget,
+                count,
+                parts.say,
+                purpose,
+                api.make_quick_replies(node),
+            )
         except OSError:
             self._blocks.close()
             raise

@@ -15,6 +15,7 @@ import gevent
 import msgspec
 
 from honeybadger.http.budget import CpuShare
+from honeybadger.http.quick import QuickReplies
 from honeybadger.http.server import Application, HttpServer
 
 HOST = "127.0.0.1"
@@ -82,7 +83,9 @@ def error_of(reply: tuple[int, dict[str, str], bytes], status: int) -> str:
 
 
 @contextlib.contextmanager
-def serving(application: Application, budget: CpuShare | None = None) -> Iterator[Served]:
+def serving(
+    application: Application, budget: CpuShare | None = None, quick: QuickReplies | None = None
+) -> Iterator[Served]:
     """Serve `application` on loopback until the end of the block."""
     ready = threading.Event()
     found: list[Served] = []
@@ -97,7 +100,16 @@ def serving(application: Application, budget: CpuShare | None = None) -> Iterato
             def count(status: int) -> None:
                 replies[status] += 1
 
-            server = HttpServer((HOST, 0), application, budget or Generous(), count, said.append, "a test, for HTTP")
+            share = budget or Generous()
+            server = HttpServer(
+                (HOST, 0),
+                application,
+                share,
+                count,
+                said.append,
+                "a test, for HTTP",
+                quick or QuickReplies({}, share),
+            )
             server.start()
             stop = gevent.get_hub().loop.async_()
             stopped = gevent.event.Event()
@@ -133,7 +145,7 @@ class Generous(CpuShare):
     def __init__(self) -> None:
         super().__init__(lambda: False)
 
-    def wait(self) -> None:
+    def wait(self, address: str) -> None:
         return
 
 

@@ -51,20 +51,21 @@ class Fixture:
         self.client = falcon.testing.TestClient(self.made(token))
 
     def made(self, token: str) -> Any:
+        return make_application(self.node(token))
+
+    def node(self, token: str) -> Node:
         unused: Any = None
-        return make_application(
-            Node(
-                lambda: {"height": 3},
-                lambda: self.why,
-                unused,
-                lambda: b"metrics",
-                self.submit,
-                self.committed,
-                self.reader,
-                self.budget,
-                token,
-                self.said.append,
-            )
+        return Node(
+            lambda: {"height": 3},
+            lambda: self.why,
+            unused,
+            lambda: b"metrics",
+            self.submit,
+            self.committed,
+            self.reader,
+            self.budget,
+            token,
+            self.said.append,
         )
 
     def submit(self, transactions: Sequence[bytes]) -> Submission:
@@ -191,7 +192,7 @@ def test_a_page_of_large_transactions_is_bounded(node: Fixture) -> None:
     assert len(page["transactions"]) == 2
     assert page["next"] == 2
     before = node.budget.used_s
-    assert node.reader.page(2, 0, 1000) is not None
+    assert node.reader.page(2, 0, 1000, "somebody") is not None
     assert node.budget.used_s > before
 
 
@@ -225,6 +226,36 @@ def test_what_is_not_durable_has_no_proof(node: Fixture) -> None:
     for text in ("0", "zz", "%20"):
         assert "not hexadecimal" in node.get(f"/proofs/{text}", 400)
     assert node.get("/proofs/", 400)
+
+
+def test_a_block_is_opened_once_for_all_its_pages(node: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    block = node.store.block
+
+    def noted(height: int) -> Any:
+        opened.append(height)
+        return block(height)
+
+    monkeypatch.setattr(node.store, "block", noted)
+    for height in (2, 2, 1, 1, 2):
+        assert node.get(f"/blocks/{height}?limit=1")["height"] == height
+    assert opened == [2, 1, 2]
+    # What is large is not kept.
+    monkeypatch.setattr(blocks_module, "KEPT_BODY", 100)
+    for _ in range(2):
+        node.get("/blocks/3?limit=1")
+    assert opened == [2, 1, 2, 3, 3]
+
+
+def test_who_gets_no_turn_to_read_a_block_is_told(node: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "PATIENCE_S", 0.1)
+    node.budget.charge(1000)
+    reply = node.client.simulate_get("/blocks/2")
+    assert (reply.status_code, list(reply.json), reply.headers["retry-after"]) == (503, ["error"], "10")
+    # What needs no block is answered.
+    assert node.get("/blocks/2?limit=0")["tx_count"] == 2500
+    node.budget.charge(-1000)
+    assert node.get("/blocks/2")["tx_count"] == 2500
 
 
 def test_a_damaged_block_is_said_and_does_not_end_the_node(node: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def scrape(usage: dict[str, Any] | None = None) -> dict[str, Any]:
         "reactor": SimpleNamespace(messages_handled=5, ticks=6),
         "faults": Counter({(1, "BAD_BRANCH"): 2, (2, "BAD_BRANCH"): 3, (2, "BAD_FRAME"): 1}),
         "observed": observed,
-        "budget": CpuShare(lambda: False),
+        "budgets": (CpuShare(lambda: False),),
         "replies": Counter({200: 9, 404: 1}),
     }
     text = Metrics(Sources(**parts)).text().decode()

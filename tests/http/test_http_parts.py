@@ -55,7 +55,7 @@ class Processor(Clock):
         """How long it takes to be served so many seconds of work."""
         before = self.now
         for _ in range(round(seconds / 0.001)):
-            share.wait()
+            share.wait("somebody")
             share.charge(0.001)
         return self.now - before
 
@@ -70,6 +70,12 @@ def test_a_share_is_kept_whatever_is_asked(monkeypatch: pytest.MonkeyPatch, part
     # A quiet time saves up so much and no more.
     processor.now += 10_000
     assert processor.take(busy, 0.2) == pytest.approx((0.2 - BURST_S) / (BUSY_SHARE * part + BUSY_FLOOR), rel=0.05)
+
+
+def test_a_part_of_the_share_is_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = Processor(monkeypatch, 0.5)
+    took = processor.take(CpuShare(lambda: True, 0.4), 1.0)
+    assert took == pytest.approx((1.0 - BURST_S) / (0.4 * (BUSY_SHARE * 0.5 + BUSY_FLOOR)), rel=0.02)
 
 
 def test_while_there_is_nothing_else_to_do_there_is_more(monkeypatch: pytest.MonkeyPatch) -> None:

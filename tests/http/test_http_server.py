@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from http_helpers import HOST, Served, error_of, is_closed, read_reply, serving, wait_until
+from http_helpers import HOST, Generous, Served, error_of, is_closed, read_reply, serving, wait_until
 
 from honeybadger.http import server as module
 from honeybadger.http.budget import BURST_S, CpuShare
+from honeybadger.http.quick import QuickReplies
 from honeybadger.http.server import HttpServer
 
 
@@ -181,6 +182,21 @@ def test_connections_are_bounded_and_those_beyond_wait_for_their_turn(monkeypatc
             client.close()
 
 
+def test_a_connection_is_paid_for_even_if_it_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTION_CPU_S", 7.0)
+    monkeypatch.setattr(module, "REQUEST_CPU_S", 100.0)
+    budget = Generous()
+    with serving(echo, budget) as served:
+        served.connect().close()
+        wait_until(lambda: budget.used_s == 7.0)
+        with served.connect() as client:
+            for _ in range(2):
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                read_reply(client)
+        wait_until(lambda: len(served.server.pool) == 0)
+        assert budget.used_s == 214.0
+
+
 def test_a_used_up_share_makes_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REQUEST_CPU_S", 0.01)
     budget = CpuShare(lambda: False)
@@ -199,6 +215,7 @@ def test_an_address_that_is_taken_is_one_line() -> None:
         other.bind((HOST, 0))
         other.listen()
         port = other.getsockname()[1]
+        share = CpuShare(lambda: False)
         with pytest.raises(OSError, match=rf"cannot listen on {HOST}:{port} \(node 9\): ") as caught:
-            HttpServer((HOST, port), echo, CpuShare(lambda: False), lambda status: None, print, "node 9")
+            HttpServer((HOST, port), echo, share, lambda status: None, print, "node 9", QuickReplies({}, share))
     assert "\n" not in str(caught.value)
