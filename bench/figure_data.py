@@ -5,6 +5,7 @@ Every row belongs to a `line`, named by what varies in the experiment besides th
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean, median
@@ -49,7 +50,7 @@ def latency_rows(groups: Sequence[Group]) -> list[Row]:
     keys = _keys(groups, *LOAD_KEYS)
     along = [key for key in _keys(groups) if key in LOAD_KEYS]
     lines: dict[str, list[Row]] = defaultdict(list)
-    for group in groups:
+    for group in sorted(groups, key=lambda group: [_load(group.options[key]) for key in along]):
         throughput, p50 = group.figures("throughput_tx_per_s"), group.figures("latency_s.p50")
         if not throughput or not p50:
             continue
@@ -63,7 +64,12 @@ def latency_rows(groups: Sequence[Group]) -> list[Row]:
                 **_spread("latency_p99_ms", group.figures("latency_s.p99"), 1e3),
             }
         )
-    return [row for rows in lines.values() for row in sorted(rows, key=lambda row: float(row["throughput_tx_per_s"]))]
+    return [row for rows in lines.values() for row in rows]
+
+
+def _load(value: Any) -> float:
+    """How much a load is, for its place along a line: beyond saturation the line turns back. No rate is the most."""
+    return float(value) if isinstance(value, int | float) and value else math.inf
 
 
 def series_rows(groups: Sequence[Group], most: int) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 from results_helpers import experiment_results, made_up, write
 
 from bench.experiment import Experiment
-from bench.figure_data import curve_rows, fault_spans
+from bench.figure_data import curve_rows, fault_spans, latency_rows
 from bench.plot import draw_all
 from bench.results import grouped, read_results
 from bench.series import read_csv
@@ -47,6 +47,13 @@ def test_figures_and_their_numbers(tmp_path):
     assert steps == {"broadcast": "30", "agreement": "10"}
     cost = read_csv(out / "cost-per-transaction.csv")
     assert len(cost) == 3 and (cost[0]["cpu_us"], cost[0]["sent_bytes"]) == ("20", "1234.5")
+
+
+def test_latency_against_throughput_goes_along_the_load(tmp_path):
+    """Beyond saturation less is committed of more, so the order is not that of throughput; the closed loop is last."""
+    series = {"series": [{"rate": [8000, 100, 2000]}, {"duration": 10}]}
+    rows = latency_rows(grouped(experiment_results(tmp_path, [1500.0, 100.0, 1900.0, 2000.0], **series)))
+    assert [row["throughput_tx_per_s"] for row in rows] == [100.0, 1900.0, 1500.0, 2000.0]
 
 
 def test_the_same_numbers_give_the_same_vector_file(tmp_path):
