@@ -50,8 +50,13 @@ class QuickReplies:
         if found is None or found[1] not in self._makers or _SPECIAL.search(found[2]):
             return None
         began = time.thread_time()
-        status, kind, body = self._makers[found[1]]()
-        self._budget.charge(time.thread_time() - began)
+        try:
+            status, kind, body = self._makers[found[1]]()
+        except Exception:
+            # A bug of ours. The usual way meets it too, and tells both the client and a person.
+            return None
+        finally:
+            self._budget.charge(time.thread_time() - began)
         head = (
             f"HTTP/1.1 {status} {responses[status]}\r\nContent-Type: {kind}\r\nX-Content-Type-Options: nosniff\r\n"
             f"Cache-Control: no-store\r\nContent-Length: {len(body)}\r\n\r\n"

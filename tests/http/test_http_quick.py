@@ -44,6 +44,17 @@ def test_the_quick_answer_is_the_usual_one(node: Node, path: str, why: str) -> N
     assert sum(served.replies.values()) == 2
 
 
+def test_a_bug_is_left_to_the_usual_way_which_tells_it(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug() -> tuple[int, str, bytes]:
+        raise RuntimeError("bug")
+
+    _, quick, served = node
+    monkeypatch.setitem(quick._makers, b"/status", bug)  # type: ignore[arg-type]
+    plain = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert quick.find(plain) is None
+    assert served.ask(plain)[0] == 200, "here only the quick way has it"
+
+
 @pytest.mark.parametrize(
     "request_",
     [
