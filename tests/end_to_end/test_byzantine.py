@@ -105,7 +105,7 @@ def test_correct_nodes_go_on_and_accuse_the_liar(cluster, name):
 
 
 def test_catching_up_beside_a_node_that_serves_false_blocks(cluster):
-    """Two correct nodes and the liar make blocks; the third correct node is late. It asks the liar first, which is alone
+    """Two correct nodes and the liar make blocks; the third correct node is late. It asks the liar, which is alone
     then, and the others when they are back."""
     manifest = cluster.manifest
     runtime = msgspec.structs.replace(manifest.runtime, held_bytes_per_peer=1 << 20)
