@@ -1,8 +1,8 @@
 """What HTTP clients cost consensus: a cluster without them, under a thousand of them, and under observation, in turn.
 
-    python -m bench.http_load [--rounds 5] [--seconds 16] [--spread]
+    python -m bench.http_load [--rounds 3] [--seconds 12] [--spread]
 
-Each round is a cluster of its own at full load, in which three shifts follow each other, in another order each time:
+Each round is a cluster of its own at full load, in which nine shifts follow each other, A B A C A B A C A:
 
 A  nobody asks anything.
 B  1,000 connections that ask for /health, /status, /metrics and a block in turn, each one second after its last
@@ -12,9 +12,10 @@ C  every node's /metrics is scraped once a second, and node 0 is asked for /clus
 
 The clients take processor time that the cluster then lacks, so they are one process with prepared requests, at most
 1,000 requests a second, and what it used is printed. Throughput is of a whole machine and suffers from anything else
-on it; the processor time that the nodes take for a committed transaction does so less. Both are printed as medians over
-the rounds, with the ratio to the A of the same round, median and spread. What suffers least is the processor time of
-node 0 beside that of the others in the same seconds, of which B less A is what the crowd cost it.
+on it, and so, less, does the processor time that the nodes take for a committed transaction: of each B and C the ratio
+to the two As around it is printed, and the same of each A among As, which tells what such a ratio is worth. What
+suffers least is the processor time of node 0 beside that of the others in the same seconds, of which B less A is what
+the crowd cost it, and what the nodes themselves charge to HTTP clients.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import msgspec
 
 from bench.http_visitors import Shift, Visitor
 from bench.local_run import LocalRun, LocalSettings, Progress
-from bench.observations import read_node
+from bench.observations import NodeObservations, read_node
 from bench.summary import committed_in, used_in
 from bench.workload import TxSizes
 from honeybadger.cluster.manifest import Manifest, Runtime
@@ -46,7 +47,8 @@ CROWD, SLOW = 1000, 20
 #: of each shift these seconds are not counted: clients come, and those of the shift before are still missed
 SETTLE_S = 4.0
 WARMUP_S = 3.0
-SHIFTS = ("A", "B", "C")
+#: a round; every shift with clients is between two without
+ORDER = "ABACABACA"
 TITLES = {"A": "A  no clients", "B": "B  1,000 clients and slow ones", "C": "C  scraped each second"}
 
 
@@ -61,11 +63,13 @@ def visitors(shift: str, ports: Sequence[int], tokens: Sequence[str], *, spread:
         return []
     if shift == "C":
         # At node 0 those of the shift before still wait for their turn, gone or not, and addresses take turns.
-        scrapers = [Visitor("scrapers", port, [get("/metrics")], 1.0, source="127.0.0.3") for port in ports]
+        scrapers = [
+            Visitor("scrapers", port, [get("/metrics")], 1.0, source="127.0.0.3", scrapes=True) for port in ports
+        ]
         return [*scrapers, Visitor("page", ports[0], [get("/cluster")], 1.0, source="127.0.0.4")]
     aims = range(len(ports)) if spread else (0,)
     questions = [get(path) for path in ("/health", "/status", "/metrics", "/blocks/1?limit=10")]
-    found = [Visitor("guest", ports[0], [get("/metrics")], 1.0, source="127.0.0.2")]
+    found = [Visitor("guest", ports[0], [get("/metrics")], 1.0, source="127.0.0.2", scrapes=True)]
     for number in range(SLOW):
         aim = aims[number % len(aims)]
         body = f"POST /transactions HTTP/1.1\r\nAuthorization: Bearer {tokens[aim]}\r\nContent-Length: 4000\r\n\r\n["
@@ -82,16 +86,15 @@ def visitors(shift: str, ports: Sequence[int], tokens: Sequence[str], *, spread:
 
 
 class Round:
-    """One cluster and its three shifts, in the order `order`."""
+    """One cluster and its shifts."""
 
-    def __init__(self, order: Sequence[str], seconds: float, *, spread: bool) -> None:
-        self._order = order
+    def __init__(self, seconds: float, *, spread: bool) -> None:
         self._seconds = seconds
         self._spread = spread
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> dict[str, dict[str, Any]]:
-        """Shift → what was measured in it; RuntimeError if the run is invalid."""
+    def run(self) -> list[dict[str, Any]]:
+        """What was measured in each shift; RuntimeError if the run is invalid."""
         with TemporaryDirectory(prefix="honeybadger-") as name:
             directory = Path(name)
             settings = self._settings(directory)
@@ -107,25 +110,7 @@ class Round:
                     self._process.kill()
                     self._process.wait()
             nodes = [read_node(directory / f"node-{index}" / "events.jsonl") for index in range(NODES)]
-            found = {}
-            for line in lines:
-                shift = msgspec.json.decode(line)
-                window = (shift["start"], shift["end"])
-                transactions = committed_in(window, nodes)[0]
-                cpu_s = [used_in(window, [node], "cpu_s") or 0.0 for node in nodes]
-                if not transactions or 0.0 in cpu_s:
-                    raise RuntimeError(f"nothing was measured in shift {shift['name']}")
-                length = window[1] - window[0]
-                found[shift["name"]] = {
-                    "tx_per_s": transactions / length,
-                    "cpu_us_per_tx": 1e6 * sum(cpu_s) / transactions,
-                    "node0_cores": cpu_s[0] / length,
-                    "node0_to_others": cpu_s[0] / mean(cpu_s[1:]),
-                    "client_cores": shift["cpu_s"] / length,
-                    "seconds": length,
-                    "seen": shift["seen"],
-                }
-            return found
+        return [measured(msgspec.json.decode(line), nodes) for line in lines]
 
     def _settings(self, directory: Path) -> LocalSettings:
         return LocalSettings(
@@ -134,7 +119,7 @@ class Round:
             parameters=Parameters(batch_size=BATCH_SIZE),
             runtime=Runtime(),
             tx_sizes=TxSizes.parse("250"),
-            duration_s=self._seconds * len(self._order) + 2.0,
+            duration_s=self._seconds * len(ORDER) + 2.0,
             warmup_s=WARMUP_S,
             rate=None,
             crash=0,
@@ -153,8 +138,7 @@ class Round:
         ports = [member.http_port for member in members]
         tokens = [(directory / f"node-{i}" / "http-token").read_text().strip() for i in range(len(members))]
         plan = [
-            Shift(name, self._seconds, SETTLE_S, visitors(name, ports, tokens, spread=self._spread))
-            for name in self._order
+            Shift(name, self._seconds, SETTLE_S, visitors(name, ports, tokens, spread=self._spread)) for name in ORDER
         ]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.http_visitors"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -166,30 +150,67 @@ class Round:
         self._process.stdin = None
 
 
-def report(rounds: Sequence[dict[str, dict[str, Any]]]) -> str:
+def measured(shift: dict[str, Any], nodes: Sequence[NodeObservations]) -> dict[str, Any]:
+    """The figures of a shift as the visitors tell of it; RuntimeError if nothing was committed in it."""
+    window = (shift["start"], shift["end"])
+    transactions = committed_in(window, nodes)[0]
+    cpu_s = [used_in(window, [node], "cpu_s") or 0.0 for node in nodes]
+    if not transactions or 0.0 in cpu_s:
+        raise RuntimeError(f"nothing was measured in shift {shift['name']}")
+    length = window[1] - window[0]
+    scraped = [counters for one in shift["seen"].values() for counters in one["counters"].values()]
+    shares = [(last[0] - first[0]) / (last[1] - first[1]) for first, last in scraped if last[1] > first[1]]
+    return {
+        "name": shift["name"],
+        "tx_per_s": transactions / length,
+        "cpu_us_per_tx": 1e6 * sum(cpu_s) / transactions,
+        "node0_to_others": cpu_s[0] / mean(cpu_s[1:]),
+        "http_share": max(shares, default=None),
+        "client_cores": shift["cpu_s"] / length,
+        "seconds": length,
+        "seen": shift["seen"],
+    }
+
+
+def ratios(name: str, figure: str, rounds: Sequence[Sequence[dict[str, Any]]]) -> list[float]:
+    """Of each such shift, to the mean of the As before and after it."""
+    found = []
+    for shifts in rounds:
+        values = [one[figure] for one in shifts]
+        step = 2 if name == "A" else 1
+        for place in range(step, len(shifts) - step):
+            if shifts[place]["name"] == name:
+                found.append(values[place] / mean((values[place - step], values[place + step])))
+    return found
+
+
+def report(rounds: Sequence[Sequence[dict[str, Any]]]) -> str:
     """The tables, as Markdown."""
     lines = [
-        "| | tx/s | ratio to A | node CPU, µs per tx | ratio to A | CPU of node 0, cores"
-        " | beside the mean of the others | CPU of the clients, cores |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | shifts | tx/s | ratio to A | node CPU, µs per tx | ratio to A | CPU of node 0 to the others'"
+        " | charged to HTTP, of a node's CPU | CPU of the clients, cores |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for shift in SHIFTS:
-        row = [TITLES[shift]]
+    for name, title in TITLES.items():
+        shifts = [one for shifts in rounds for one in shifts if one["name"] == name]
+        row = [title, str(len(shifts))]
         for figure, digits in (("tx_per_s", 0), ("cpu_us_per_tx", 1)):
-            ratios = [one[shift][figure] / one["A"][figure] for one in rounds]
-            row.append(spread([one[shift][figure] for one in rounds], digits))
-            row.append(spread(ratios, 3))
-        figures = ("node0_cores", "node0_to_others", "client_cores")
-        row += [spread([one[shift][figure] for one in rounds], 3) for figure in figures]
+            row.append(spread([one[figure] for one in shifts], digits))
+            row.append(spread(ratios(name, figure, rounds), 3))
+        row.append(spread([one["node0_to_others"] for one in shifts], 3))
+        shares = [100 * one["http_share"] for one in shifts if one["http_share"] is not None]
+        row.append(spread(shares, 2) + " %" if shares else "")
+        row.append(spread([one["client_cores"] for one in shifts], 3))
         lines.append("| " + " | ".join(row) + " |")
     lines += [
         "",
         "| | who | answers per second | by status | wait, median | 99 % | longest | cut off |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for shift in SHIFTS[1:]:
-        for group in rounds[0][shift]["seen"]:
-            lines.append(f"| {shift} | {group} | {served([one[shift] for one in rounds], group)} |")
+    for name in ("B", "C"):
+        shifts = [one for shifts in rounds for one in shifts if one["name"] == name]
+        for group in shifts[0]["seen"]:
+            lines.append(f"| {name} | {group} | {served(shifts, group)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -216,19 +237,17 @@ def served(shifts: Sequence[dict[str, Any]], group: str) -> str:
 def main() -> int:
     """Do the rounds and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.http_load")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--seconds", type=float, default=16.0, help=f"of a shift; the first {SETTLE_S:.0f} do not count"
+        "--seconds", type=float, default=12.0, help=f"of a shift; the first {SETTLE_S:.0f} do not count"
     )
     parser.add_argument("--spread", action="store_true", help="over all nodes")
     options = parser.parse_args()
     rounds = []
     for number in range(options.rounds):
-        first = number % len(SHIFTS)
-        order = SHIFTS[first:] + SHIFTS[:first]
-        rounds.append(Round(order, options.seconds, spread=options.spread).run())
-        told = ", ".join(f"{s} {rounds[-1][s]['tx_per_s']:,.0f} tx/s" for s in order)
-        sys.stderr.write(f"round {number + 1} of {options.rounds}: {told}\n")
+        rounds.append(Round(options.seconds, spread=options.spread).run())
+        told = ", ".join(f"{one['name']} {one['tx_per_s']:,.0f}" for one in rounds[-1])
+        sys.stderr.write(f"round {number + 1} of {options.rounds}, tx/s: {told}\n")
     sys.stdout.write(report(rounds))
     return 0
 

@@ -8,6 +8,7 @@ The plan is a list of `Shift`s in JSON, done one after the other; what each saw 
 from __future__ import annotations
 
 import heapq
+import re
 import select
 import socket
 import sys
@@ -19,6 +20,7 @@ from itertools import count
 
 import msgspec
 
+_COUNTER = re.compile(rb"^(honeybadger_http_cpu|process_cpu)_seconds_total (\S+)$", re.MULTILINE)
 #: who was hung up on tries again after this, seconds
 RETRY_S = 1.0
 #: who never reads hangs up after this, seconds
@@ -32,7 +34,7 @@ class Visitor(msgspec.Struct, frozen=True):
     """One connection that asks `requests` in turn, each `pause_s` after the last answer, and connects again if it ends.
 
     `group`: whose figures it counts for. `source`: the address it comes from. `drips`: it sends its request once and
-    then a byte each `pause_s`; `reads`: False if it never takes an answer.
+    then a byte each `pause_s`; `reads`: False if it never takes an answer; `scrapes`: its answers are metrics.
     """
 
     group: str
@@ -42,6 +44,7 @@ class Visitor(msgspec.Struct, frozen=True):
     source: str = "127.0.0.1"
     drips: bool = False
     reads: bool = True
+    scrapes: bool = False
 
 
 class Shift(msgspec.Struct, frozen=True):
@@ -55,11 +58,15 @@ class Shift(msgspec.Struct, frozen=True):
 
 @dataclass
 class Seen:
-    """What a group of visitors saw. `waits_s`: from request to whole answer; `ended`: connections, by the server."""
+    """What a group of visitors saw. `waits_s`: from request to whole answer; `ended`: connections, by the server.
+
+    `counters`: port → processor seconds charged to HTTP and used in all, as the first and the last scrape have them.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     waits_s: list[float] = field(default_factory=list)
     ended: int = 0
+    counters: dict[int, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
 
 
 class _Connection:
@@ -142,6 +149,8 @@ class _Connection:
         if not end or len(body) < _length(head):
             return
         self._crowd.answered(self._who, head[9:12].decode("latin-1"), time.monotonic() - self._asked_at)
+        if self._who.scrapes:
+            self._crowd.scraped(self._who, body)
         self._got = b""
         if not self._who.drips:
             self._crowd.later(self._who.pause_s, self)
@@ -205,6 +214,14 @@ class Crowd:
         seen = self.seen[who.group]
         seen.statuses[status] += 1
         seen.waits_s.append(seconds)
+
+    def scraped(self, who: Visitor, metrics: bytes) -> None:
+        """An answer tells what the node used so far."""
+        found = dict(_COUNTER.findall(metrics))
+        if len(found) == 2:
+            now = (float(found[b"honeybadger_http_cpu"]), float(found[b"process_cpu"]))
+            first, _ = self.seen[who.group].counters.get(who.port, (now, now))
+            self.seen[who.group].counters[who.port] = (first, now)
 
     def _until(self, end: float) -> None:
         while (now := time.monotonic()) < end:
