@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 from pathlib import Path
 
 import click
 import gevent
 import msgspec
+from gevent.socket import wait_read
 
 from honeybadger.cli.options import Directory, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
@@ -40,6 +43,7 @@ LATEST_TIME = 1e11
     metavar="UNIX_TIME",
     help="Second 0 of the manifest's link faults.  [default: when first connected to all]",
 )
+@option("--attached", is_flag=True, help="Stop when standard input ends: for a command that starts nodes.")
 @option("--events", type=click.Path(path_type=Path, dir_okay=False), help="Append events here, as JSON lines.")
 def command(
     cluster: Path,
@@ -51,6 +55,7 @@ def command(
     http_host: str | None,
     byzantine: str,
     schedule_start: float | None,
+    attached: bool,
     events: Path | None,
 ) -> None:
     """Run one node until it is interrupted."""
@@ -88,6 +93,8 @@ def command(
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, node.stop)
+    if attached:
+        gevent.spawn(_stop_with_input, node)
     member = manifest.members[node_keys.node]
     say(f"listening on {member.host}, ports {member.port} (peers) and {member.client_port} (clients)")
     if member.http_port:
@@ -102,3 +109,13 @@ def command(
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     say("stopped")
+
+
+def _stop_with_input(node: Node) -> None:
+    """Stop the node when there is nothing more to read, which is when whoever holds the other end is gone."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        wait_read(descriptor)
+        if not os.read(descriptor, 4096):
+            break
+    node.stop()

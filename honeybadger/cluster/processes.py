@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 
 from honeybadger.cluster.errors import ClusterError
@@ -78,7 +79,7 @@ class NodeProcess:
         self._command = [
             *(*launcher, sys.executable, *program, "node"),
             *("--cluster", str(directory / "cluster.toml"), "--keys", str(home / "keys.toml")),
-            *("--data", str(self.data), "--events", str(self.events), *extra),
+            *("--data", str(self.data), "--events", str(self.events), "--attached", *extra),
         ]
         self._start()
 
@@ -95,7 +96,7 @@ class NodeProcess:
             # A group of its own: an interrupt from the keyboard reaches the controller, which then stops the nodes.
             self._process = subprocess.Popen(
                 [*self._command, *extra],
-                stdin=subprocess.DEVNULL,
+                stdin=_lifeline(),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -142,6 +143,16 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+@cache
+def _lifeline() -> int:
+    """The input of all nodes: nothing is ever written to it, and it ends with this process, however that ends.
+
+    Nodes stop then (`--attached`). The other end is open in no other process.
+    """
+    reading, _ = os.pipe()
+    return reading
 
 
 def last_traceback(output: str) -> str:

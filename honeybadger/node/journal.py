@@ -10,9 +10,10 @@ Files, in one directory, under an exclusive `flock` on `votes.lock`:
   finishes before the next begins, only the very last frame can be torn, whatever order the disk writes pages in.
   A frame header carries its own checksum and its place in the file. So a frame that is not whole is a torn tail, and
   is dropped, exactly if nothing follows it; anything else is damage.
-- `reserve`, replaced atomically: a bound on the epochs in which this node may have sent anything (kept in blocks of
-  `RESERVE_BLOCK`), how long it must be silent, which segments there are, and how much of the last one is known to be
-  durable. A segment is entered here before it takes records of its own; one that is not entered held none.
+- `reserve`, replaced atomically: whose journal this is, a bound on the epochs in which this node may have sent
+  anything (kept in blocks of `RESERVE_BLOCK`), how long it must be silent, which segments there are, and how much of
+  the last one is known to be durable. A segment is entered here before it takes records of its own; one that is not
+  entered held none.
 
 Opening writes what is still needed to a new segment, and only then removes the old ones. What was read may never have
 reached the disk (killed between write and sync, a failed sync, another durability); after the rewrite it has.
@@ -74,6 +75,7 @@ class _State(msgspec.Struct, array_like=True):
     """The contents of `reserve`. The segments that count are `first` to `last`, both included."""
 
     chain_id: bytes
+    node: int
     reserved: int = 0
     silent_through: int = 0
     #: records of epochs up to this one may have been discarded
@@ -97,12 +99,13 @@ class Journal:
         self,
         directory: Path,
         chain_id: bytes,
+        node: int,
         durability: Durability,
         first_epoch: int,
         ledger_epoch: int = 0,
         keep: int = 0,
     ) -> None:
-        """Open or create; epochs below `first_epoch` - `keep` are not needed any more, and dropped.
+        """Open or create that of `node`; epochs below `first_epoch` - `keep` are not needed any more, and dropped.
 
         `ledger_epoch`: the newest epoch in the ledger. It may be later, and proves that this is no first start.
         """
@@ -120,7 +123,7 @@ class Journal:
         kept_from = max(1, first_epoch - keep)
         self._pruned = kept_from - 1
         self._ledger_epoch = max(ledger_epoch, first_epoch - 1)
-        self._state = _State(chain_id)
+        self._state = _State(chain_id, node)
         #: segment number to the highest epoch in it, ascending
         self._segments: dict[int, int] = {}
         self._file = self._lock = -1
@@ -371,6 +374,11 @@ class Journal:
             raise DamageError from None
         if state.chain_id != self._state.chain_id:
             raise JournalError(f"{path}: this vote journal belongs to another chain")
+        if state.node != self._state.node:
+            # With it this node could contradict what it said itself.
+            raise JournalError(
+                f"{path}: this vote journal belongs to node {state.node}, not to node {self._state.node}"
+            )
         return state
 
     def _present(self) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 
 #: epoch, vote, proposer, round, value
 Record = tuple[int, int, int, int, bytes]

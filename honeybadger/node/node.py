@@ -90,6 +90,7 @@ class Node:
         self.journal = Journal(
             config.data / "journal",
             manifest.chain_id,
+            self.me,
             runtime.durability if runtime.recovery else "memory",
             first_epoch,
             max(0, self.chain.epoch),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -90,6 +91,27 @@ def test_a_terminated_run_leaves_no_node_behind(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_killed_run_leaves_no_node_behind(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "honeybadger.cli.main", "local", "--duration", "60", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started: list[psutil.Process] = []
+    try:
+        wait_until(lambda: list(out.glob("**/load.log")))
+        started = psutil.Process(process.pid).children()
+        assert len(started) >= 4
+        process.kill()
+        process.wait()
+        assert psutil.wait_procs(started, 30)[1] == []
+    finally:
+        process.kill()
+        process.wait()
+        for left in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+    assert all("stopped" in (out / f"node-{i}" / "log.txt").read_text() for i in range(4))
 
 
 def test_a_crash_beyond_f_stops_the_cluster_and_is_an_error():

@@ -28,8 +28,8 @@ CHAIN = bytes(range(32))
 OTHER_CHAIN = bytes(32)
 
 
-def start(path: Path, first_epoch: int = 1, durability: Any = "os", chain_id: bytes = CHAIN) -> Journal:
-    return Journal(path, chain_id, durability, first_epoch)
+def start(path: Path, first_epoch: int = 1, durability: Any = "os", chain_id: bytes = CHAIN, node: int = 1) -> Journal:
+    return Journal(path, chain_id, node, durability, first_epoch)
 
 
 def reopened(path: Path, first_epoch: int = 1) -> Journal:
@@ -336,13 +336,22 @@ def test_other_chain_and_other_format(tmp_path: Path) -> None:
         start(tmp_path, chain_id=b"short")
 
 
+def test_the_journal_of_another_node(tmp_path: Path) -> None:
+    start(tmp_path / "j", node=2).close()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir()}
+    with pytest.raises(JournalError, match="belongs to node 2, not to node 1"):
+        start(tmp_path / "j", node=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "j").iterdir()} == before
+    start(tmp_path / "j", node=2).close()
+
+
 def test_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         for place in (module, journal_files):
-            patch.setattr(place, "FORMAT", 2)
+            patch.setattr(place, "FORMAT", 3)
         three_batches(tmp_path)[0].close()
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    with pytest.raises(JournalError, match="format 2"):
+    with pytest.raises(JournalError, match="format 3"):
         start(tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
@@ -481,7 +490,7 @@ from pathlib import Path
 from honeybadger.node import journal as module
 module.SEGMENT_BYTES = 20_000
 module.RECYCLE_BYTES = 5_000
-journal = module.Journal(Path(sys.argv[1]), bytes(range(32)), sys.argv[2], int(sys.argv[3]))
+journal = module.Journal(Path(sys.argv[1]), bytes(range(32)), 1, sys.argv[2], int(sys.argv[3]))
 assert journal.silent_through == 0
 rng = random.Random(int(sys.argv[3]))
 for epoch in range(int(sys.argv[3]), 1 << 30):
@@ -680,12 +689,12 @@ TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=30, d
 
 
 def test_votes_are_listed_by_epoch(tmp_path):
-    journal = Journal(tmp_path / "j", CHAIN, "os", 1)
+    journal = Journal(tmp_path / "j", CHAIN, 1, "os", 1)
     journal.remember(7, 4, 2, 1, b"b")
     journal.remember(7, 4, 2, 0, b"a")
     journal.remember(5, 2, 0, 0, b"c")
     journal.close()
-    again = Journal(tmp_path / "j", CHAIN, "os", 5)
+    again = Journal(tmp_path / "j", CHAIN, 1, "os", 5)
     assert again.epochs() == [5, 7]
     assert again.votes(7) == [(4, 2, 0, b"a"), (4, 2, 1, b"b")]
     assert again.votes(6) == []
@@ -696,19 +705,19 @@ def test_votes_are_listed_by_epoch(tmp_path):
 
 def test_the_first_value_wins_even_if_a_pruned_slot_was_written_twice(tmp_path):
     """A pruned epoch is written but not kept; should the node come back to it, what it said first must count."""
-    journal = Journal(tmp_path / "j", CHAIN, "os", 1)
+    journal = Journal(tmp_path / "j", CHAIN, 1, "os", 1)
     journal.prune(5)
     assert journal.remember(5, 4, 0, 0, b"first") == b"first"
     journal.remember(5, 4, 0, 0, b"second")
     journal.sync()
     journal.close()
-    again = Journal(tmp_path / "j", CHAIN, "os", 5)
+    again = Journal(tmp_path / "j", CHAIN, 1, "os", 5)
     assert again.recall(5, 4, 0, 0) == b"first"
     again.close()
 
 
 def test_a_lost_journal_is_noticed_by_the_ledger_even_if_no_block_was_certified(tmp_path):
-    journal = Journal(tmp_path / "j", CHAIN, "os", 1, ledger_epoch=4)
+    journal = Journal(tmp_path / "j", CHAIN, 1, "os", 1, ledger_epoch=4)
     assert journal.silent_through == 4 + LOST_MARGIN
     journal.close()
 

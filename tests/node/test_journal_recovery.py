@@ -19,7 +19,7 @@ def with_disks(tmp_path, nodes, seed, **how):
     def make(node):
         path = tmp_path / f"{seed}-{node}"
         path.mkdir()
-        return DiskJournal(path, lambda folder, first_epoch: Journal(folder, CHAIN, "os", first_epoch))
+        return DiskJournal(path, lambda folder, first_epoch: Journal(folder, CHAIN, 0, "os", first_epoch))
 
     return crash_cluster(nodes, seed, make_journal=make, **how)
 

@@ -85,7 +85,7 @@ def journal(tmp_path):
     def make(first_epoch: int = 1) -> Journal:
         if journals:
             journals[-1].close()
-        journals.append(Journal(tmp_path / "journal", bytes(32), "os", first_epoch))
+        journals.append(Journal(tmp_path / "journal", bytes(32), 0, "os", first_epoch))
         return journals[-1]
 
     yield make
