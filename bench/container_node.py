@@ -54,11 +54,12 @@ class ContainerNode:
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; 137 after a kill; -1 if the engine does not know any more."""
+        """As of a process: negative for a signal. 255 if the engine does not know any more."""
         if self._status is None and self._waiter.poll() is not None and self._waiter.stdout is not None:
             said = self._waiter.stdout.read().strip()
             self._waiter.stdout.close()
-            self._status = int(said) if said.isdigit() else -1
+            status = int(said) if said.isdigit() else 255
+            self._status = 128 - status if 128 < status < 255 else status
         return self._status
 
     @property

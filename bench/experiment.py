@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from honeybadger.cluster.errors import ClusterError
 _NOT_HERE = ("config", "json", "out")
 _OWN_KEYS = ("name", "about", "repeats", "series")
 MOST_RUNS = 10_000
+_NAME = r"\w[\w .+-]{0,99}"
 
 Options = dict[str, Any]
 
@@ -72,7 +74,10 @@ class Experiment:
     @staticmethod
     def load(path: Path) -> Experiment:
         """ClusterError or UsageError, in one line, for the first thing that is wrong."""
-        return Experiment.parse(read_toml(path), str(path), path.stem)
+        raw = read_toml(path)
+        if not raw:
+            raise ClusterError(f"{path}: there is nothing in it")
+        return Experiment.parse(raw, str(path), path.stem)
 
     @staticmethod
     def parse(raw: dict[str, Any], where: str, name: str = "experiment") -> Experiment:
@@ -84,6 +89,10 @@ class Experiment:
         for key in ("name", "about"):
             if not isinstance(own.get(key, ""), str):
                 raise ClusterError(f"{where}: {key} is not text")
+        name = own.get("name", name)
+        # It names the directory of the results.
+        if not re.fullmatch(_NAME, name):
+            raise ClusterError(f"{where}: name = {name!r:.80} is not a name of letters, digits, spaces and . _ - +")
         if not isinstance(series, list) or not all(isinstance(one, dict) for one in series) or not series:
             raise ClusterError(f"{where}: series are tables, written [[series]]")
         common = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
@@ -95,7 +104,7 @@ class Experiment:
                 if len(combinations) * repeats > MOST_RUNS:
                     raise ClusterError(f"{where}: more than {MOST_RUNS} runs")
         runs = [_run(options, repeat, where) for repeat in range(repeats) for options in combinations]
-        return Experiment(own.get("name", name), own.get("about", ""), repeats, runs, varied_keys(combinations))
+        return Experiment(name, own.get("about", ""), repeats, runs, varied_keys(combinations))
 
 
 def varied_keys(combinations: Sequence[Options]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from bench.load import Settings
+from honeybadger.cluster.processes import signal_name
 
 #: clients begin together, so long after the last one is ready, seconds
 HEAD_START_S = 0.05
@@ -86,7 +87,10 @@ class Clients:
             failed = next((n for n, process in enumerate(self._processes) if process.wait()), None)
         if failed is None:
             return ""
+        status = self._processes[failed].returncode
         self.kill()
+        if status < 0:
+            return f"the load generator was killed by {signal_name(-status)}"
         words = self._logs[failed].read_text(errors="replace").strip().splitlines()
         return f"the load generator failed: {words[-1] if words else 'no reason given'}"
 

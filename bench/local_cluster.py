@@ -21,6 +21,7 @@ from bench.settings import LocalSettings
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.cluster.processes import signal_name
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
 from honeybadger.protocols.quorums import Quorums
@@ -98,7 +99,7 @@ class LocalCluster:
                 raise ClusterError(why)
             for node in self.nodes:
                 if node.exit_status is not None:
-                    raise ClusterError(_plain(node.last_words) or f"node {node.index} ended at once")
+                    raise ClusterError(_obituary(node, "ended at once"))
             if time.monotonic() > limit:
                 raise ClusterError(f"node {waiting[0].index} was not ready in time: {_plain(waiting[0].last_words)}")
             time.sleep(0.1)
@@ -127,7 +128,7 @@ class LocalCluster:
         ]
         news = [node.index for node in found if node.index not in self.died]
         for index in news:
-            self.died[index] = f"node {index} ended unasked: {_plain(self.nodes[index].last_words)}"
+            self.died[index] = _obituary(self.nodes[index], "ended unasked")
         return news + self._look_for_losses()
 
     def stop(self, patience_s: float) -> None:
@@ -226,6 +227,15 @@ def _height(client: NodeClient) -> int | None:
     while (newer := client.receive_now()) is not None:
         reply = newer
     return int(reply.status["height"]) if isinstance(reply, Status) else None
+
+
+def _obituary(node: RunningNode, what: str) -> str:
+    """Why a node ended, for people. One that was killed had no say in it, but what it said last may help."""
+    status, words = node.exit_status, _plain(node.last_words)
+    if status is not None and status < 0:
+        said = f"; its last words: {words}" if words else ""
+        return f"node {node.index} {what}, killed by {signal_name(-status)}{said}"
+    return f"node {node.index} {what}: {words.removeprefix(f'node {node.index}: ') or f'status {status}'}"
 
 
 def _plain(line: str) -> str:

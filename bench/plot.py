@@ -77,7 +77,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ClusterError("figures need matplotlib: pip install 'honeybadger[plot]'") from None
+        raise ClusterError("figures need matplotlib; in the project's folder: pip install -e '.[plot]'") from None
     matplotlib.use("agg")
     from matplotlib import pyplot
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ TICK_S = 0.01
 #: nodes are asked for their status this often, seconds, and these requests have numbers from here on
 ASK_S = 0.5
 STATUS = 1 << 40
+#: seconds after which a person is told what is waited for
+WORTH_SAYING_S = 3.0
 #: transactions in a request, at the most
 LONGEST_BATCH = 1000
 
@@ -59,13 +62,18 @@ class SteadyLoad:
         self._latencies: list[float] = []
         self._refused = 0
 
-    def run(self, rate: float, duration_s: float, tx_bytes: int, patience_s: float) -> LoadResult:
-        """Offer `rate` transactions per second; ClusterError if not all nodes are ready within `patience_s`."""
+    def run(
+        self, rate: float, duration_s: float, tx_bytes: int, patience_s: float, say: Callable[[str], None]
+    ) -> LoadResult:
+        """Offer `rate` transactions per second; ClusterError if not all nodes are ready within `patience_s`.
+
+        `say(line)` tells a person what is waited for.
+        """
         # A name that is not found holds up a thread of ZeroMQ for a while.
         context: Any = zmq.Context(io_threads=min(16, len(self._members)))
         clients = [NodeClient(context, m.host, m.client_port, m.public_key, self._curve) for m in self._members]
         try:
-            self._await_ready(clients, patience_s)
+            self._await_ready(clients, patience_s, say)
             self._offer(clients, rate, duration_s, tx_bytes)
             limit = time.monotonic() + patience_s
             while self._due and time.monotonic() < limit:
@@ -82,17 +90,22 @@ class SteadyLoad:
         unanswered = offered - committed - self._refused
         return LoadResult(offered, committed, self._refused, unanswered, p50, p99, height, same)
 
-    def _await_ready(self, clients: list[NodeClient], patience_s: float) -> None:
+    def _await_ready(self, clients: list[NodeClient], patience_s: float, say: Callable[[str], None]) -> None:
         """Until each node is connected to all others."""
-        limit = time.monotonic() + patience_s
+        begin = time.monotonic()
         others = len(clients) - 1
+        said = False
         while True:
             seen = self._ask(clients)
             waiting = [i for i, status in enumerate(seen) if status is None or status["peers_connected"] < others]
             if not waiting:
                 return
-            if time.monotonic() > limit:
+            waited_s = time.monotonic() - begin
+            if waited_s > patience_s:
                 raise ClusterError(f"node {waiting[0]} was not ready within {patience_s:g} s")
+            if waited_s > WORTH_SAYING_S and not said:
+                said = True
+                say(f"waiting up to {patience_s:g} s for nodes {waiting}: each must answer and know all others")
 
     def _offer(self, clients: list[NodeClient], rate: float, duration_s: float, tx_bytes: int) -> None:
         self._offered = 0

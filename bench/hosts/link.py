@@ -25,7 +25,9 @@ from honeybadger.cluster.errors import ClusterError
 try:
     import asyncssh
 except ImportError:
-    raise ClusterError("runs on other hosts need asyncssh: pip install 'honeybadger[cluster]'") from None
+    raise ClusterError(
+        "runs on other hosts need asyncssh; in the project's folder: pip install -e '.[cluster]'"
+    ) from None
 
 CONNECT_TIMEOUT_S = 15.0
 #: an answer that takes longer, though the agent lives, will not come, seconds

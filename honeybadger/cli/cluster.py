@@ -115,7 +115,7 @@ def load_command(
     if tx_size > manifest.parameters.max_tx_bytes:
         raise click.UsageError(f"--tx-size {tx_size} exceeds max_tx_bytes {manifest.parameters.max_tx_bytes}")
     found = SteadyLoad(manifest, manifest.runtime.curve if curve is None else curve).run(
-        rate, duration, tx_size, timeout
+        rate, duration, tx_size, timeout, lambda line: click.echo(line, err=True)
     )
     if as_json:
         click.echo(msgspec.json.encode(found).decode())

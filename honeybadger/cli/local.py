@@ -161,6 +161,13 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     correct = nodes - len(byzantine)
     check_outages(options, correct)
     link_faults = parse(options, nodes)
+    end_s = options["warmup"] + options["duration"]
+    for fault in link_faults:
+        if fault.start_s >= end_s:
+            raise click.UsageError(
+                f"a {fault.kind} fault would begin at {fault.start_s:g} s, "
+                f"but warm-up and measured time end at {end_s:g} s"
+            )
     if link_faults and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a fault is told by the reported phases")
     specification = find_protocol_or_fail(options["protocol"])
@@ -290,6 +297,8 @@ def command(context: click.Context, /, **options: Any) -> int:
     from honeybadger.cli.local_display import Display, print_table
 
     settings = make_settings(options, was_chosen)
+    if not settings.restart and context.get_parameter_source("restart_after") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--restart-after needs --restart, --restart-all or --restart-primary")
     byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
         click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
@@ -301,6 +310,9 @@ def command(context: click.Context, /, **options: Any) -> int:
             summary = LocalRun(settings, display.show).run()
     except ValueError as error:
         raise ClusterError(str(error)) from None
+    finally:
+        if settings.out is not None and settings.out.exists() and not (settings.out / "summary.json").exists():
+            click.echo(f"{settings.out} holds a run that was not finished", err=True)
     if options["as_json"]:
         click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
     else:

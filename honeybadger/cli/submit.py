@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,8 @@ from honeybadger.network.client_protocol import Committed, Refused, Submit
 #: transactions, and bytes, per request
 REQUEST_TRANSACTIONS = 1000
 REQUEST_BYTES = 4 * 1024 * 1024
+#: seconds without any answer after which a person is told what is waited for
+WORTH_SAYING_S = 3.0
 #: requests that may be unanswered at a time
 WINDOW = 16
 
@@ -47,8 +48,9 @@ def command(cluster: Path, node: int, as_hex: bool, timeout: float, curve: bool 
     client = NodeClient(
         context, member.host, member.client_port, member.public_key, manifest.runtime.curve if curve is None else curve
     )
+    where = f"node {node} at {place(member.host, member.client_port)}"
     try:
-        outcome = _submit(client, transactions, timeout)
+        outcome = _submit(client, transactions, timeout, where)
     finally:
         client.close()
         context.term()
@@ -56,7 +58,6 @@ def command(cluster: Path, node: int, as_hex: bool, timeout: float, curve: bool 
         click.echo(line)
     unanswered = len(transactions) - len(outcome)
     if unanswered:
-        where = f"node {node} at {place(member.host, member.client_port)}"
         raise ClusterError(f"{where} left {unanswered} transactions unanswered for {timeout:g} s; they may yet commit")
     return 0 if all(line.isdigit() for line in outcome) else 1
 
@@ -89,13 +90,13 @@ def _requests(transactions: list[bytes]) -> Iterator[Submit]:
         start = end
 
 
-def _submit(client: NodeClient, transactions: list[bytes], timeout: float) -> list[str]:
+def _submit(client: NodeClient, transactions: list[bytes], timeout: float, where: str) -> list[str]:
     """Outcome of each transaction in order, cut off at the first unanswered one after `timeout` silent seconds."""
     outcome: dict[int, str] = {}
     requests = _requests(transactions)
     open_requests: dict[int, int] = {}
     silent_since = time.monotonic()
-    done = False
+    done = said = False
     while True:
         while not done and len(open_requests) < WINDOW:
             request = next(requests, None)
@@ -108,8 +109,12 @@ def _submit(client: NodeClient, transactions: list[bytes], timeout: float) -> li
             break
         reply = client.receive(0.2)
         if reply is None:
-            if time.monotonic() - silent_since > timeout:
+            silent_s = time.monotonic() - silent_since
+            if silent_s > timeout:
                 break
+            if silent_s > WORTH_SAYING_S and not said:
+                said = True
+                click.echo(f"no answer from {where} yet; waiting up to {timeout:g} s", err=True)
             continue
         silent_since = time.monotonic()
         if isinstance(reply, Committed | Refused) and reply.request in open_requests:
@@ -119,5 +124,5 @@ def _submit(client: NodeClient, transactions: list[bytes], timeout: float) -> li
             if open_requests[reply.request] <= 0:
                 del open_requests[reply.request]
     if len(outcome) < len(transactions):
-        click.echo(f"{len(outcome)} of {len(transactions)} transactions were answered", file=sys.stderr)
+        click.echo(f"{len(outcome)} of {len(transactions)} transactions were answered", err=True)
     return [outcome[index] for index in range(len(transactions)) if index in outcome]

@@ -155,6 +155,14 @@ def _lifeline() -> int:
     return reading
 
 
+def signal_name(number: int) -> str:
+    """As "SIGKILL"."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def last_traceback(output: str) -> str:
     """The last line of the last Python traceback in what a process printed, "" if there is none."""
     _, found, rest = output.rpartition("Traceback (most recent call last):")

@@ -94,6 +94,12 @@ def test_the_same_settings_have_the_same_key(one, same):
         ({"repeats": True}, "repeats = True"),
         ({"series": []}, "series are tables"),
         ({"name": 5}, "name is not text"),
+        ({"name": "../evil"}, "name = '../evil' is not a name"),
+        ({"name": "/tmp"}, "is not a name"),
+        ({"name": ".."}, "is not a name"),
+        ({"name": ""}, "is not a name"),
+        ({"name": "a\n"}, "is not a name"),
+        ({"delay": "1s@900-"}, "a delay fault would begin at 900 s"),
         ({"seed": list(range(200)), "nodes": list(range(4, 104))}, "more than 10000 runs"),
     ],
 )
@@ -101,6 +107,12 @@ def test_nonsense_is_refused_in_one_line(raw, says):
     with pytest.raises((ClusterError, click.UsageError)) as error:
         parse(**raw)
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_empty_file_is_no_experiment(tmp_path):
+    (tmp_path / "x.toml").write_text("# nothing\n")
+    with pytest.raises(ClusterError, match="there is nothing in it"):
+        Experiment.load(tmp_path / "x.toml")
 
 
 def test_the_estimate_learns():

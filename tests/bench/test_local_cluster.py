@@ -84,6 +84,14 @@ def test_only_correct_nodes_must_not_die(make):
     assert cluster.died == {1: "node 1 ended unasked: out of memory"}
 
 
+def test_a_killed_node_did_not_end_by_what_it_said_last(make):
+    cluster = make()
+    cluster.start()
+    cluster.nodes[1].exit_status = -9
+    assert cluster.look_for_deaths() == [1]
+    assert cluster.died == {1: "node 1 ended unasked, killed by SIGKILL; its last words: out of memory"}
+
+
 def test_link_faults_are_in_the_manifest_and_go_on_after_a_restart(make, tmp_path):
     fault = LinkFault(kind="partition", groups=((0, 1), (2, 3)), end_s=3.0)
     cluster = make(link_faults=(fault,))

@@ -93,7 +93,7 @@ def test_faults_are_marked_in_seconds_of_the_window():
 
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ClusterError, match=r"figures need matplotlib: pip install 'honeybadger\[plot\]'"):
+    with pytest.raises(ClusterError, match=r"figures need matplotlib.*pip install -e '\.\[plot\]'"):
         draw_all(grouped(experiment_results(tmp_path, [1.0])), tmp_path / "figures")
 
 

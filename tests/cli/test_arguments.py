@@ -196,6 +196,8 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--byzantine", "3:silent", "--byzantine", "1:replay"), "no correct one of 4"),
         (("--partition", "0|9"), "names node 9"),
         (("--delay", "soon"), "--delay"),
+        (("--delay", "1s@5-;2s@11-", "--warmup", 1, "--duration", 10), "a delay fault would begin at 11 s"),
+        (("--restart-after", 1), "--restart-after needs --restart"),
     ],
 )
 def test_local_checks_before_it_begins(run: Run, settings: list[object], options: tuple[str, ...], says: str) -> None:

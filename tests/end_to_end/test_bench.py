@@ -100,7 +100,7 @@ def test_an_invalid_run_is_kept_and_told(tmp_path):
     assert len(finished(out)) == 1
     # Without matplotlib, the line names what to install.
     error = one_line_error(run_command("bench", "plot", str(out)))
-    assert "no valid run" in error or "honeybadger[plot]" in error
+    assert "no valid run" in error or "pip install -e '.[plot]'" in error
 
 
 def test_a_manifest_with_an_unknown_key_is_refused(tmp_path):

@@ -344,4 +344,4 @@ def test_without_the_extra_the_line_names_it(tmp_path):
         check=False,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
     )
-    assert "honeybadger[cluster]" in one_line_error(result) and not (tmp_path / "out").exists()
+    assert "pip install -e '.[cluster]'" in one_line_error(result) and not (tmp_path / "out").exists()
