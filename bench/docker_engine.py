@@ -68,7 +68,13 @@ def engine() -> str:
 
 def look_into(image: str) -> Image:
     """ClusterError if there is no such image, or it cannot be used from here."""
-    found: list[dict[str, Any]] = msgspec.json.decode(_run(["docker", "image", "inspect", image]))
+    try:
+        inspected = docker("image", "inspect", image)
+    except ClusterError as error:
+        if "no such image" not in str(error).lower():
+            raise
+        raise ClusterError(f"this engine has no image {image}; docker/README.md says how to build it") from None
+    found: list[dict[str, Any]] = msgspec.json.decode(inspected)
     answer = docker("run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", _QUESTION)
     try:
         versions, boot = msgspec.json.decode(answer, type=tuple[dict[str, str], str])

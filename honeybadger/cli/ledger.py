@@ -172,7 +172,7 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
     """Check a proof in FILE (or -) that TRANSACTION is in the block with BLOCK_HASH; needs no ledger."""
     try:
         raw = msgspec.json.decode(file.read())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise LedgerError(f"the proof is not JSON: {printable(error)}") from None
     if not isinstance(raw, dict):
         raise LedgerError("the proof is not a JSON object")

@@ -68,7 +68,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
         """Read a header; raises ``LedgerError`` unless these are the canonical bytes of a valid one."""
         try:
             header = _header_decoder.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise LedgerError(f"header cannot be decoded: {error}") from None
         if header.version != VERSION:
             raise LedgerError(f"header version {header.version} is not supported (this is {VERSION})")
@@ -104,7 +104,7 @@ def decode_body(body: bytes) -> list[bytes]:
     """Return the transactions of a body; raises ``LedgerError`` unless it is canonical."""
     try:
         transactions = _body_decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise LedgerError(f"body cannot be decoded: {error}") from None
     if _encode(transactions) != body:
         raise LedgerError("body is not in canonical encoding")

@@ -36,18 +36,29 @@ def test_a_network_that_nobody_uses(monkeypatch):
 def test_an_engine_elsewhere_is_refused(monkeypatch, tmp_path):
     boot = tmp_path / "boot_id"
     boot.write_text("this one\n")
+    versions = {"python": "3.12"}
     answer = {"boot": "this one\n"}
     inspected = json.dumps([{"Id": "sha256:1", "Config": {"Labels": {"org.opencontainers.image.revision": "abc"}}}])
     monkeypatch.setattr(bench.docker_engine, "BOOT_ID", boot)
-    monkeypatch.setattr(bench.docker_engine, "_run", lambda command: inspected)
-    monkeypatch.setattr(bench.docker_engine, "docker", lambda *a: json.dumps([{"python": "3.12"}, answer["boot"]]))
+
+    def docker(*arguments: str) -> str:
+        return inspected if arguments[0] == "image" else answer.get("said", json.dumps([versions, answer["boot"]]))
+
+    monkeypatch.setattr(bench.docker_engine, "docker", docker)
     found = look_into("x")
     assert (found.id, found.commit, found.versions) == ("sha256:1", "abc", {"python": "3.12"})
     answer["boot"] = "another\n"
     with pytest.raises(ClusterError, match="another machine"):
         look_into("x")
-    monkeypatch.setattr(bench.docker_engine, "docker", lambda *a: "no module named bench")
+    answer["said"] = "no module named bench"
     with pytest.raises(ClusterError, match="did not say what it holds"):
+        look_into("x")
+
+    def fails(*arguments: str) -> str:
+        raise ClusterError("docker image inspect: Error: No such image: x:latest")
+
+    monkeypatch.setattr(bench.docker_engine, "docker", fails)
+    with pytest.raises(ClusterError, match=r"no image x; docker/README\.md says how to build it"):
         look_into("x")
 
 

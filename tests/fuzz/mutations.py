@@ -109,6 +109,9 @@ def extreme(value: Any, rng: random.Random, *, valid: bool) -> Any:
             return rng.choice(near + EDGES if valid else near + EDGES + NEGATIVE)
         case bytes():
             shapes = (bytes(len(value)), rng.randbytes(len(value)), b"\xc0" + bytes(max(0, len(value) - 1)))
+            if value and 0x90 <= value[0] < 0x9F:
+                # Maybe an array in it: one more element than it should have, nested deeply.
+                shapes += (bytes([value[0] + 1]) + value[1:] + b"\x91" * 5000 + b"\x90",)
             if rng.random() < 0.5 or not value:
                 return rng.choice((*shapes, b"", value + b"\0", value[:-1], value * 2, bytes(1 << 14)))
             return mutated_bytes(value, value, rng)[: len(value)].ljust(len(value), b"\0")

@@ -171,6 +171,19 @@ def test_whatever_decodes_can_be_encoded_and_is_itself_again(seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(
+    "deep", [b"\x91" * 500, b"\x91" * 100_000, b"\x81\xc0" * 100_000], ids=["500", "arrays", "maps"]
+)
+def test_a_field_more_than_there_should_be_which_nests_deeply(name: str, deep: bytes) -> None:
+    """Fields that a type does not have are skipped over, to any depth."""
+    decode, real = DECODERS[name]
+    for data in real[:20]:
+        for at in range(min(len(data), 40)):
+            if 0x90 <= data[at] < 0x9F:
+                decode(data[:at] + bytes([data[at] + 1]) + data[at + 1 :] + deep + b"\x90")
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_declared_lengths_cost_no_memory(name: str) -> None:
     """Five bytes can announce four billion elements."""
     decode, real = DECODERS[name]

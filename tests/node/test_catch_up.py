@@ -50,6 +50,9 @@ def chain_of(length: int, chain_id: bytes = CHAIN_ID, tag: bytes = b"") -> list[
 
 
 BLOCKS = chain_of(16)
+_HEADER = BLOCKS[2].header.encode()
+#: one element more than a header has, nested deeply
+DEEP_HEADER = bytes([_HEADER[0] + 1]) + _HEADER[1:] + b"\x91" * 5000 + b"\x90"
 CERTIFICATES = {block.header.height: sign(block) for block in BLOCKS}
 
 
@@ -198,6 +201,7 @@ LIES: dict[str, Callable[[], list[Message]]] = {
         build_block(CHAIN_ID, BLOCKS[1].header.hash, 3, 9, (0, 1, 2), BLOCKS[2].transactions()), CERTIFICATES[3]
     ),
     "garbage header": lambda: [CertifiedHeader(0, b"\xff", CERTIFICATES[3], 10)],
+    "header that nests deeply": lambda: [CertifiedHeader(0, DEEP_HEADER, CERTIFICATES[3], 10)],
     "wrong body": lambda: answer(BLOCKS[2], body=FORK.body[: len(BLOCKS[2].body)]),
     "no body": lambda: answer(BLOCKS[2], body=b""),
     "too long body announced": lambda: answer(BLOCKS[2], body=LONG),
