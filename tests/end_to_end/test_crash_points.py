@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster_harness import Cluster, random_transactions, running, same_prefix, wait_until
@@ -40,7 +42,12 @@ def finish(cluster: Cluster, sent: list[bytes]) -> None:
         assert set(committed) >= {*sent, *last}
 
 
-@pytest.mark.parametrize("point", POINTS)
+def some(quick: Collection[str]) -> list[Any]:
+    """All points, of which only `quick` are tried by default; between them the two tests below try each."""
+    return [point if point in quick else pytest.param(point, marks=pytest.mark.soak) for point in POINTS]
+
+
+@pytest.mark.parametrize("point", some(("before the sync", "in the write")))
 def test_one_node_dies_again_and_again(tmp_path, point):
     with running(tmp_path / "c") as cluster:
         victim = cluster.processes[3]
@@ -59,7 +66,7 @@ def test_one_node_dies_again_and_again(tmp_path, point):
         finish(cluster, sent)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", some(("before the write", "after the send", "before the send")))
 @pytest.mark.parametrize("write", [1, pytest.param(4, marks=pytest.mark.soak)])
 def test_all_nodes_die(tmp_path, point, write):
     """Each at its own next write; those that do not get there because the others are gone are killed."""

@@ -139,7 +139,7 @@ def test_certificates_are_stored(tmp_path):
     "options",
     [
         ("--restart", "1"),
-        ("-n", "7", "--restart", "2"),
+        pytest.param(("-n", "7", "--restart", "2"), marks=pytest.mark.soak),
         ("--restart-all",),
     ],
 )
