@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from memory_nodes import CODEC, HELLO, NODES, Clock, MemoryNode
-from mutations import EDGES, hostile_entry, hostile_header, mutated_bytes, nonsense
+from mutations import EDGES, hostile_entry, hostile_header, mutated_bytes, nonsense, one_element_more
 
 from honeybadger.ledger.block import build_block
 from honeybadger.network.codec import DATA, Header, WireError
@@ -28,12 +28,10 @@ from honeybadger.node.block_messages import (
 
 EVIL = 3
 _HEADER = build_block(HELLO.chain_id, HELLO.chain_id, 1, 1, (0, 1, 2), [b"one", b"two"]).header.encode()
-#: one element more than a header has, nested deeply
-_DEEP_HEADER = bytes([_HEADER[0] + 1]) + _HEADER[1:] + b"\x91" * 5000 + b"\x90"
 #: block messages, of which a healthy run shows only shares
 BLOCK_TALK = [
     CODEC.encode([CertifiedHeader(0, _HEADER, bytes(48), 9)]),
-    CODEC.encode([CertifiedHeader(0, _DEEP_HEADER, bytes(48), 9)]),
+    CODEC.encode([CertifiedHeader(0, one_element_more(_HEADER), bytes(48), 9)]),
     CODEC.encode([BlockRequest(0, 2**32 - 1, 4), BlockRequest(0, 1, 4)]),
     CODEC.encode([CertificateRequest(0, 1), CertificateRequest(0, 2**32 - 1)]),
     CODEC.encode([BlockCertificate(0, 1, bytes(48))]),

@@ -72,6 +72,16 @@ def seed_of_this_run() -> int:
     return int(os.environ.get("HONEYBADGER_FUZZ_SEED", DEFAULT_SEED))
 
 
+def begins_array(data: bytes, at: int = 0) -> bool:
+    """Whether the byte there announces a short array, to which an element can be added."""
+    return at < len(data) and 0x90 <= data[at] < 0x9F
+
+
+def one_element_more(data: bytes, at: int = 0, nesting: bytes = b"\x91" * 5000) -> bytes:
+    """The array that begins there and ends with `data` gets an element that nests deeply."""
+    return data[:at] + bytes([data[at] + 1]) + data[at + 1 :] + nesting + b"\x90"
+
+
 def mutated_bytes(data: bytes, other: bytes, rng: random.Random) -> bytes:
     """`data` after one to three random changes; `other` is what may be spliced in."""
     changed = bytearray(data)
@@ -109,9 +119,9 @@ def extreme(value: Any, rng: random.Random, *, valid: bool) -> Any:
             return rng.choice(near + EDGES if valid else near + EDGES + NEGATIVE)
         case bytes():
             shapes = (bytes(len(value)), rng.randbytes(len(value)), b"\xc0" + bytes(max(0, len(value) - 1)))
-            if value and 0x90 <= value[0] < 0x9F:
-                # Maybe an array in it: one more element than it should have, nested deeply.
-                shapes += (bytes([value[0] + 1]) + value[1:] + b"\x91" * 5000 + b"\x90",)
+            if begins_array(value):
+                # Maybe there is an array in it.
+                shapes += (one_element_more(value),)
             if rng.random() < 0.5 or not value:
                 return rng.choice((*shapes, b"", value + b"\0", value[:-1], value * 2, bytes(1 << 14)))
             return mutated_bytes(value, value, rng)[: len(value)].ljust(len(value), b"\0")

@@ -13,7 +13,7 @@ from forger import BLOCK_TALK, recorded_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_nodes import CODEC, HELLO, PARAMETERS, stopped_time
-from mutations import TOKENS, hostile_entry, hostile_header, mutated_bytes
+from mutations import TOKENS, begins_array, hostile_entry, hostile_header, mutated_bytes, one_element_more
 
 from honeybadger.ledger.block import Header as BlockHeader
 from honeybadger.ledger.block import build_block, check_block
@@ -179,8 +179,8 @@ def test_a_field_more_than_there_should_be_which_nests_deeply(name: str, deep: b
     decode, real = DECODERS[name]
     for data in real[:20]:
         for at in range(min(len(data), 40)):
-            if 0x90 <= data[at] < 0x9F:
-                decode(data[:at] + bytes([data[at] + 1]) + data[at + 1 :] + deep + b"\x90")
+            if begins_array(data, at):
+                decode(one_element_more(data, at, deep))
 
 
 @pytest.mark.parametrize("name", DECODERS)
