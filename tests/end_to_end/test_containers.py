@@ -312,7 +312,10 @@ def test_an_image_that_is_not_there_is_one_line(image, tmp_path):
         *("bench", "run", str(tmp_path / "m.toml"), "--containers", "--image", "no-such-image:x"),
         *("--out", str(tmp_path / "out")),
     )
-    assert "o such image: no-such-image:x" in one_line_error(result) and len(result.stderr.splitlines()) == 1
+    assert (
+        "this engine has no image no-such-image:x; docker/README.md says how to build it" in one_line_error(result)
+        and len(result.stderr.splitlines()) == 1
+    )
 
 
 def test_the_same_file_is_a_stack_on_a_swarm_of_one_machine(image, tmp_path):
