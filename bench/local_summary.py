@@ -73,7 +73,7 @@ def summarise(
         offered.offers,
     )
     transactions, size, blocks = committed_in(window, live)
-    restarts, from_kill = measure(outcome.plan.outages, window[0], honest)
+    restarts, from_kill = measure(outcome.plan.outages, window, honest)
     median_s, worst_s = median_and_worst(restarts, "recovery_s")
     pause_median_s, pause_worst_s = median_and_worst(restarts, "pause_s")
     quantiles = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}

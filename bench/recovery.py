@@ -39,13 +39,16 @@ def keeps_up_at(outage: Outage, until: float, node: NodeObservations, others: Se
 
 
 def measure(
-    outages: Sequence[Outage], window_start: float, seen: dict[int, NodeObservations]
+    outages: Sequence[Outage], window: tuple[float, float], seen: dict[int, NodeObservations]
 ) -> tuple[list[dict[str, Any]], list[float | None]]:
     """Per restart its row in the summary, and the seconds from the kill until it kept up (None: never).
 
     `seen`: correct nodes. The others, whose throughput is measured, are those that were up when the round began,
-    keeping up, and not killed in it. "Before" is since the window began or the nodes of the last round came back.
+    keeping up, and not killed in it. "Before" is since the window began or the nodes of the last round came back;
+    "catching up" is from the restart until the node keeps up. That, and pauses, only within the window: after it
+    there is no load.
     """
+    window_start, window_end = window
     rows: list[dict[str, Any]] = []
     from_kill: list[float | None] = []
     busy_until: dict[int, float] = {}
@@ -60,7 +63,7 @@ def measure(
         others = [seen[i] for i in seen if i not in victims and busy_until.get(i, 0.0) <= killed_at]
         before = _transactions(since, killed_at, others)
         during = _transactions(killed_at, restarted_at, others)
-        pause = longest_pause(killed_at, end, others)
+        pause = longest_pause(killed_at, end, window_end, others)
         for outage in round_:
             again = min(
                 (o.killed_at for o in outages if o.node == outage.node and o.killed_at > restarted_at),
@@ -69,6 +72,8 @@ def measure(
             at = keeps_up_at(outage, again, seen[outage.node], others or list(seen.values()))
             recovered = at < float("inf")
             busy_until[outage.node] = at
+            loaded_until = min(at, end, window_end)
+            catching_up = _transactions(restarted_at, loaded_until, others)
             from_kill.append(at - killed_at if recovered else None)
             rows.append(
                 {
@@ -81,6 +86,7 @@ def measure(
                     "committed_tx_while_down_others": during,
                     "throughput_before_tx_per_s": _rate(before, killed_at - since),
                     "throughput_while_down_tx_per_s": _rate(during, restarted_at - killed_at),
+                    "throughput_catching_up_tx_per_s": _rate(catching_up, loaded_until - restarted_at),
                     "pause_s": pause,
                 }
             )
@@ -88,11 +94,11 @@ def measure(
     return rows, from_kill
 
 
-def longest_pause(start: float, end: float, nodes: Sequence[NodeObservations]) -> float | None:
-    """The longest time after `start` in which none of `nodes` had a new block on disk; None if there was none up to
-    `end`."""
+def longest_pause(start: float, end: float, loaded_until: float, nodes: Sequence[NodeObservations]) -> float | None:
+    """The longest time after `start` in which none of `nodes` had a new block on disk, counted up to `loaded_until`;
+    None if there was no block up to `end`."""
     moments = sorted(at for node in nodes for at in node.durable_at.values() if start < at < end)
-    return max((b - a for a, b in pairwise([start, *moments])), default=None)
+    return max((min(b, loaded_until) - a for a, b in pairwise([start, *moments]) if a < loaded_until), default=None)
 
 
 def median_and_worst(rows: Sequence[dict[str, Any]], figure: str) -> tuple[float | None, float | None]:

@@ -51,7 +51,7 @@ TRIALS = [
         "-n 7 --protocol pbft --view-timeout 1.5 --batch-size 1000 --duration 120"
         " --restart-primary --restart-rounds 10",
     ),
-    Trial("down for 30 s at full load", "--batch-size 40000 --duration 80 --restart 1 --restart-after 30"),
+    Trial("down for 30 s at full load", "--batch-size 40000 --duration 140 --restart 1 --restart-after 30"),
     Trial("1 of 4 cut off for 5 s", f"{SHORT} --partition 3@3-8"),
     Trial("2 against 2 for 3 s", f'{SHORT} --partition "0,1|2,3@4-7"'),
     Trial("2 of 7 cut off for 5 s", f"-n 7 {SHORT} --partition 5,6@3-8"),
@@ -135,9 +135,13 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
         text = f"{len(restarts)} restarts, keeping up again after {summary['recovery_median_s']:.1f} s (median)"
         text += f", {summary['recovery_worst_s']:.1f} s (worst)"
         yield text + (f", {missing} killed again before" if missing else "")
-        before, down = (restarts[0][f"throughput_{when}_tx_per_s"] for when in ("before", "while_down"))
-        if len(restarts) == 1 and before and down is not None:
-            yield f"others {before:,.0f} tx/s before, {down:,.0f} ({down / before:.0%}) meanwhile"
+        before = restarts[0]["throughput_before_tx_per_s"]
+        if len(restarts) == 1 and before:
+            text = f"others {before:,.0f} tx/s before"
+            for when, words in (("while_down", "while it was down"), ("catching_up", "while it caught up")):
+                rate = restarts[0][f"throughput_{when}_tx_per_s"]
+                text += "" if rate is None else f", {rate:,.0f} ({rate / before:.0%}) {words}"
+            yield text
     if summary.get("pause_median_s") is not None:
         pauses = f"{summary['pause_median_s']:.1f} s (median), {summary['pause_worst_s']:.1f} s (worst)"
         yield f"without a new block for {pauses} after a kill"

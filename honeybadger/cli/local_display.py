@@ -5,6 +5,7 @@ Live progress on a terminal, plain lines elsewhere, and a labelled table at the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -188,14 +189,18 @@ def _restart_rows(summary: dict[str, Any]) -> list[Row]:
         rows.append(("pause median", f"{summary['pause_median_s']:.1f}", worst))
     # Once for each round: its nodes were killed at the same moment.
     rounds = {row["killed_at_s"]: row for row in restarts}.values()
-    down = [
-        row["throughput_while_down_tx_per_s"] for row in rounds if row["throughput_while_down_tx_per_s"] is not None
-    ]
-    before = [row["throughput_before_tx_per_s"] for row in rounds if row["throughput_before_tx_per_s"] is not None]
-    if down and before:
-        text = f"tx/s of the others, {sum(before) / len(before):,.0f} before"
-        rows.append(("while down", f"{sum(down) / len(down):,.0f}", text))
+    before = _mean(rounds, "throughput_before_tx_per_s")
+    for label, when in (("while down", "while_down"), ("catching up", "catching_up")):
+        rate = _mean(rounds, f"throughput_{when}_tx_per_s")
+        if rate is not None and before is not None:
+            rows.append((label, f"{rate:,.0f}", f"tx/s of the others, {before:,.0f} before"))
     return rows
+
+
+def _mean(rows: Iterable[dict[str, Any]], figure: str) -> float | None:
+    """Over the rows that have the figure; None if none has it."""
+    known = [row[figure] for row in rows if row[figure] is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _byzantine_rows(summary: dict[str, Any]) -> list[Row]:

@@ -21,6 +21,8 @@ from bench.summary import (
 )
 
 INFINITE = float("inf")
+#: a window that begins at 2.0
+LOADED = (2.0, INFINITE)
 
 
 def epoch(number: int, proposed: float, *, committed: float = 0.0, durable: float = 0.0) -> list[dict]:
@@ -140,7 +142,7 @@ def restarted(back_at: float, catches_up_at: float, until: float) -> NodeObserva
 def test_recovery_is_measured_from_the_restart_and_the_others_go_on():
     others = [node(started(0), *steady(12.0)) for _ in range(3)]
     seen = {**dict(enumerate(others)), 3: restarted(6.0, 7.1, 12.0)}
-    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, seen)
+    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], LOADED, seen)
     assert (row["node"], row["killed_at_s"], row["restarted_at_s"], row["down_s"]) == (3, 2.0, 4.0, 2.0)
     # At 7.1 it takes over what it missed, of which the newest block (6.8) is less than a second old.
     assert row["recovery_s"] == pytest.approx(1.1) and from_kill == pytest.approx(3.1)
@@ -150,11 +152,25 @@ def test_recovery_is_measured_from_the_restart_and_the_others_go_on():
     assert row["killed_again"] is False
 
 
+def test_what_the_others_do_while_a_node_catches_up_is_measured_as_long_as_there_is_load():
+    fast = [e for e in steady(20.0) if e[-1]["t"] < 6.0]
+    slower = [epoch(len(fast) + k, 6.1 + k, committed=6.2 + k, durable=6.5 + k) for k in range(1, 10)]
+    others = {i: node(started(0), *fast, *slower) for i in range(3)}
+    lagging = node(started(0), *[e for e in fast if e[-1]["t"] < 4.0], started(6.0), *slower[5:])
+    (row,), _ = measure([Outage(3, 4.0, 6.0)], LOADED, {**others, 3: lagging})
+    assert row["recovery_s"] == pytest.approx(6.5)
+    assert row["throughput_catching_up_tx_per_s"] == pytest.approx(50 / 6.5), "blocks of 7.5 to 11.5"
+    (row,), _ = measure([Outage(3, 4.0, 6.0)], (2.0, 10.0), {**others, 3: lagging})
+    assert row["throughput_catching_up_tx_per_s"] == pytest.approx(30 / 4.0), "blocks of 7.5 to 9.5"
+    (row,), _ = measure([Outage(3, 4.0, 6.0)], (2.0, 5.0), {**others, 3: lagging})
+    assert row["throughput_catching_up_tx_per_s"] is None, "it came back when the load had ended"
+
+
 def test_a_node_that_lags_behind_does_not_keep_up():
     late = [{**e[-1], "t": e[-1]["t"] + 3.0} for e in steady(12.0)]
     lagging = node(started(0), started(6.0), *late)
     others = {i: node(started(0), *steady(20.0)) for i in range(3)}
-    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: lagging})
+    (row,), (from_kill,) = measure([Outage(3, 4.0, 6.0)], LOADED, {**others, 3: lagging})
     assert row["recovery_s"] is None and from_kill is None
     assert median_and_worst([row], "recovery_s") == (None, None)
 
@@ -163,7 +179,7 @@ def test_a_block_from_before_the_kill_does_not_show_that_a_node_keeps_up():
     others = {i: node(started(0), *steady(12.0)) for i in range(3)}
     (old,) = [e[-1] for e in steady(12.0) if e[-1]["t"] == pytest.approx(3.8)]
     back = node(started(0), started(4.2), {**old, "t": 4.5})
-    (row,), _ = measure([Outage(3, 4.0, 4.1)], 2.0, {**others, 3: back})
+    (row,), _ = measure([Outage(3, 4.0, 4.1)], LOADED, {**others, 3: back})
     assert row["recovery_s"] is None
 
 
@@ -171,7 +187,7 @@ def test_the_last_block_that_there_is_counts_however_late():
     blocks = steady(8.0)
     others = {i: node(started(0), *blocks) for i in range(3)}
     back = node(started(0), started(6.0), *[{**e[-1], "t": 11.0} for e in blocks])
-    (row,), _ = measure([Outage(3, 4.0, 6.0)], 2.0, {**others, 3: back})
+    (row,), _ = measure([Outage(3, 4.0, 6.0)], LOADED, {**others, 3: back})
     assert row["recovery_s"] == pytest.approx(5.0)
 
 
@@ -179,7 +195,7 @@ def test_when_all_were_killed_the_first_new_block_counts():
     old = [e for e in steady(12.0) if e[-1]["t"] < 4.0]
     new = epoch(len(old) + 1, 6.5, committed=6.7, durable=6.8)
     seen = {i: node(started(0), *old, started(6.0 + i / 10, len(old)), new) for i in range(4)}
-    rows, from_kill = measure([Outage(i, 4.0, 6.0) for i in range(4)], 2.0, seen)
+    rows, from_kill = measure([Outage(i, 4.0, 6.0) for i in range(4)], LOADED, seen)
     assert [row["recovery_s"] for row in rows] == pytest.approx([0.8] * 4)
     assert from_kill == pytest.approx([2.8] * 4)
     assert {row["throughput_while_down_tx_per_s"] for row in rows} == {None}, "nobody stayed up"
@@ -189,7 +205,7 @@ def test_when_all_were_killed_the_first_new_block_counts():
 def test_a_node_killed_again_before_it_kept_up_is_said_to_be():
     others = {i: node(started(0), *steady(12.0)) for i in range(3)}
     outages = [Outage(3, 4.0, 6.0), Outage(3, 6.5, 6.6)]
-    rows, from_kill = measure(outages, 2.0, {**others, 3: restarted(6.0, 7.1, 12.0)})
+    rows, from_kill = measure(outages, LOADED, {**others, 3: restarted(6.0, 7.1, 12.0)})
     assert [(row["recovery_s"] is None, row["killed_again"]) for row in rows] == [(True, True), (False, False)]
     assert from_kill[0] is None and from_kill[1] == pytest.approx(0.6)
 
@@ -198,7 +214,7 @@ def test_who_is_still_catching_up_does_not_count_among_the_others():
     """Else the second round would show no throughput, although two nodes go on."""
     others = {i: node(started(0), *steady(12.0)) for i in range(3)}
     slow = restarted(6.0, 11.3, 12.0)
-    rows, _ = measure([Outage(3, 4.0, 6.0), Outage(2, 8.0, 9.0)], 2.0, {**others, 3: slow})
+    rows, _ = measure([Outage(3, 4.0, 6.0), Outage(2, 8.0, 9.0)], LOADED, {**others, 3: slow})
     assert [row["node"] for row in rows] == [3, 2]
     assert rows[1]["committed_tx_while_down_others"] == 20
     assert rows[1]["throughput_before_tx_per_s"] == pytest.approx(20.0), "since the last restart"
@@ -214,12 +230,15 @@ def test_the_longest_pause_of_the_others_after_each_kill():
     blocks = [e for e in steady(12.0) if not 4.4 < e[-1]["t"] < 6.7]
     others = {i: node(started(0), *blocks) for i in range(3)}
     victim = restarted(5.0, 8.0, 12.0)
-    first, second = measure([Outage(3, 4.0, 5.0), Outage(3, 9.0, 9.1)], 2.0, {**others, 3: victim})[0]
+    first, second = measure([Outage(3, 4.0, 5.0), Outage(3, 9.0, 9.1)], LOADED, {**others, 3: victim})[0]
     assert first["pause_s"] == pytest.approx(2.5) and second["pause_s"] == pytest.approx(0.5)
-    assert longest_pause(4.0, 4.2, list(others.values())) is None, "no block, no figure"
-    (row,), _ = measure([Outage(3, 4.0, 5.0)], 2.0, {3: victim})
+    assert longest_pause(4.0, 4.2, INFINITE, list(others.values())) is None, "no block, no figure"
+    for window_end, pause in ((5.3, 1.0), (4.2, 0.2)):
+        loaded, _ = measure([Outage(3, 4.0, 5.0)], (2.0, window_end), {**others, 3: victim})
+        assert loaded[0]["pause_s"] == pytest.approx(pause), "without load there need be no blocks"
+    (row,), _ = measure([Outage(3, 4.0, 5.0)], LOADED, {3: victim})
     assert row["pause_s"] is None, "there are no others"
-    assert measure([], 2.0, others) == ([], [])
+    assert measure([], LOADED, others) == ([], [])
 
 
 def test_only_epochs_that_began_after_the_fault_show_that_things_go_on():

@@ -91,6 +91,7 @@ def restart(node: int, killed_at_s: float, recovery_s: float | None, **changes: 
         "killed_again": False,
         "throughput_before_tx_per_s": 2000.0,
         "throughput_while_down_tx_per_s": 1000.0,
+        "throughput_catching_up_tx_per_s": 1500.0,
         **changes,
     }
 
@@ -140,6 +141,7 @@ def test_rows_for_what_happened_and_only_for_that(
     assert "recovery median 3.1 s from restart to keeping up, worst 9.9 s" in flat
     assert "pause median 2.7 s after a kill without a new block, worst 5.5 s" in flat
     assert "while down 1,000 tx/s of the others, 2,000 before" in flat
+    assert "catching up 1,500 tx/s of the others, 2,000 before" in flat
     assert "unanswered 9 transactions, when the run ended; 4 at killed nodes" in flat
 
 
@@ -147,6 +149,7 @@ def test_when_nobody_stayed_up_there_are_no_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nobody = {"throughput_before_tx_per_s": None, "throughput_while_down_tx_per_s": None}
+    nobody["throughput_catching_up_tx_per_s"] = None
     out = shown(monkeypatch, capsys, restarted=[0], restarts=[restart(0, 3.0, None, **nobody)])
     assert "restarts" in out and "while down" not in out and "recovery median" not in out
 
