@@ -2,13 +2,15 @@
 
     python -m bench.reliability docs/reliability.md [--only WORD]
 
-The file's text is kept; what stands between the two markers is replaced. A row says what was expected before the
-run: "valid" (ledgers agree, every acknowledged transaction is in all of them, nothing twice, no correct node accused,
-progress after the fault) or, where too many nodes are faulty to go on, the words with which the run must be refused.
+The file's text is kept; what stands between the two markers is replaced, with `--only` just the rows it names. A row
+says what was expected before the run: "valid" (ledgers agree, every acknowledged transaction is in all of them,
+nothing twice, no correct node accused, progress after the fault) or, where too many nodes are faulty to go on, the
+words with which the run must be refused.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import subprocess
@@ -77,23 +79,39 @@ TRIALS = [
 
 def main() -> int:
     """Run the trials, write the table; status 1 if one did not end as expected."""
-    path = Path(sys.argv[1])
-    only = sys.argv[3] if sys.argv[2:3] == ["--only"] else ""
-    text = path.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
+    parser = argparse.ArgumentParser(prog="python -m bench.reliability", description="Fill the table of faults.")
+    parser.add_argument("file", type=Path, help="the page, with the two markers")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="just the faults or options with this word; other rows stay"
+    )
+    arguments = parser.parse_args()
+    try:
+        head, table, tail = split(arguments.file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     rows, failed = [], 0
     for trial in TRIALS:
-        if only in trial.fault or only in trial.options:
+        if arguments.only in trial.fault or arguments.only in trial.options:
             summary = run(trial)
             as_expected = is_expected(trial, summary)
             failed += not as_expected
             rows.append(row(trial, summary, as_expected=as_expected))
             sys.stdout.write(rows[-1] + "\n")
             sys.stdout.flush()
-    table = ["| fault | `honeybadger local …` | expected | what happened |", "|---|---|---|---|", *rows]
-    path.write_text("\n".join([head.rstrip(), "", BEGIN, *table, END]) + tail, encoding="utf-8")
+        else:
+            rows.extend(line for line in table if line.startswith(f"| {trial.fault} |"))
+    lines = ["| fault | `honeybadger local …` | expected | what happened |", "|---|---|---|---|", *rows]
+    arguments.file.write_text("\n".join([head.rstrip(), "", BEGIN, *lines, END]) + tail, encoding="utf-8")
     return int(failed > 0)
+
+
+def split(page: str) -> tuple[str, list[str], str]:
+    """The text before the markers, the lines between them, the text after. Raises ValueError if one is missing."""
+    head, found_begin, rest = page.partition(BEGIN)
+    table, found_end, tail = rest.partition(END)
+    if not (found_begin and found_end):
+        raise ValueError(f"the page lacks the line {BEGIN!r} or {END!r}")
+    return head, table.splitlines(), tail
 
 
 def run(trial: Trial) -> dict[str, Any]:
