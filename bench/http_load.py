@@ -2,7 +2,7 @@
 
     python -m bench.http_load [--rounds 3] [--seconds 12] [--spread]
 
-Each round is a cluster of its own at full load, in which nine shifts follow each other, A B A C A B A C A:
+Each round is a cluster of its own at full load, in which nine shifts follow each other, A C A C A B A B A:
 
 A  nobody asks anything.
 B  1,000 connections that ask for /health, /status, /metrics and a block in turn, each one second after its last
@@ -13,7 +13,8 @@ C  every node's /metrics is scraped once a second, and node 0 is asked for /clus
 The clients take processor time that the cluster then lacks, so they are one process with prepared requests, at most
 1,000 requests a second, and what it used is printed. Throughput is of a whole machine and suffers from anything else
 on it, and so, less, does the processor time that the nodes take for a committed transaction: of each B and C the ratio
-to the two As around it is printed, and the same of each A among As, which tells what such a ratio is worth. What
+to the two As around it is printed, and the same of each A among As, which tells what such a ratio is worth. After the
+first B, A is not quite idle: requests of the crowd that left wait for their turns, at no more than B's charge. What
 suffers least is the processor time of node 0 beside that of the others in the same seconds, of which B less A is what
 the crowd cost it, and what the nodes themselves charge to HTTP clients.
 """
@@ -47,8 +48,9 @@ CROWD, SLOW = 1000, 20
 #: of each shift these seconds are not counted: clients come, and those of the shift before are still missed
 SETTLE_S = 4.0
 WARMUP_S = 3.0
-#: a round; every shift with clients is between two without
-ORDER = "ABACABACA"
+#: A round. Every shift with clients is between two without. The crowd comes last: when it has left, its requests still
+#: wait for their turns, minutes long, and cost something in the shifts that follow.
+ORDER = "ACACABABA"
 TITLES = {"A": "A  no clients", "B": "B  1,000 clients and slow ones", "C": "C  scraped each second"}
 
 
@@ -62,7 +64,6 @@ def visitors(shift: str, ports: Sequence[int], tokens: Sequence[str], *, spread:
     if shift == "A":
         return []
     if shift == "C":
-        # At node 0 those of the shift before still wait for their turn, gone or not, and addresses take turns.
         scrapers = [
             Visitor("scrapers", port, [get("/metrics")], 1.0, source="127.0.0.3", scrapes=True) for port in ports
         ]
