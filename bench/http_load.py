@@ -8,13 +8,13 @@ A  nobody asks anything.
 B  1,000 connections that ask for /health, /status, /metrics and a block in turn, each one second after its last
    answer, and 60 that hold one up: headers and bodies a byte at a time, and replies that nobody reads. All go to node
    0; `--spread` spreads them over all nodes. Node 0 is also scraped once a second by somebody at another address.
+   What they asked and left waits for its turn, minutes long: the As after a B pay for it too, and C comes before.
 C  every node's /metrics is scraped once a second, and node 0 is asked for /cluster as its page does.
 
 The clients take processor time that the cluster then lacks, so they are one process with prepared requests, at most
 1,000 requests a second, and what it used is printed. Throughput is of a whole machine and suffers from anything else
 on it, and so, less, does the processor time that the nodes take for a committed transaction: of each B and C the ratio
-to the two As around it is printed, and the same of each A among As, which tells what such a ratio is worth. After the
-first B, A is not quite idle: requests of the crowd that left wait for their turns, at no more than B's charge. What
+to the two As around it is printed, and the same of each A among As, which tells what such a ratio is worth. What
 suffers least is the processor time of node 0 beside that of the others in the same seconds, of which B less A is what
 the crowd cost it, and what the nodes themselves charge to HTTP clients.
 """
@@ -48,8 +48,7 @@ CROWD, SLOW = 1000, 20
 #: of each shift these seconds are not counted: clients come, and those of the shift before are still missed
 SETTLE_S = 4.0
 WARMUP_S = 3.0
-#: A round. Every shift with clients is between two without. The crowd comes last: when it has left, its requests still
-#: wait for their turns, minutes long, and cost something in the shifts that follow.
+#: a round; every shift with clients is between two without, and the crowd, whose requests outlast it, comes last
 ORDER = "ACACABABA"
 TITLES = {"A": "A  no clients", "B": "B  1,000 clients and slow ones", "C": "C  scraped each second"}
 
