@@ -103,6 +103,7 @@ def summarise(
         "offered_unanswered_tx": len(waits.never) - refused,
         "backlog_start_tx": offered.backlog(window[0]),
         "backlog_end_tx": offered.backlog(window[1]),
+        "waited_through_tx": offered.backlog(window[1], due_before=window[0]),
         "drain_s": float(offered.drained.max(initial=window[1])) - window[1],
         "offered_tx_per_s": len(waits) / length,
         "late_sends": offered.late,
@@ -171,6 +172,11 @@ def summarise(
     # Of several nodes only one proposes where a block is one node's batch.
     alone = find_protocol(settings.parameters.protocol).whole_batches
     summary["warnings"] = [] if alone else left_out(blocks, correct)
+    if through := summary["waited_through_tx"]:
+        summary["warnings"].append(
+            f"{through:,} transactions offered before the measured time were still waiting at its end: "
+            "latency does not count them, and is too short"
+        )
     return summary
 
 

@@ -56,10 +56,11 @@ class Offers:
         """How many of them nobody took."""
         return int(np.count_nonzero(self.durable[which] == REFUSED))
 
-    def backlog(self, at: float) -> int:
-        """How many were due before that moment and were not answered, nor are refused."""
+    def backlog(self, at: float, due_before: float | None = None) -> int:
+        """How many that were due before `at`, or before `due_before`, were not answered at `at`, nor are refused."""
         done = (self.durable < at) | (self.durable == REFUSED)
-        return int(np.count_nonzero((self.scheduled < at) & ~done))
+        due = self.scheduled < (at if due_before is None else due_before)
+        return int(np.count_nonzero(due & ~done))
 
     def by_second(self, start: float) -> dict[int, Any]:
         """Second after `start` (may be negative) → the indices of the transactions that were due in it."""

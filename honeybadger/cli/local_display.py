@@ -101,12 +101,13 @@ def print_table(summary: dict[str, Any]) -> None:
             f"transactions of {summary.get('tx_size', summary['tx_bytes'])} bytes per epoch",
         ),
         ("offered", f"{summary['offered_tx_per_s']:,.0f}", f"tx/s, {_load(summary)}"),
-        ("", f"{summary['offered_tx']:,}", f"transactions in {summary['duration_s']:g} s, {_outcome(summary)}"),
+        ("", f"{summary['offered_tx']:,}", f"transactions in {summary['duration_s']:g} s: {_outcome(summary)}"),
         (
             "backlog",
             f"{summary['backlog_start_tx']:,}",
-            f"without an answer at the beginning, {summary['backlog_end_tx']:,} at the end",
+            f"waiting at the start, {summary['backlog_end_tx']:,} at the end",
         ),
+        ("drained", f"{summary['drain_s']:.1f}", "s waited for answers after the end"),
         ("throughput", f"{summary['throughput_tx_per_s']:,.0f}", "tx/s, each in every correct node's ledger"),
         ("", f"{summary['throughput_bytes_per_s'] / 1e6:,.2f}", "MB/s"),
         ("committed", f"{summary['committed_tx']:,}", f"distinct transactions in {summary['duration_s']:g} s"),
@@ -175,8 +176,8 @@ def _load(summary: dict[str, Any]) -> str:
 
 
 def _outcome(summary: dict[str, Any]) -> str:
-    """What became of the transactions that were offered in the measured time."""
-    parts = [f"{summary['offered_committed_tx']:,} committed by {summary['drain_s']:.1f} s later"]
+    """What became, in the end, of the transactions that were offered in the measured time."""
+    parts = [f"{summary['offered_committed_tx']:,} committed"]
     for what in ("refused", "unanswered"):
         parts += [f"{count:,} {what}"] if (count := summary[f"offered_{what}_tx"]) else []
     return ", ".join(parts)

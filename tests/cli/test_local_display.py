@@ -232,7 +232,7 @@ def test_what_was_never_answered_is_told(monkeypatch: pytest.MonkeyPatch, capsys
     never = {"offered_tx": 20, "offered_refused_tx": 5, "offered_unanswered_tx": 3, "latency_at_least": ["p99", "max"]}
     text = shown(monkeypatch, capsys, **never, warnings=["node 3's proposals are in 2 of 85 blocks"])
     flat = " ".join(text.replace("│", " ").split())
-    assert "12 committed by 0.1 s later, 5 refused, 3 unanswered" in flat
+    assert "20 transactions in 2 s: 12 committed, 5 refused, 3 unanswered" in flat
     assert "latency p50 100.0" in flat and "latency p99 ≥ 200.0" in flat and "latency max ≥ 300.0" in flat
-    assert "backlog 3 without an answer at the beginning, 4 at the end" in flat
+    assert "backlog 3 waiting at the start, 4 at the end" in flat and "drained 0.1" in flat
     assert "attention: node 3's proposals are in 2 of 85 blocks" in text
