@@ -175,7 +175,7 @@ def summarise(
     if through := summary["waited_through_tx"]:
         summary["warnings"].append(
             f"{through:,} transactions offered before the measured time were still waiting at its end: "
-            "latency does not count them, and is too short"
+            "no figure of latency counts them"
         )
     return summary
 
