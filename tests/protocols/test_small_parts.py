@@ -49,7 +49,7 @@ def test_every_nth(period, start):
 
 @given(st.integers(1, 30), st.data(), st.integers(0, 60))
 def test_first_of(period, data, start):
-    """first:M,of:N encrypts exactly M of any N consecutive epochs (pitfall P18), the first of each period."""
+    """first:M,of:N encrypts exactly M of any N consecutive epochs (scenario 45), the first of each period."""
     on = data.draw(st.integers(0, period))
     schedule = f"first:{on},of:{period}"
     assert sum(is_encrypted(schedule, e) for e in range(start, start + period)) == on
