@@ -85,7 +85,7 @@ def test_one_aux_slot_per_sender():
 
 
 def test_conf_carries_the_aux_set_not_bin_values():
-    """Scenario 43: what enters bin_values later is not in it."""
+    """Scenario 43: bin_values has both values, the accepted AUX messages one."""
     agreement, recorder, _, _ = with_both_values()
     give(agreement, [0, 1, 2], aux(1))
     assert recorder.of(Conf) == [conf(2)]
