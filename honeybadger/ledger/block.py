@@ -2,8 +2,8 @@
 
 Guarantee: two nodes that agreed on the same proposals build byte-identical headers and bodies, hence the
 same hash. The body holds the transactions in canonical order (ascending proposer index, then position in
-the proposal, first occurrence kept), which is one of the two orders PROTOCOLS.md 1.1 step 6 allows; the
-other, sorting by hash, costs a hash per transaction. A header binds chain id, height, epoch, previous hash,
+the proposal, first occurrence kept), an order that every node derives alike; the
+paper sorts, which would cost a comparison or hash per transaction. A header binds chain id, height, epoch, previous hash,
 proposers, transaction count, size and Merkle root, and ``hash = SHA-256(header bytes)``, so any SHA-256
 tool can check a chain.
 

@@ -1,7 +1,7 @@
 """Quorum sizes: the only place where arithmetic on N and f is written.
 
 N nodes, at most f of them Byzantine, N >= 3f+1. `ready` and `quorum` are equal only when N = 3f+1 exactly.
-Source: Miller et al., "The Honey Badger of BFT Protocols" (CCS 2016), sections 4.2 to 4.4.
+Source: Miller et al., "The Honey Badger of BFT Protocols" (CCS 2016), section 4.4.
 """
 
 from __future__ import annotations
