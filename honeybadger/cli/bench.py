@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
@@ -259,7 +259,7 @@ def _ratio(ratio: Any) -> str:
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
         # Into a file or pipe, nothing needs to be squeezed.
         console.width = 200
