@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from rich.table import Table
 from honeybadger.cli import status
 from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.main import main
+from honeybadger.cli.submit import _submit
 from honeybadger.cluster.keygen import make_cluster
+from honeybadger.network.client_protocol import Refused
 from honeybadger.protocols.parameters import Parameters
 
 HOSTS = ["fe80::1", "fd00:a:b:cc::d", "node-2", "10.0.0.1"]
@@ -70,3 +73,8 @@ def test_status_of_a_node_that_answers_nonsense(
     assert run_status(monkeypatch, tmp_path, [GOOD, lie, GOOD, None]) == 1
     out = capsys.readouterr().out
     assert out.count("nonsense") == 1 and out.count("no answer") == 1 and out.count("3 of 3") == 2
+
+
+def test_a_reason_that_a_node_gives_is_a_line() -> None:
+    replies: Any = SimpleNamespace(send=lambda request: None, receive=lambda seconds: Refused(0, "\x1b[2J\n7", [0]))
+    assert _submit(replies, [b"x"], 1.0, "node 0") == ["refused: \\x1b[2J 7"]
