@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -174,10 +175,26 @@ def test_manifests_of_one_name_do_not_share_a_directory(tmp_path, machine):
     assert machine.started == [1, 2, 3, 4]
 
 
-def test_a_damaged_record_of_the_manifest_stops_nobody(tmp_path, machine):
+@pytest.mark.parametrize("text", ["", "{}", '{"manifest": 5, "runs": []}', "\udcff", "[" * 100_000])
+def test_a_damaged_record_of_the_manifest_stops_nobody(tmp_path, machine, text):
     runner(tmp_path, machine, sizes=(1,)).run()
-    (tmp_path / "experiment.json").write_text("")
+    (tmp_path / "experiment.json").write_bytes(os.fsencode(text))
     told: list[str] = []
     assert len(read_results(tmp_path, told.append)) == 1 and "experiment.json" in told[0]
     runner(tmp_path, machine, sizes=(1, 2)).run()
     assert len(read_results(tmp_path, pytest.fail)) == 2 and machine.started == [1, 2]
+
+
+def test_a_run_is_on_the_disk_before_it_has_its_name(tmp_path, machine, monkeypatch):
+    synced = []
+    monkeypatch.setattr(bench.runner, "sync", synced.append)
+    (result,) = runner(tmp_path, machine, sizes=(1,)).run()
+    partial = result.directory.with_name(f"{result.directory.name}.partial")
+    assert {partial, partial / "summary.json", partial / "series.csv"} <= set(synced)
+
+
+def test_the_manifest_s_name_may_be_any_bytes(tmp_path, machine):
+    manifest = tmp_path / "a\udcff" / "m.toml"
+    for _ in range(2):
+        runner(tmp_path / "out\udcff", machine, sizes=(1,), manifest=manifest).run()
+    assert machine.started == [1]
