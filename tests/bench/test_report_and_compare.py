@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 
 import pytest
 from results_helpers import experiment_results, made_up, write
@@ -11,8 +12,9 @@ from results_helpers import experiment_results, made_up, write
 from bench.compare import chosen, differences, pair
 from bench.experiment import Experiment
 from bench.report import as_markdown, csv_rows, notes, spread, table
-from bench.results import Group, grouped, label, read_results
+from bench.results import Group, Record, grouped, label, read_results, write_record
 from bench.series import csv_text
+from honeybadger.cli.main import main
 from honeybadger.cluster.errors import ClusterError
 
 KINDS = {"nodes": [4, 7], "batch-size": 100, "repeats": 3}
@@ -126,3 +128,19 @@ def test_a_report_says_what_was_encrypted_not_what_was_asked_for(tmp_path):
     said = notes(grouped(read_results(tmp_path)))
     assert {"proposals of honeybadger: encrypted", "proposals of pbft: in the clear"} <= set(said)
     assert not any("encryption" in line for line in said)
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_a_report_says_what_it_does_not_count(tmp_path, monkeypatch, capsys, form):
+    first, second, third = (
+        result.directory for result in experiment_results(tmp_path, [1.0, 2, 3], **{"batch-size": [1, 2, 3]})
+    )
+    (second / "summary.json").write_text("")
+    write_record(tmp_path, Record("", [first.name, second.name]))
+    monkeypatch.setattr(sys, "argv", ["honeybadger", "bench", "report", str(tmp_path), "--format", form])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    out, err = capsys.readouterr()
+    for line in (f"does not ask for them: {third.name}", f"damaged: {second / 'summary.json'}"):
+        assert line in (err if form == "csv" else out)
