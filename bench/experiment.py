@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A manifest, checked as a whole: every run in it can be started. `varied`: keys with more than one value."""
+    """A manifest, checked as a whole: every run in it can be started.
+
+    `varied`: keys with more than one value; `source`: the manifest's file, if it has one.
+    """
 
     name: str
     about: str
     repeats: int
     runs: list[Run]
     varied: list[str]
+    source: Path | None = None
 
     @staticmethod
     def load(path: Path) -> Experiment:
@@ -77,7 +81,7 @@ class Experiment:
         raw = read_toml(path)
         if not raw:
             raise ClusterError(f"{path}: there is nothing in it")
-        return Experiment.parse(raw, str(path), path.stem)
+        return replace(Experiment.parse(raw, str(path), path.stem), source=path)
 
     @staticmethod
     def parse(raw: dict[str, Any], where: str, name: str = "experiment") -> Experiment:

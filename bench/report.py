@@ -63,15 +63,15 @@ def table(groups: Sequence[Group], *, narrow: bool = False) -> tuple[list[str], 
     return headings, rows
 
 
-def as_markdown(groups: Sequence[Group]) -> str:
-    """The same table in Markdown, then what was the same in all runs and why runs are invalid."""
+def as_markdown(groups: Sequence[Group], more: Sequence[str] = ()) -> str:
+    """The same table in Markdown, then what was the same in all runs, why runs are invalid, and `more` such lines."""
     headings, rows = table(groups)
     lines = [
         "| " + " | ".join(headings) + " |",
         "|" + "---|" * len(headings),
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
-        *(f"- {line}" for line in notes(groups)),
+        *(f"- {line}" for line in [*notes(groups), *more]),
     ]
     return "\n".join(lines) + "\n"
 

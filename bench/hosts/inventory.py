@@ -26,6 +26,7 @@ import msgspec
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Port
+from honeybadger.network.addresses import is_host
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 
@@ -73,6 +74,10 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         for name in names:
             if names.count(name) > 1:
                 raise ClusterError(f"{path}: two hosts are called {name}")
+        for host in inventory.hosts:
+            for text in (host.ssh, host.node_address):
+                if not is_host(text):
+                    raise ClusterError(f'{path}: host {host.name}: "{text}" is not a host name or address')
         addresses = [host.node_address for host in inventory.hosts]
         for address in addresses:
             if addresses.count(address) > 1:

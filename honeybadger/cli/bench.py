@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
@@ -83,7 +83,16 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
         def execute(settings: LocalSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
             return LocalRun(settings, show, place).run()
 
-        runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep, execute=execute)
+        runner = Runner(
+            experiment,
+            out,
+            begin=begin,
+            end=end,
+            show=display.show_live,
+            say=display.say,
+            keep=keep,
+            execute=execute,
+        )
         done = runner.finished()
         refuse_other_places(out, chosen.name, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
@@ -94,8 +103,6 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
                 state = "done" if one.key in done else "to do"
                 display.say(f"  {state}: {_label(experiment.varied, one.options, one.repeat, experiment.repeats)}")
             return 0
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "experiment.toml").write_bytes(manifest.read_bytes())
         to_do = [one.settings for one in experiment.runs if one.key not in done]
         if to_do:
             place = chosen.make(stack, to_do, keep, display.say)
@@ -116,14 +123,17 @@ def report(directory: Path, form: str) -> None:
     from bench.results import grouped, read_results
     from bench.series import csv_text
 
-    groups = grouped(read_results(directory))
+    apart: list[str] = []
+    groups = grouped(read_results(directory, apart.append))
     if form == "markdown":
-        click.echo(as_markdown(groups), nl=False)
+        click.echo(as_markdown(groups, apart), nl=False)
     elif form == "csv":
         click.echo(csv_text(csv_rows(groups)), nl=False)
+        for line in apart:
+            _warn(line)
     else:
         _print_table(*table(groups, narrow=True))
-        for line in notes(groups):
+        for line in [*notes(groups), *apart]:
             click.echo(line)
 
 
@@ -145,8 +155,8 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
 
     first, second = _wanted("--a", of_a), _wanted("--b", of_b)
     declared = sorted(first.keys() & second.keys())
-    groups_a = comparing.chosen(grouped(read_results(a)), first)
-    groups_b = comparing.chosen(grouped(read_results(b)), second)
+    groups_a = comparing.chosen(grouped(read_results(a, _warn)), first)
+    groups_b = comparing.chosen(grouped(read_results(b, _warn)), second)
     comparisons, unlike = comparing.pair(groups_a, groups_b, declared)
     for line in unlike:
         click.echo(f"not the same: {line}", err=True)
@@ -177,7 +187,7 @@ def plot(directory: Path, out: Path | None) -> None:
     from bench.plot import draw_all
     from bench.results import grouped, read_results
 
-    for path in draw_all(grouped(read_results(directory)), out or directory / "figures"):
+    for path in draw_all(grouped(read_results(directory, _warn)), out or directory / "figures"):
         click.echo(path)
 
 
@@ -222,6 +232,10 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         click.echo(f"achieved: {reached:,.0f} tx/s, {found['achieved_ratio']:.1%} of the bound")
 
 
+def _warn(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:
     from bench.results import label
 
@@ -249,7 +263,7 @@ def _ratio(ratio: Any) -> str:
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
         # Into a file or pipe, nothing needs to be squeezed.
         console.width = 200

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 import zmq
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.ledger.errors import LedgerError, printable
@@ -79,7 +79,7 @@ def show(data: Path, last: int, height: int | None) -> None:
                 " ".join(map(str, header.proposers)),
             )
         if top:
-            Console().print(table)
+            PlainConsole().print(table)
 
 
 @command.command()

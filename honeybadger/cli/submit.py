@@ -13,6 +13,7 @@ import zmq
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.ledger.errors import printable
 from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Committed, Refused, Submit
@@ -118,7 +119,7 @@ def _submit(client: NodeClient, transactions: list[bytes], timeout: float, where
             continue
         silent_since = time.monotonic()
         if isinstance(reply, Committed | Refused) and reply.request in open_requests:
-            text = str(reply.height) if isinstance(reply, Committed) else f"refused: {reply.reason}"
+            text = str(reply.height) if isinstance(reply, Committed) else f"refused: {printable(reply.reason)}"
             outcome.update((reply.request + position, text) for position in reply.positions)
             open_requests[reply.request] -= len(reply.positions)
             if open_requests[reply.request] <= 0:

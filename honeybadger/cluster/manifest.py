@@ -8,7 +8,6 @@ injects into the links may differ between nodes.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import struct
 import tomllib
@@ -24,6 +23,7 @@ from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -121,7 +121,7 @@ class Manifest:
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
         for index, member in enumerate(members):
-            if not _is_host(member.host):
+            if not is_host(member.host):
                 raise ClusterError(
                     f'members[{index}].host "{_plain(member.host)}" is not a host name, an IPv4 address,'
                     " or an IPv6 address without brackets and zone"
@@ -139,7 +139,7 @@ class Manifest:
         self.consensus = consensus
         self.members = members
         self.runtime = runtime or Runtime()
-        if not _is_host(self.runtime.http_host):
+        if not is_host(self.runtime.http_host, to_listen=True):
             raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)
         for index, fault in enumerate(self.faults):
@@ -219,19 +219,6 @@ def _signing_keys(members: list[Member]) -> PublicSigningKeys | None:
         return PublicSigningKeys([bytes.fromhex(member.signing_key) for member in members])
     except CryptoError as error:
         raise ClusterError(str(error)) from None
-
-
-def _is_host(text: str) -> bool:
-    """Whether it could be one: names are looked up later.
-
-    No zone (`fe80::1%eth0`): it means something else on each machine.
-    """
-    if ":" in text:
-        try:
-            return not ipaddress.IPv6Address(text).scope_id
-        except ValueError:
-            return False
-    return bool(re.fullmatch(r"[!-~]{1,255}", text)) and not text.startswith("[")
 
 
 def _is_z85_key(text: str) -> bool:

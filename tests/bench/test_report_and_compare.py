@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 
 import pytest
 from results_helpers import experiment_results, made_up, write
@@ -12,8 +13,9 @@ from bench.compare import chosen, differences, pair
 from bench.experiment import Experiment
 from bench.figure_data import latency_rows
 from bench.report import as_markdown, csv_rows, notes, spread, table
-from bench.results import Group, grouped, label, read_results
+from bench.results import Group, Record, grouped, label, read_results, write_record
 from bench.series import csv_text
+from honeybadger.cli.main import main
 from honeybadger.cluster.errors import ClusterError
 
 KINDS = {"nodes": [4, 7], "batch-size": 100, "repeats": 3}
@@ -145,3 +147,19 @@ def test_lower_bounds_warnings_and_older_definitions_are_told(tmp_path):
     said = "\n".join(notes(groups))
     assert "in 2 of 85 blocks" in said and "attention: 1 runs are older" in said
     assert differences(*groups, ["batch-size"]) == ["schema of the summary: 2 against 1 and 2"]
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_a_report_says_what_it_does_not_count(tmp_path, monkeypatch, capsys, form):
+    first, second, third = (
+        result.directory for result in experiment_results(tmp_path, [1.0, 2, 3], **{"batch-size": [1, 2, 3]})
+    )
+    (second / "summary.json").write_text("")
+    write_record(tmp_path, Record("", [first.name, second.name]))
+    monkeypatch.setattr(sys, "argv", ["honeybadger", "bench", "report", str(tmp_path), "--format", form])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    out, err = capsys.readouterr()
+    for line in (f"does not ask for them: {third.name}", f"damaged: {second / 'summary.json'}"):
+        assert line in (err if form == "csv" else out)

@@ -39,7 +39,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[LocalSettings]:
             seen.append(settings)
 
         def run(self) -> dict[str, object]:
-            return {"valid": True}
+            return {"valid": True, "warnings": []}
 
     monkeypatch.setattr(bench.local_run, "LocalRun", FakeRun)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -229,10 +229,60 @@ def test_no_command_shows_the_overview(run: Run) -> None:
     assert "Commands:" in out + err
 
 
-@pytest.mark.parametrize("host", ["", "a b", " ", "h" * 256, "a\nb"])
+NO_HOSTS = [
+    *(
+        "",
+        "a b",
+        " ",
+        "h" * 256,
+        "h" * 64,
+        "a\nb",
+        "a\n",
+        "*",
+        "10.0.0.1/24",
+        "10.0.0.256",
+        "10.0.1",
+        "1234",
+        "0.0.0.0",
+    ),
+    *(
+        "::",
+        "[::1]",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "http://a",
+        "a:7100",
+        "-a",
+        "a-",
+        "a..b",
+        ".",
+        "a,b",
+        "ä",
+    ),
+    *("tcp://*", "$HOME", "a@b", "fe80::1%eth0", "::1/64"),
+]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
 def test_keygen_refuses_a_host_that_is_none(run: Run, tmp_path: Path, host: str) -> None:
     refused(run("keygen", "--host", host, "--out", tmp_path / "c"), "is not a host name")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("host", ["*", "10.0.0.1/24", "a:80", "224.0.0.1", "[::]", ""])
+def test_http_cannot_listen_on_what_is_no_address(run: Run, tmp_path: Path, host: str) -> None:
+    refused(run("keygen", "--http-host", host, "--out", tmp_path / "c"), "http_host")
+    assert run("keygen", "--out", tmp_path / "c")[0] == 0
+    files = ("--cluster", tmp_path / "c" / "cluster.toml", "--keys", tmp_path / "c" / "node-0" / "keys.toml")
+    refused(run("node", *files, "--data", tmp_path / "d", "--http-host", host), "http_host")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "node-{i}", "a_1.B-2.example.", "10.0.0.1", "fe80::1", "::ffff:10.0.0.1"]
+)
+def test_keygen_takes_names_and_addresses(run: Run, tmp_path: Path, host: str) -> None:
+    assert run("keygen", "--host", host, "--http-host", "::", "--out", tmp_path / "c")[0] == 0
 
 
 def test_keygen_wants_a_name_for_its_directory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
