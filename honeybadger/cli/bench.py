@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli import signals
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
@@ -58,9 +58,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
     experiment = Experiment.load(manifest)
     chosen = chosen_place(experiment, **places)
     out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # End like Ctrl-C: the nodes must not outlive this command.
-        signal.signal(number, signal.default_int_handler)
+    signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
 
         def begin(step: Step) -> None:
@@ -202,7 +200,7 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         tx_bytes = tx_size.mean
     found = limit_of(nodes, batch_size, tx_bytes, seconds, reached)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     rows = [
         [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]

@@ -118,7 +118,7 @@ def load_command(
         rate, duration, tx_size, timeout, lambda line: click.echo(line, err=True)
     )
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(found))
     else:
         click.echo(
             f"{found.offered:,} offered in {duration:g} s, {found.committed:,} committed, {found.refused:,} refused, "

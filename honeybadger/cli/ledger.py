@@ -159,7 +159,7 @@ def prove(data: Path, transaction: str) -> None:
             transactions = block.transactions()
             if wanted in transactions:
                 proof = build_proof(block, transactions.index(wanted))
-                click.echo(msgspec.json.encode(proof.to_dict()).decode())
+                click.echo(msgspec.json.encode(proof.to_dict()))
                 return
     raise LedgerError("the transaction is not in this ledger")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import signal
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from honeybadger.cli import signals
 from honeybadger.cli.fault_options import fault_options, parse
 from honeybadger.cli.load_options import SubmitTo, TxSize, load_options
 from honeybadger.cli.options import (
@@ -302,9 +302,7 @@ def command(context: click.Context, /, **options: Any) -> int:
     byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
         click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # End like Ctrl-C: the nodes must not outlive this command.
-        signal.signal(number, signal.default_int_handler)
+    signals.end_like_an_interrupt()
     try:
         with Display(sys.stderr) as display:
             summary = LocalRun(settings, display.show).run()
@@ -314,7 +312,7 @@ def command(context: click.Context, /, **options: Any) -> int:
         if settings.out is not None and settings.out.exists() and not (settings.out / "summary.json").exists():
             click.echo(f"{settings.out} holds a run that was not finished", err=True)
     if options["as_json"]:
-        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
     else:
         print_table(summary)
     if not summary["valid"]:

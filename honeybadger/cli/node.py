@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import gevent
 import msgspec
 from gevent.socket import wait_read
 
+from honeybadger.cli import signals, streams
 from honeybadger.cli.options import Directory, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import TOKEN_FILE, load_token
@@ -59,6 +61,7 @@ def command(
     events: Path | None,
 ) -> None:
     """Run one node until it is interrupted."""
+    streams.never_wait()
     # Written so that nan is refused too.
     if schedule_start is not None and not 0 <= schedule_start < LATEST_TIME:
         raise click.UsageError(f"--schedule-start {schedule_start} is not a Unix time")
@@ -91,8 +94,10 @@ def command(
         node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start, token))
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, node.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # With SIGTERM, the command that started an attached node ends it.
+        if not signals.is_ignored(number) or (attached and number == signal.SIGTERM):
+            gevent.signal_handler(number, node.stop)
     if attached:
         gevent.spawn(_stop_with_input, node)
     member = manifest.members[node_keys.node]
@@ -114,8 +119,10 @@ def command(
 def _stop_with_input(node: Node) -> None:
     """Stop the node when there is nothing more to read, which is when whoever holds the other end is gone."""
     descriptor = sys.stdin.fileno()
-    while True:
-        wait_read(descriptor)
-        if not os.read(descriptor, 4096):
-            break
+    # A terminal that was closed raises where a pipe just ends.
+    with suppress(OSError):
+        while True:
+            wait_read(descriptor)
+            if not os.read(descriptor, 4096):
+                break
     node.stop()
