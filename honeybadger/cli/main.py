@@ -6,17 +6,13 @@ traceback.
 
 from __future__ import annotations
 
-from honeybadger.cli import signals
+import importlib
+import re
+import sys
 
-signals.end_as_first_process()
+import click
 
-import importlib  # noqa: E402
-import re  # noqa: E402
-import sys  # noqa: E402
-
-import click  # noqa: E402
-
-from honeybadger.cli import streams  # noqa: E402
+from honeybadger.cli import streams
 
 #: command → (module, one line for the overview)
 COMMANDS = {

@@ -12,8 +12,10 @@ def is_ignored(number: int) -> bool:
 
 
 def end_as_first_process() -> None:
-    """To be called before anything slow. The kernel gives the first process of a container only signals that it handles,
-    and so SIGTERM would do nothing until the command handles it, or for ever."""
+    """Let SIGTERM end the first process of a container, which gets from the kernel only those signals that it handles.
+
+    To be called before anything slow. A command that stops in a better way puts its own handler in place of this one.
+    """
     if os.getpid() == 1 and not is_ignored(signal.SIGTERM):
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 

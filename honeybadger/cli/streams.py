@@ -53,14 +53,14 @@ def prepare() -> None:
             # It was closed. The next file to be opened, a ledger perhaps, must not become what is printed to.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
-        sys.stdin = open(0)
+        sys.stdin = os.fdopen(0)
     if sys.stdout is None:
-        sys.stdout = open(1, "w")
+        sys.stdout = os.fdopen(1, "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if sys.stderr is sys.__stderr__:
         encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
-        sys.stderr = io.TextIOWrapper(_standard_error, encoding, "replace", write_through=True)  # type: ignore[type-var]
+        sys.stderr = io.TextIOWrapper(_standard_error, encoding, "replace", write_through=True)
 
 
 def never_wait() -> None:

@@ -1,7 +1,9 @@
-"""Writing a line must never stop a node: here nobody reads what the nodes say any more."""
+"""Nobody reads what the nodes say any more, or their terminal was closed: only what was asked to stop them may."""
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,33 @@ def test_unheard_nodes_outlive_50_strangers_and_a_node_of_older_keys(tmp_path: P
             older.kill()
         statuses = cluster.stop()
     assert statuses == {0: 0, 1: 0, 2: 0}
+
+
+def test_a_node_goes_on_after_signals_that_it_was_started_to_ignore(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "c", 1)
+    cluster.start(launcher=("env", "--ignore-signal=HUP,INT,TERM"))
+    try:
+        cluster.wait_connected()
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(cluster.processes[0].pid, number)
+        # A node that was told to stop might still answer the first one.
+        for request in range(3):
+            cluster.submit(0, random_transactions(3), request)
+    finally:
+        # Whoever started it with --attached can still stop it.
+        assert cluster.stop() == {0: 0}
+
+
+def test_a_node_stops_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path / "c", 1)
+    cluster.start()
+    try:
+        cluster.wait_connected()
+        os.kill(cluster.processes[0].pid, signal.SIGHUP)
+        assert cluster.processes[0].wait(PATIENCE_S) == 0
+    finally:
+        cluster.stop()
+    assert cluster.processes[0].last_words == "node 0: stopped"
 
 
 def let_strangers_knock(member: Member, count: int) -> None:
