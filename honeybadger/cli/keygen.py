@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from honeybadger.cli import signals
 from honeybadger.cli.options import Directory, choose_faults, make_parameters, option, parameter_options, was_chosen
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Runtime
@@ -58,6 +59,7 @@ def command(
     addresses = [(named[i], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve, http_host=http_host)  # type: ignore[arg-type]
     parameters = make_parameters(nodes, options, was_chosen)
+    signals.end_like_an_interrupt()
     manifest, keys = make_cluster(nodes, faults, parameters, addresses, runtime, http_ports)
     write_cluster(out, manifest, keys)
     click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {faults}")

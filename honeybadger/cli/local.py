@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from honeybadger.cli.options import (
 )
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.cluster.toml_file import read_toml
 from honeybadger.cluster.wan.namespaces import MOST_NODES
 from honeybadger.cluster.wan.profile import Profile
 
@@ -54,16 +54,6 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         values[parameter.name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's contents; ClusterError, in one line, if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClusterError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
 
 
 def known_keys(command: click.Command, *without: str) -> dict[str, click.Parameter]:

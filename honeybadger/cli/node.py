@@ -21,6 +21,7 @@ from honeybadger.cluster.http_token import TOKEN_FILE, load_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
+from honeybadger.cluster.secret_file import exposure
 from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal_files import JournalError
@@ -88,6 +89,9 @@ def command(
     def say(line: str) -> None:
         click.echo(f"node {node_keys.node}: {line}", err=True)
 
+    for secret in (keys, keys.with_name(TOKEN_FILE)):
+        if warning := exposure(secret):
+            say(warning)
     log = EventLog(events.open("ab") if events is not None else None, say)
     try:
         token = load_token(keys.with_name(TOKEN_FILE))

@@ -11,7 +11,6 @@ import hashlib
 import ipaddress
 import re
 import struct
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +23,7 @@ from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -160,14 +160,7 @@ class Manifest:
     @staticmethod
     def load(path: Path) -> Manifest:
         """Read and validate; ClusterError names the file and what is wrong with it."""
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ClusterError(f"{path}: there is no such manifest") from None
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+        raw = read_toml(path)
         try:
             file = msgspec.convert(raw, _File)
             if file.schema != SCHEMA:
