@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from honeybadger.adversary import STRATEGIES
+from honeybadger.wording import counted
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 TIMEOUT_S = 900
@@ -150,7 +151,9 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
     if restarts := summary.get("restarts"):
         times = [r["recovery_s"] for r in restarts if r["recovery_s"] is not None]
         missing = len(restarts) - len(times)
-        text = f"{len(restarts)} restarts, keeping up again after {summary['recovery_median_s']:.1f} s (median)"
+        text = (
+            f"{counted(len(restarts), 'restart')}, keeping up again after {summary['recovery_median_s']:.1f} s (median)"
+        )
         text += f", {summary['recovery_worst_s']:.1f} s (worst)"
         yield text + (f", {missing} killed again before" if missing else "")
         before = restarts[0]["throughput_before_tx_per_s"]

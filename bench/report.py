@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.experiment import varied_keys
 from bench.results import Group, in_words
+from honeybadger.wording import counted
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
     if len(commits) > 1:
         lines.append(f"attention: these runs are of {len(commits)} versions of the code: {', '.join(commits)}")
     invalid = [result for result in results if not result.valid]
-    lines.append(f"{len(results)} runs, {len(invalid)} of them invalid (not in the figures)")
+    lines.append(f"{counted(len(results), 'run')}, {len(invalid)} of them invalid (not in the figures)")
     lines += [f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid]
     return lines
 

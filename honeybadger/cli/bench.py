@@ -16,6 +16,7 @@ from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,8 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
         refuse_other_places(out, chosen.name, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
-        display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")
+        total = counted(len(experiment.runs), "run")
+        display.say(f"{experiment.name}: {total}, {len(done)} done already, about {estimate} to go")
         if dry_run:
             for one in experiment.runs:
                 state = "done" if one.key in done else "to do"
@@ -98,7 +100,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
             place = chosen.make(stack, to_do, keep, display.say)
         results = runner.run()
     invalid = [result for result in results if not result.valid]
-    click.echo(f"{len(results)} runs in {out}, {len(invalid)} of them invalid")
+    click.echo(f"{counted(len(results), 'run')} in {out}, {len(invalid)} of them invalid")
     for result in invalid:
         click.echo(f"invalid: {result.directory.name}: {result.summary['reason']}", err=True)
     return 1 if invalid else 0
@@ -148,9 +150,8 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     for line in unlike:
         click.echo(f"not the same: {line}", err=True)
     if unlike and not anyway:
-        raise ClusterError(
-            f"the runs differ in {len(unlike)} more ways than their code; --anyway compares them all the same"
-        )
+        ways = counted(len(unlike), "more way")
+        raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
     keys = varied_keys([comparison.a.options for comparison in comparisons])
     rows = []
     for one in comparisons:

@@ -24,6 +24,7 @@ from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import VerifyReport, verify_ledger
 from honeybadger.network.client import BlockSource, NodeClient
 from honeybadger.network.client_protocol import LONGEST_BLOCK_REPLY
+from honeybadger.wording import counted
 
 #: damaged blocks that are named when a repair has failed
 MOST_NAMED = 10
@@ -60,7 +61,8 @@ def show(data: Path, last: int, height: int | None) -> None:
             header = block.header
             click.echo(f"height {header.height}  epoch {header.epoch}  hash {header.hash.hex()}")
             click.echo(f"previous {header.previous.hex()}  transaction root {header.tx_root.hex()}")
-            click.echo(f"{header.tx_count} transactions, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
+            transactions = counted(header.tx_count, "transaction")
+            click.echo(f"{transactions}, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
             for transaction in block.transactions():
                 click.echo(transaction.hex())
             return
@@ -98,7 +100,7 @@ def verify(data: Path, cluster: Path | None) -> int:
     if not report.ok:
         click.echo(f"block {report.bad_height} is bad: {report.reason}", err=True)
         return 1
-    click.echo(_summary(report) + (f", {report.certified} blocks certified" if manifest else ""))
+    click.echo(_summary(report) + (f", {counted(report.certified, 'block')} certified" if manifest else ""))
     return 0
 
 
@@ -186,8 +188,8 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
 
 def _summary(report: VerifyReport) -> str:
     return (
-        f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
-        f"tip {report.tip_hash.hex()}"
+        f"good: {counted(report.blocks, 'block')}, {counted(report.transactions, 'transaction')}, "
+        f"{report.tx_bytes} bytes, tip {report.tip_hash.hex()}"
     )
 
 

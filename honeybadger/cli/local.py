@@ -14,7 +14,7 @@ import msgspec
 
 from honeybadger.cli import signals
 from honeybadger.cli.fault_options import fault_options, parse
-from honeybadger.cli.load_options import SubmitTo, TxSize, load_options
+from honeybadger.cli.load_options import SubmitTo, TxSize, check_offer, check_window, load_options
 from honeybadger.cli.options import (
     Directory,
     FiniteFloat,
@@ -30,6 +30,7 @@ from honeybadger.cluster.manifest import Runtime
 from honeybadger.cluster.toml_file import read_toml
 from honeybadger.cluster.wan.namespaces import MOST_NODES
 from honeybadger.cluster.wan.profile import Profile
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from bench.settings import LocalSettings
@@ -110,7 +111,9 @@ def parse_byzantine(texts: Sequence[str], nodes: int) -> dict[int, str]:
             raise click.UsageError(f"--byzantine {piece!r:.80}: the strategies are {', '.join(STRATEGIES)}")
         strategies += [found[2]] * int(found[1])
     if len(strategies) >= nodes and strategies:
-        raise click.UsageError(f"--byzantine: {len(strategies)} liars would leave no correct one of {nodes} nodes")
+        raise click.UsageError(
+            f"--byzantine: {counted(len(strategies), 'liar')} would leave no correct one of {counted(nodes, 'node')}"
+        )
     return dict(enumerate(strategies, nodes - len(strategies)))
 
 
@@ -121,13 +124,13 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
     if (crash or restarts) and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a crash is told by the reported phases")
     if restart > correct:
-        raise click.UsageError(f"--restart {restart}: there are only {correct} correct nodes")
+        raise click.UsageError(f"--restart {restart}: the cluster has only {counted(correct, 'correct node')}")
     if crash and restarts:
         raise click.UsageError("--crash and --restart cannot be combined")
     if options["restart_primary"] and (restart or options["restart_all"] or correct < options["nodes"]):
         raise click.UsageError("--restart-primary cannot be combined with --restart, --restart-all or --byzantine")
     if crash >= correct:
-        raise click.UsageError(f"--crash {crash} would leave none of {correct} correct nodes")
+        raise click.UsageError(f"--crash {crash} would leave none of {counted(correct, 'correct node')}")
     if rounds > 1 and not restarts:
         raise click.UsageError("--restart-rounds needs --restart, --restart-all or --restart-primary")
     if restarts and options["durability"] == "memory":
@@ -179,6 +182,10 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         )
     if options["window"] is not None and options["rate"] is not None:
         raise click.UsageError("--window is for the closed loop, without --rate")
+    if options["window"] is not None:
+        check_window(options["window"], sizes.high, Runtime())
+    if options["rate"] is not None:
+        check_offer(options["rate"], end_s)
     if options["arrivals"] != "fixed" and options["rate"] is None:
         raise click.UsageError("--arrivals is for the open loop, with --rate")
     if options["base_port"] is not None and options["base_port"] + 3 * nodes - 1 > 65535:
@@ -291,7 +298,7 @@ def command(context: click.Context, /, **options: Any) -> int:
         raise click.UsageError("--restart-after needs --restart, --restart-all or --restart-primary")
     byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
-        click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
+        click.echo(f"note: {counted(len(byzantine), 'liar')}, but the protocol tolerates f = {faults}", err=True)
     signals.end_like_an_interrupt()
     try:
         with Display(sys.stderr) as display:

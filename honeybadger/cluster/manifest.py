@@ -28,6 +28,7 @@ from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
+from honeybadger.wording import counted
 
 SCHEMA = 1
 Durability = Literal["fsync", "os", "memory"]
@@ -119,7 +120,7 @@ class Manifest:
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None
         if len(members) != consensus.nodes:
-            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
+            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {counted(len(members), 'member')} listed")
         for index, member in enumerate(members):
             if not _is_host(member.host):
                 raise ClusterError(
