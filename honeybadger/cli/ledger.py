@@ -28,6 +28,8 @@ from honeybadger.wording import counted
 
 #: damaged blocks that are named when a repair has failed
 MOST_NAMED = 10
+#: bytes; a proof has a few dozen hashes
+LONGEST_PROOF = 1024 * 1024
 
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 
@@ -173,7 +175,7 @@ def prove(data: Path, transaction: str) -> None:
 def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
     """Check a proof in FILE (or -) that TRANSACTION is in the block with BLOCK_HASH; needs no ledger."""
     try:
-        raw = msgspec.json.decode(file.read())
+        raw = msgspec.json.decode(file.read(LONGEST_PROOF))
     except (msgspec.DecodeError, RecursionError) as error:
         raise LedgerError(f"the proof is not JSON: {printable(error)}") from None
     if not isinstance(raw, dict):

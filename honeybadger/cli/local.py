@@ -306,7 +306,7 @@ def command(context: click.Context, /, **options: Any) -> int:
     except ValueError as error:
         raise ClusterError(str(error)) from None
     finally:
-        if settings.out is not None and settings.out.exists() and not (settings.out / "summary.json").exists():
+        if settings.out is not None and settings.out.is_dir() and not (settings.out / "summary.json").exists():
             click.echo(f"{settings.out} holds a run that was not finished", err=True)
     if options["as_json"]:
         click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
