@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -124,7 +125,8 @@ def repair(data: Path, cluster: Path, timeout: float, curve: bool | None) -> int
         with _open(data, read_only=False) as store:
             _require_chain(store, manifest)
             key = manifest.public_keys.certificate
-            report = repair_ledger(store, key, sources, click.echo, patience_s=timeout)
+            # Not to standard output, whose reader might end the work half-way by having enough.
+            report = repair_ledger(store, key, sources, partial(click.echo, err=True), patience_s=timeout)
     finally:
         for source in sources:
             source.close()

@@ -46,6 +46,8 @@ _standard_error = _Lossy(2)
 
 def prepare() -> None:
     """Make the streams of this process as the module says. Streams that something else was put in place of stay."""
+    # What processes that this one starts write into its pipes is not for people.
+    os.environ.pop("PYTHONIOENCODING", None)
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -80,9 +80,12 @@ def test_any_encoding_will_do(tmp_path: Path, manifest: Path, environment: dict[
     assert helped.stdout.count(b"Usage: ") > 20
 
 
-def test_progress_never_ends_up_in_the_json(tmp_path: Path) -> None:
-    """A closed standard error is not replaced by standard output."""
-    done = shell("2>&-", "local", "-n", 1, "--duration", 1, "--warmup", 0, "--rate", 20, "--json")
+@pytest.mark.processes
+@pytest.mark.parametrize("redirected", ["", "2>&-"])
+def test_json_is_nothing_else_and_in_utf_8(redirected: str) -> None:
+    """A closed standard error is not replaced by standard output; an encoding is for texts, and for this process."""
+    options = ("local", "-n", 1, "--duration", 1, "--warmup", 0, "--rate", 20, "--json")
+    done = shell(redirected, *options, PYTHONIOENCODING="utf-16")
     assert json.loads(done.stdout)["nodes"] == 1
 
 
@@ -107,16 +110,28 @@ def test_output_that_does_not_fit_is_one_line(manifest: Path) -> None:
     assert done.stderr == b"error: [Errno 28] No space left on device\n"
 
 
-def test_a_line_for_people_is_lost_rather_than_waited_with() -> None:
-    """A terminal that was stopped, or a pipe that nobody empties, does not stop the writer."""
-    reading, writing = os.pipe()
+@pytest.mark.parametrize("path", ["/dev/full", "terminal", "pipe"])
+def test_a_line_for_people_that_cannot_be_written_is_lost(path: str) -> None:
+    """The disk is full; the terminal was closed; the reader has gone."""
+    if path == "/dev/full":
+        descriptor = os.open(path, os.O_WRONLY)
+    else:
+        other, descriptor = os.openpty() if path == "terminal" else os.pipe()
+        os.close(other)
     try:
+        with pytest.raises(OSError):
+            os.write(descriptor, b"a line")
+        assert _Lossy(descriptor).write(b"a line") == 6
+    finally:
+        os.close(descriptor)
+
+
+def test_a_line_for_people_is_lost_rather_than_waited_with() -> None:
+    """A pipe that nobody empties, or a terminal that was stopped, does not stop a node."""
+    for reading, writing in (os.pipe(), os.openpty()):
         stream = _Lossy(writing)
         stream.patient = False
         for _ in range(100):
             assert stream.write(b"x" * 5000) == 5000
         os.close(reading)
-        stream.patient = True
-        assert stream.write(b"nobody reads") == 12
-    finally:
         os.close(writing)
