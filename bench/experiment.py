@@ -23,8 +23,9 @@ import click
 from bench.settings import LocalSettings
 from bench.workload import TxSizes
 from honeybadger.cli.local import command as local_command
-from honeybadger.cli.local import convert, known_keys, make_settings, read_toml
+from honeybadger.cli.local import convert, known_keys, make_settings
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 
 #: keys of `honeybadger local` that mean nothing here
 _NOT_HERE = ("config", "json", "out")

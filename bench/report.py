@@ -10,6 +10,7 @@ from typing import Any
 from bench.experiment import varied_keys
 from bench.results import Group, in_words
 from bench.summary import SCHEMA
+from honeybadger.wording import counted
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
         )
     lines += [f"attention: {r.directory.name}: {warning}" for r in results for warning in r.summary.get("warnings", ())]
     invalid = [result for result in results if not result.valid]
-    lines.append(f"{len(results)} runs, {len(invalid)} of them invalid (not in the figures)")
+    lines.append(f"{counted(len(results), 'run')}, {len(invalid)} of them invalid (not in the figures)")
     lines += [f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid]
     return lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from honeybadger.cli import signals
 from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +59,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
     experiment = Experiment.load(manifest)
     chosen = chosen_place(experiment, **places)
     out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # End like Ctrl-C: the nodes must not outlive this command.
-        signal.signal(number, signal.default_int_handler)
+    signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
 
         def begin(step: Step) -> None:
@@ -97,7 +96,8 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
         refuse_other_places(out, chosen.name, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
-        display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")
+        total = counted(len(experiment.runs), "run")
+        display.say(f"{experiment.name}: {total}, {len(done)} done already, about {estimate} to go")
         if dry_run:
             for one in experiment.runs:
                 state = "done" if one.key in done else "to do"
@@ -108,7 +108,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
             place = chosen.make(stack, to_do, keep, display.say)
         results = runner.run()
     invalid = [result for result in results if not result.valid]
-    click.echo(f"{len(results)} runs in {out}, {len(invalid)} of them invalid")
+    click.echo(f"{counted(len(results), 'run')} in {out}, {len(invalid)} of them invalid")
     for result in invalid:
         click.echo(f"invalid: {result.directory.name}: {result.summary['reason']}", err=True)
     return 1 if invalid else 0
@@ -161,9 +161,8 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     for line in unlike:
         click.echo(f"not the same: {line}", err=True)
     if unlike and not anyway:
-        raise ClusterError(
-            f"the runs differ in {len(unlike)} more ways than their code; --anyway compares them all the same"
-        )
+        ways = counted(len(unlike), "more way")
+        raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
     keys = varied_keys([comparison.a.options for comparison in comparisons])
     rows = []
     for one in comparisons:
@@ -216,7 +215,7 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         tx_bytes = tx_size.mean
     found = limit_of(nodes, batch_size, tx_bytes, seconds, reached)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     rows = [
         [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]

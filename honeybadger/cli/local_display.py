@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from honeybadger.cli.console import PlainConsole
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from bench.settings import Progress
@@ -242,7 +243,9 @@ def _byzantine_rows(summary: dict[str, Any]) -> list[Row]:
         kinds.setdefault(fault["kind"], []).append(fault)
     for kind, faults in kinds.items():
         accused = sorted({fault["node"] for fault in faults})
-        text = f"recorded by {max(fault['recorded_by'] for fault in faults)} correct nodes, of nodes {accused}"
+        text = (
+            f"recorded by {counted(max(fault['recorded_by'] for fault in faults), 'correct node')}, of nodes {accused}"
+        )
         rows.append((kind, f"{sum(fault['records'] for fault in faults)}", text))
     return rows
 

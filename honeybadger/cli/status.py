@@ -51,7 +51,7 @@ def command(cluster: Path, node: int | None, timeout: float, curve: bool | None,
         [manifest.members[index] for index in asked], timeout, manifest.runtime.curve if curve is None else curve
     )
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2))
     else:
         _print(manifest, asked, answers)
     return 0 if all(_shown(answer) for answer in answers) else 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,11 +22,13 @@ from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
+from honeybadger.wording import counted
 
 SCHEMA = 1
 Durability = Literal["fsync", "os", "memory"]
@@ -119,7 +120,7 @@ class Manifest:
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None
         if len(members) != consensus.nodes:
-            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
+            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {counted(len(members), 'member')} listed")
         for index, member in enumerate(members):
             if not is_host(member.host):
                 raise ClusterError(
@@ -160,14 +161,7 @@ class Manifest:
     @staticmethod
     def load(path: Path) -> Manifest:
         """Read and validate; ClusterError names the file and what is wrong with it."""
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ClusterError(f"{path}: there is no such manifest") from None
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+        raw = read_toml(path)
         try:
             file = msgspec.convert(raw, _File)
             if file.schema != SCHEMA:

@@ -20,9 +20,7 @@ class Quorums:
         if self.nodes < 1:
             raise ValueError(f"a cluster needs at least one node, not {self.nodes}")
         if self.faults < 0 or self.nodes < 3 * self.faults + 1:
-            raise ValueError(
-                f"{self.nodes} nodes tolerate at most f = {(self.nodes - 1) // 3} faults, not {self.faults}"
-            )
+            raise ValueError(f"N = {self.nodes} tolerates at most f = {(self.nodes - 1) // 3}, not {self.faults}")
 
     @property
     def weak(self) -> int:

@@ -98,14 +98,21 @@ def test_differences_are_named(tmp_path):
 def test_what_is_meant_to_differ_may(groups):
     four, seven = chosen(groups, {"nodes": "4"}), chosen(groups, {"nodes": "7.0"})
     assert pair(four, seven, ["nodes", "faults"])[1] == []
+    assert pair(four, seven, ["nodes"])[1] == [], "f follows N"
     assert pair(four, seven)[1] == ["nodes: N = 4 against N = 7", "faults: f = 1 against f = 2"]
+
+
+def test_faults_that_do_not_follow_the_nodes_are_named(tmp_path, groups):
+    fewer = grouped(experiment_results(tmp_path / "b", [1.0], nodes=7, faults=1, **{"batch-size": 100}))
+    assert pair(chosen(groups, {"nodes": "4"}), fewer, ["nodes"])[1] == []
+    assert pair(chosen(groups, {"nodes": "7"}), fewer, ["nodes"])[1] == ["faults: f = 2 against f = 1"]
 
 
 def test_kinds_without_counterpart_are_told(tmp_path, groups):
     fewer = grouped(experiment_results(tmp_path / "b", [1.0, 2.0], **{"nodes": [4, 10], "batch-size": 100}))
     comparisons, unlike = pair(groups, fewer)
     assert len(comparisons) == 1
-    assert unlike == ["1 kinds of runs of A have no counterpart", "1 kinds of runs of B have no counterpart"]
+    assert unlike == ["no counterpart for 1 kind of runs of A", "no counterpart for 1 kind of runs of B"]
     with pytest.raises(ClusterError, match="no run of A has the settings"):
         pair(groups, grouped(experiment_results(tmp_path / "c", [1.0, 2.0], **{"batch-size": [1, 2]})))
 

@@ -108,7 +108,7 @@ def test_valid(changes):
         ({"check": LedgerCheck("", True, 5, "ab", 50, 9)}, "9 acknowledged transactions are not in the ledgers of all"),
         ({"committed_tx": 0}, "nothing was committed in the measured window"),
         ({"committed_tx": 0, "link_faults": [CUT]}, "links are cut for ever"),
-        ({"link_faults": [{**CUT, "end_s": 40.0}], "unanswered_tx": 7, "abandoned_tx": 3}, "4 transactions were still"),
+        ({"link_faults": [{**CUT, "end_s": 40.0}], "unanswered_tx": 7, "abandoned_tx": 3}, "4 transactions still"),
     ],
 )
 def test_invalid(changes, says):

@@ -119,7 +119,7 @@ def test_byzantine_nodes_are_the_last_ones(run: Run, settings: list[LocalSetting
 
 def test_more_liars_than_f_are_allowed_and_said(run: Run, settings: list[LocalSettings]) -> None:
     status, _, err = run("local", "--byzantine", "2:silent", "--json")
-    assert status == 0 and err == "note: 2 nodes lie, but the protocol tolerates f = 1\n"
+    assert status == 0 and err == "note: 2 liars, but the protocol tolerates f = 1\n"
     assert settings[0].byzantine == {2: "silent", 3: "silent"}
 
 
@@ -173,8 +173,8 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--out", ""), "--out"),
         (("--protocol", "x" * 5000), "unknown protocol"),
         (("--protocol", "\x1b[31m\nraft"), "[31m raft"),
-        (("--restart", 5), "there are only 4 correct nodes"),
-        (("--restart", 4, "--byzantine", "1:silent"), "there are only 3 correct nodes"),
+        (("--restart", 5), "the cluster has only 4 correct nodes"),
+        (("--restart", 4, "--byzantine", "1:silent"), "the cluster has only 3 correct nodes"),
         (("--restart", 1, "--crash", 1), "cannot be combined"),
         (("--restart-all", "--crash", 1), "cannot be combined"),
         (("--restart-rounds", 2), "needs --restart"),
@@ -202,6 +202,14 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--delay", "soon"), "--delay"),
         (("--delay", "1s@5-;2s@11-", "--warmup", 1, "--duration", 10), "a delay fault would begin at 11 s"),
         (("--restart-after", 1), "--restart-after needs --restart"),
+        (("--restart", 2, "--byzantine", "3:silent"), "the cluster has only 1 correct node"),
+        (("--rate", 1e9), "--rate"),
+        (("--rate", 1e6, "--duration", 1e6), "1e+06 transactions per second for 1e+06 s are more than"),
+        (("--window", 1_000_001), "--window"),
+        (("--window", 100_000, "--tx-size", 10_000), "--window"),
+        (("--partition", "0>0"), "strikes no link"),
+        (("--delay", "3>3:50ms"), "strikes no link"),
+        (("-n", 1, "--drop", "0.5"), "strikes no link"),
     ],
 )
 def test_local_checks_before_it_begins(run: Run, settings: list[object], options: tuple[str, ...], says: str) -> None:
