@@ -108,10 +108,11 @@ class NodeApplication:
         return self._chain.block_hash(epoch)
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`. After a restart the protocol may come again through epochs that the chain has: nothing is
-        appended then."""
+        """See `Application`. After a restart the protocol may come again through epochs that the chain has; LedgerError
+        if one of them ends differently now."""
         contributed = list(concatenate.from_iterable(part for _, part in contributions))
         if epoch <= self._chain.epoch:
+            self._chain.repeat(epoch, contributions)
             self._mempool.commit(epoch, contributed)
             return
         update = self._chain.extend(epoch, contributions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.http.service import HttpParts, HttpService
 from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.faulty_transport import FaultyTransport, PeerTransport
@@ -192,7 +194,7 @@ class Node:
             self.peers,
             self.clients,
             self._each_tick,
-            self.writer.request,
+            self.writer.votes_synced,
             lambda: self.recovery.announced_epoch,
             self.recovery.may_go_on,
             self._each_second,
@@ -264,32 +266,39 @@ class Node:
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
-        self.report.start()
-        self.recovery.start()
-        if self._http is not None:
-            self._http.start()
         try:
-            self.reactor.run()
+            with ExitStack() as closing:
+                closing.callback(self._close)
+                closing.callback(self._write_last)
+                self.report.start()
+                self.recovery.start()
+                if self._http is not None:
+                    closing.callback(self._http.close)
+                    self._http.start()
+                self.reactor.run()
+        except (JournalError, LedgerError) as error:
+            self._failure = self._failure or str(error)
         finally:
-            if self._http is not None:
-                self._http.close()
-            self._each_second()
-            if not self._failure.startswith("ledger"):
-                self.writer.close()
-                self._blocks_durable(self.chain.durable_height)
-                if self._config.runtime.durability == "memory":
-                    self.store.save_copy(self._ledger_path)
-            self.clients.close()
-            self.transport.close(linger_ms=200)
-            self._zap_watcher.close()
-            self._zap.socket.close(0)
-            self._zmq.term()
-            self.journal.close()
-            self.store.close()
-            self.report.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
+
+    def _write_last(self) -> None:
+        """What may become durable was decided when the last votes were synced; nothing is added to it here."""
+        self._each_second()
+        self.writer.close()
+        if self._config.runtime.durability == "memory":
+            self.store.save_copy(self._ledger_path)
+
+    def _close(self) -> None:
+        self.clients.close()
+        self.transport.close(linger_ms=200)
+        self._zap_watcher.close()
+        self._zap.socket.close(0)
+        self._zmq.term()
+        self.store.close()
+        self.report.close()
+        self.journal.close()
 
     def stop(self) -> None:
         """End `run`; safe to call from a signal handler's greenlet."""
@@ -310,7 +319,7 @@ class Node:
         self._zap.refused.clear()
 
     def _each_second(self) -> None:
-        self.writer.request(certificates=True)
+        self.writer.write_certificates()
         self.recovery.each_second()
         self.notices.each_second()
         self._events.emit("usage", **self.report.usage())
@@ -338,7 +347,7 @@ class Node:
         self._fail(f"ledger: {error}")
 
     def _fail(self, why: str) -> None:
-        self._failure = why
+        self._failure = self._failure or why
         self.reactor.stop()
 
     def _check_hello(self, hello: Hello) -> str:

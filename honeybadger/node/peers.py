@@ -237,8 +237,8 @@ class Peers:
         newest = max((epoch for epochs in written for epoch in epochs), default=-1)
         if newest > 0:
             journal.reserve(newest)
-        if newest >= 0:
-            journal.sync()
+        # Also if nothing leaves: a vote may have led to a block without being sent to anybody.
+        journal.sync()
         if journal.silent_through:
             for epochs in written:
                 for epoch in [epoch for epoch in epochs if 0 < epoch <= journal.silent_through]:
