@@ -36,7 +36,7 @@ from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.node.report import Report
-from honeybadger.protocols.base import ConsensusProtocol, Context, Outbox, no_observer
+from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox, no_observer
 from honeybadger.protocols.messages import Message
 
 
@@ -78,6 +78,8 @@ class Node:
         self._manifest = manifest
         self._failure = ""
         self._refused_by: set[int] = set()
+        #: peers that hear another process with the keys of this node
+        self._twin_heard_by: set[int] = set()
         self.notices = Notices(config.events, config.say)
         self.wake = Event()
 
@@ -133,6 +135,7 @@ class Node:
             self.notices.connection,
             self.notices.fault,
             self.journal,
+            self._twin_heard,
             count_messages=runtime.instrumentation,
         )
         outbox: Outbox = self.peers
@@ -362,3 +365,9 @@ class Node:
         if len(self._refused_by) >= self._manifest.quorums.weak:
             # More peers than can be faulty run another chain: it is this node that is wrong.
             self._fail(f"the manifest of this node differs from that of nodes {sorted(self._refused_by)}: {why}")
+
+    def _twin_heard(self, peer: int) -> None:
+        self._twin_heard_by.add(peer)
+        if len(self._twin_heard_by) >= self._manifest.quorums.weak:
+            # One of them is correct.
+            self.notices.fault(self.me, FaultKind.KEYS_USED_TWICE, f"heard by nodes {sorted(self._twin_heard_by)}")
