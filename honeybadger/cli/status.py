@@ -90,3 +90,6 @@ def _print(manifest: Manifest, asked: Sequence[int], answers: list[dict[str, Any
             ", ".join(faults) or "none",
         )
     Console().print(table)
+    for index, status in zip(asked, answers, strict=True):
+        if status is not None and (through := int(status["silent_through"])):
+            click.echo(f"node {index} is silent through epoch {through}: votes of an earlier run may be lost")

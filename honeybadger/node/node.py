@@ -104,7 +104,9 @@ class Node:
             config.say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
         self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
-        self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain)
+        self.application = NodeApplication(
+            nodes, manifest.parameters, self.mempool, self.chain, lambda: self._silent_through() > 0
+        )
 
         credentials = Credentials(
             self.me,
@@ -218,6 +220,8 @@ class Node:
             self.reactor,
             self.notices.faults,
             self._observed,
+            self._silent_through,
+            manifest.quorums.quorum - 1,
         )
         self._http = self._serve_http() if member.http_port else None
 
@@ -306,6 +310,11 @@ class Node:
     def stop(self) -> None:
         """End `run`; safe to call from a signal handler's greenlet."""
         self.reactor.stop()
+
+    def _silent_through(self) -> int:
+        """The epoch through which this node says nothing, because it lost its votes; 0 if it speaks."""
+        through = self.journal.silent_through
+        return through if self.protocol.epoch <= through else 0
 
     # -- callbacks -----------------------------------------------------------------------------------------
 
