@@ -15,9 +15,11 @@ from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.transport import PeerEvent
 from honeybadger.node import peers as peers_module
 from honeybadger.node import rate
+from honeybadger.node.node import Node
 from honeybadger.node.peers import Peers
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import MESSAGE_TYPES, BVal, Message, Term
+from honeybadger.protocols.quorums import Quorums
 
 CODEC = Codec(MESSAGE_TYPES, 1000)
 OURS = Hello(bytes(32), {})
@@ -249,3 +251,18 @@ def test_a_restart_is_no_second_process(world: World) -> None:
         assert not fresh.twin_heard_by
     assert not any(process.faults for process in world.processes)
     assert world.genuine.heard(0, 100)
+
+
+def test_one_peer_alone_cannot_make_a_node_say_it() -> None:
+    faults: list[Any] = []
+    node: Any = SimpleNamespace(
+        me=SHARED,
+        _twin_heard_by=set(),
+        _manifest=SimpleNamespace(quorums=Quorums(4, 1)),
+        notices=SimpleNamespace(fault=lambda *fault: faults.append(fault)),
+    )
+    for _ in range(10):
+        Node._twin_heard(node, 1)
+    assert not faults
+    Node._twin_heard(node, 3)
+    assert faults == [(SHARED, FaultKind.KEYS_USED_TWICE, "heard by nodes [1, 3]")]
