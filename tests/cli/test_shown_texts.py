@@ -52,7 +52,15 @@ def run_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: list[di
     return int(caught.value.code or 0)
 
 
-GOOD = {"height": 5, "epoch": 6, "peers_connected": 3, "mempool": 7, "faults": [], "connections_cut": {}}
+GOOD = {
+    "height": 5,
+    "epoch": 6,
+    "peers_connected": 3,
+    "mempool": 7,
+    "silent_through": 0,
+    "faults": [],
+    "connections_cut": {},
+}
 
 
 def test_status_shows_every_address(

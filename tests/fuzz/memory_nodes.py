@@ -130,7 +130,7 @@ class MemoryNode:
             CODEC,
             self.transport,  # type: ignore[arg-type]
             HELLO,
-            lambda hello: "" if hello == HELLO else "another chain",
+            lambda hello: "" if hello.chain_id == HELLO.chain_id else "another chain",
             lambda peer, why: self.refused.update([peer]),
             lambda peer, up, failure: None,
             lambda node, kind, detail: self.faults.update([(node, kind)]),
