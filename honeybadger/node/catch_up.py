@@ -1,4 +1,4 @@
-"""Takes over blocks from other nodes when this one is behind, and serves those that are.
+"""Takes over blocks from other nodes when this one is behind.
 
 A node is behind when peers have epochs on disk that it has not committed. If f+1 of them are several epochs ahead,
 or if it has made no progress for a while, it asks peers, a range each, for the next blocks; nobody for more than it
@@ -19,15 +19,14 @@ asked for blocks beyond the window of 2 * PARALLEL requests. A slow peer costs i
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import median_low
 
 from crypto.dealer import PublicKeys
 from honeybadger.ledger.block import Block, Header, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.store import BlockStore
 from honeybadger.node.block_messages import (
     BLOCKS_PER_REQUEST,
     PART_BYTES,
@@ -35,7 +34,6 @@ from honeybadger.node.block_messages import (
     BodyPart,
     CertifiedHeader,
 )
-from honeybadger.node.rate import PerSecond
 from honeybadger.protocols.base import FaultKind, Outbox
 from honeybadger.protocols.quorums import Quorums
 
@@ -54,15 +52,12 @@ GRACE_S = 0.1
 LATE = 3
 #: the same before any peer has answered, seconds
 FIRST_S = 1.0
+#: these times are doubled so often on a slow network, at the most
+MOST_DOUBLED = 4
 #: what a block costs beside the bytes of its body, when the speeds of peers are compared
 BLOCK_BYTES = 128 * 1024
 #: a request is for a single block if more would be longer than this, judging by the last one
 REQUEST_BYTES = 16 * 1024 * 1024
-#: answers to one peer per second: bytes (a little more for the last), and blocks, which may be empty
-SERVED_BYTES_PER_S = 256 * 1024 * 1024
-SERVED_BLOCKS_PER_S = 256
-#: what a message costs the link beside the bytes of body or header in it, at the most
-MESSAGE_BYTES = 512
 
 
 @dataclass
@@ -86,28 +81,22 @@ class _Request:
 
 class CatchUp:
     """See the module. `peer_epoch(peer)`: the highest epoch the peer says it has on disk; `adopt(block, txs,
-    certificate)` appends the next block; `may_fetch()` is False while the own disk lags behind;
-    `on_uncertified(header)`: somebody wants a block that has no certificate here. `make_room(peer, size)`: whether
-    the link to the peer can hold so much more."""
+    certificate)` appends the next block; `may_fetch()` is False while the own disk lags behind."""
 
     def __init__(
         self,
         quorums: Quorums,
         chain_id: bytes,
         public_keys: PublicKeys,
-        store: BlockStore,
         outbox: Outbox,
         peer_epoch: Callable[[int], int],
         adopt: Callable[[Block, list[bytes], bytes], None],
         may_fetch: Callable[[], bool],
         peers: list[int],
-        on_uncertified: Callable[[Header], None],
-        make_room: Callable[[int, int], bool],
     ) -> None:
         self._quorums = quorums
         self._chain_id = chain_id
         self._public = public_keys.certificate
-        self._store = store
         self._outbox = outbox
         self._peer_epoch = peer_epoch
         self._adopt = adopt
@@ -117,20 +106,15 @@ class CatchUp:
         self._requests: dict[int, _Request] = {}
         self._ready: dict[int, tuple[Block, list[bytes], bytes]] = {}
         self._distrusted: dict[int, float] = {}
-        #: were overtaken or given up, the first of them first; f at the most
+        #: were late, or left something out, the first of them first; f at the most
         self._slow: list[int] = []
-        #: seconds that each peer's last answer took for a byte of its cost
-        self._pace: dict[int, float] = {}
-        #: requests given up since a block came
-        self._given_up = 0
+        #: what each peer's last answer took, seconds, and what it cost
+        self._answered: dict[int, tuple[float, int]] = {}
+        #: who had to give way to a third lately, and how many times f+1 had to, less the answers since
+        self._replaced: set[int] = set()
+        self._doubled = 0
         #: of the block that came last
         self._body_bytes = 0
-        self._on_uncertified = on_uncertified
-        self._make_room = make_room
-        #: bytes that were sent to each peer and that its link has not been given yet
-        self._leaving: Counter[int] = Counter()
-        self._served_bytes = PerSecond(SERVED_BYTES_PER_S)
-        self._served_blocks = PerSecond(SERVED_BLOCKS_PER_S)
         self._turn = 0
         self._epoch = 0
         self._progress_at = time.monotonic()
@@ -153,8 +137,10 @@ class CatchUp:
             for request in self._requests.values():
                 request.asked_at = request.heard_at = now
             return
-        for peer in [p for p, request in self._requests.items() if now - request.heard_at > PATIENCE_S]:
-            self._give_up(peer)
+        for peer, request in list(self._requests.items()):
+            if now - request.heard_at > self._stretched(PATIENCE_S):
+                del self._requests[peer]
+                self._mark_slow(peer)
         ahead = [peer for peer in self._peers if self._peer_epoch(peer) >= epoch]
         far = [peer for peer in ahead if self._peer_epoch(peer) >= epoch + FAR_BEHIND]
         stalled = now - self._progress_at > STALLED_S
@@ -170,17 +156,23 @@ class CatchUp:
             top = height + self._peer_epoch(peer) - tip_epoch
             taken = {number for request in in_time for number in request.wanted} | self._ready.keys()
             wanted = self._next_range(height, top, taken)
-            if not wanted:
-                continue
-            for number in wanted:
-                late = [p for p, request in self._requests.items() if number in request.wanted]
-                for slow in late[:1]:
-                    self._mark_slow(slow)
-                for third in late[1:]:
-                    self._give_up(third)
-            self._requests[peer] = _Request(wanted, now, now, BLOCK_BYTES * len(wanted))
-            self._turn = peer + 1
-            self._outbox.send(peer, BlockRequest(0, wanted[0], len(wanted)))
+            if wanted:
+                self._ask(peer, wanted, now)
+
+    def _ask(self, peer: int, wanted: list[int], now: float) -> None:
+        """Ask the peer for these blocks. Who was asked before it is late, and of two the second gives way to it."""
+        for number in wanted:
+            for i, late in enumerate([p for p, request in self._requests.items() if number in request.wanted]):
+                self._mark_slow(late)
+                if i > 0:
+                    del self._requests[late]
+                    self._replaced.add(late)
+        if len(self._replaced) >= self._quorums.weak:
+            self._replaced.clear()
+            self._doubled = min(self._doubled + 1, MOST_DOUBLED)
+        self._requests[peer] = _Request(wanted, now, now, BLOCK_BYTES * len(wanted))
+        self._turn = peer + 1
+        self._outbox.send(peer, BlockRequest(0, wanted[0], len(wanted)))
 
     def _next_range(self, height: int, top: int, taken: set[int]) -> list[int]:
         """The first blocks in the window, and not above `top`, that are not taken: as many as one request may be for."""
@@ -191,11 +183,17 @@ class CatchUp:
 
     def _is_late(self, request: _Request, peer: int, now: float) -> bool:
         """Whether `peer` would have answered this request of another one long ago."""
-        pace = self._pace.get(peer) or min(self._pace.values(), default=None)
-        patience_s = FIRST_S if pace is None else GRACE_S + LATE * pace * request.cost
-        # If one after the other is given up, it is the network: f of them may be faulty, f+1 are not.
-        doubled: int = min(self._given_up // self._quorums.weak, 16)
-        return now - request.asked_at > patience_s * 2**doubled
+        patience_s = FIRST_S
+        if self._answered:
+            # Longer answers take longer, but short ones not less than the way there and back.
+            took = {p: took_s * max(1.0, request.cost / cost) for p, (took_s, cost) in self._answered.items()}
+            # Not less than what is usual: the last answer of this peer may have been a lucky one.
+            patience_s = GRACE_S + LATE * max(took.get(peer, 0.0), median_low(took.values()))
+        return now - request.asked_at > self._stretched(patience_s)
+
+    def _stretched(self, patience_s: float) -> float:
+        """Longer where one peer after the other is replaced: f of them may be faulty, but f+1 are a slow network."""
+        return patience_s * 2**self._doubled
 
     def handle_header(self, sender: int, message: CertifiedHeader, height: int) -> None:
         """A header that was asked for: check it and its certificate."""
@@ -204,7 +202,7 @@ class CatchUp:
         except LedgerError as error:
             self._distrust(sender, str(error))
             return
-        request = self._requests.get(sender)
+        request = self._heard(sender)
         if request is None or header.height not in request.wanted:
             return
         if request.header is not None and request.header.height == header.height:
@@ -225,12 +223,11 @@ class CatchUp:
         request.begin(header, message.certificate, message.body_bytes)
         request.cost += message.body_bytes
         self._body_bytes = message.body_bytes
-        request.heard_at = time.monotonic()
         self._complete(sender, request, height)
 
     def handle_part(self, sender: int, message: BodyPart, height: int) -> None:
         """The next bytes of a body whose header is certified."""
-        request = self._requests.get(sender)
+        request = self._heard(sender)
         if request is None or request.header is None or request.header.height != message.height:
             return
         if message.offset != len(request.body):
@@ -241,8 +238,14 @@ class CatchUp:
             self._distrust(sender, f"body of block {message.height}")
             return
         request.body += message.shard
-        request.heard_at = time.monotonic()
         self._complete(sender, request, height)
+
+    def _heard(self, sender: int) -> _Request | None:
+        """The request that the sender is to answer. It may be answering earlier ones still, so it is not silent."""
+        request = self._requests.get(sender)
+        if request is not None:
+            request.heard_at = time.monotonic()
+        return request
 
     def _complete(self, sender: int, request: _Request, height: int) -> None:
         """If the body is there, check it; then append what follows the tip."""
@@ -266,9 +269,9 @@ class CatchUp:
 
     def _came(self, sender: int, request: _Request, number: int) -> None:
         """A block has come as it was asked for; nobody else needs to send it."""
-        self._given_up = 0
         if request.wanted == [number]:
-            self._pace[sender] = (request.heard_at - request.asked_at) / request.cost
+            self._doubled = max(0, self._doubled - 1)
+            self._answered[sender] = (request.heard_at - request.asked_at, request.cost)
         for peer, other in list(self._requests.items()):
             if number in other.wanted:
                 other.cost -= BLOCK_BYTES if other is not request else 0
@@ -290,44 +293,9 @@ class CatchUp:
             for number in [number for number in request.wanted if number <= height]:
                 self._take_back(peer, request, number)
 
-    def _give_up(self, peer: int) -> None:
-        """Wait no longer for what the peer was asked for."""
-        del self._requests[peer]
-        self._given_up += 1
-        self._mark_slow(peer)
-
     def _mark_slow(self, peer: int) -> None:
-        self._slow = [*(p for p in self._slow if p != peer), peer][-self._quorums.faults :]
-
-    # -- serving -------------------------------------------------------------------------------------------
-
-    def serve(self, sender: int, request: BlockRequest) -> None:
-        """Send what was asked for, as far as it is certified; a bounded amount per peer and second, and whole blocks
-        only: a link that is given more than it can hold drops the first parts, and the rest is of no use."""
-        for height in range(request.first, request.first + request.count):
-            if not self._served_blocks.take(sender):
-                return
-            certificate = self._store.certificate(height)
-            if certificate is None:
-                header = self._store.header(height)
-                if header is not None:
-                    self._on_uncertified(header)
-                return
-            block = self._store.block(height)
-            if block is None or not self._served_bytes.take(sender, len(block.body)):
-                return
-            body, encoded_header = block.body, block.header.encode()
-            size = len(encoded_header) + len(body) + MESSAGE_BYTES * (2 + len(body) // PART_BYTES)
-            if not self._make_room(sender, self._leaving[sender] + size):
-                return
-            self._leaving[sender] += size
-            self._outbox.send(sender, CertifiedHeader(0, encoded_header, certificate, len(body)))
-            for offset in range(0, len(body), PART_BYTES):
-                self._outbox.send(sender, BodyPart(0, height, offset, body[offset : offset + PART_BYTES]))
-
-    def sent(self) -> None:
-        """The links have been given everything that was sent."""
-        self._leaving.clear()
+        marked = [*(p for p in self._slow if p != peer), peer]
+        self._slow = marked[max(0, len(marked) - self._quorums.faults) :]
 
     def _distrust(self, peer: int, why: str) -> None:
         self._outbox.fault(peer, FaultKind.BAD_CERTIFICATE, why)
