@@ -19,6 +19,7 @@ asked for blocks beyond the window of 2 * PARALLEL requests. A slow peer costs i
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median_low
@@ -125,6 +126,10 @@ class CatchUp:
         """Whether somebody was asked for blocks, so that `poll` should be called often."""
         return bool(self._requests)
 
+    def held(self) -> Counter[int]:
+        """By height: how many copies of a block may be in memory, on their way or waiting for the blocks before it."""
+        return Counter(self._ready.keys()) + Counter(n for request in self._requests.values() for n in request.wanted)
+
     def poll(self, height: int, tip_epoch: int, epoch: int) -> None:
         """Look whether blocks are to be asked for: the chain's height, the epoch of its last block (0 if there is
         none), and the first epoch that is not committed."""
@@ -175,7 +180,7 @@ class CatchUp:
         self._outbox.send(peer, BlockRequest(0, wanted[0], len(wanted)))
 
     def _next_range(self, height: int, top: int, taken: set[int]) -> list[int]:
-        """The first blocks in the window, and not above `top`, that are not taken: as many as one request may be for."""
+        """The first blocks in the window, up to `top`, that are not taken: as many as one request may be for."""
         most = max(1, min(BLOCKS_PER_REQUEST, REQUEST_BYTES // max(1, self._body_bytes)))
         window = range(height + 1, min(height + 2 * PARALLEL * most, top) + 1)
         free = [number for number in window if number not in taken][:most]
@@ -193,7 +198,7 @@ class CatchUp:
 
     def _stretched(self, patience_s: float) -> float:
         """Longer where one peer after the other is replaced: f of them may be faulty, but f+1 are a slow network."""
-        return patience_s * 2**self._doubled
+        return patience_s * (1 << self._doubled)
 
     def handle_header(self, sender: int, message: CertifiedHeader, height: int) -> None:
         """A header that was asked for: check it and its certificate."""

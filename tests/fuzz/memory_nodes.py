@@ -213,7 +213,7 @@ class MemoryNode:
             "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
             "shards": sum(len(s.shards) for b in broadcasts for s in b._roots.values()),
             "certificate shares": sum(map(len, self.recovery._certifier._shares.values())),
-            "requests": len(self.recovery._catch_up._requests) + len(self.recovery._catch_up._ready),
+            "blocks fetched": sum(self.recovery._catch_up.held().values()),
             "held bytes": link.outgoing.held_bytes,
             "mempool": len(self.mempool),
         }
@@ -234,7 +234,7 @@ LIMITS = {
     "roots": (PARAMETERS.epoch_window + 1) * NODES * 2 * NODES,
     "shards": (PARAMETERS.epoch_window + 1) * NODES * NODES,
     "certificate shares": 2 * 64 * NODES,
-    "requests": 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
+    "blocks fetched": 2 * 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
     "held bytes": (1 << 20) + CODEC.longest_part,
     "mempool": 1000,
 }

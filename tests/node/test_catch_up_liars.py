@@ -21,7 +21,7 @@ from honeybadger.ledger.block import Block, Header, build_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.node import catch_up as catch_up_module
 from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
-from honeybadger.node.catch_up import CatchUp
+from honeybadger.node.catch_up import PARALLEL, CatchUp
 from honeybadger.node.recovery import POLL_S
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.quorums import Quorums
@@ -187,6 +187,9 @@ class Run:
         begin = clock.now
         while self.height < self.goal and clock.now < begin + MOST_S:
             self.catch_up.poll(self.height, self.height, self.height + 1)
+            held = self.catch_up.held()
+            assert max(held.values(), default=0) <= 2
+            assert set(held) <= set(range(self.height + 1, self.height + 2 * PARALLEL * BLOCKS_PER_REQUEST + 1))
             clock.now += POLL_S
             self._deliver()
         self.seconds = clock.now - begin
