@@ -64,7 +64,7 @@ class DripBlocks(Adversary):
     Correct nodes must catch up beside it about as fast as without it. Nothing can be proven: it might be slow.
     """
 
-    EVERY_S = 4.8
+    EVERY_S = 4.0
     #: messages kept for one node, of which a new answer displaces the oldest
     KEPT = 1000
 

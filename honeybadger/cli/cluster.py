@@ -108,8 +108,8 @@ def load_command(
 
     After --timeout it goes on with the nodes that are there, if these are N-f, and names the rest.
 
-    Exit status 0 only if all transactions were committed and all nodes then have the same ledger. Whether a run is valid in
-    every respect, and what it measures, only `honeybadger bench run` says.
+    Exit status 0 only if all transactions were committed and all nodes then have the same ledger. Whether a run is
+    valid in every respect, and what it measures, only `honeybadger bench run` says.
     """
     from bench.steady_load import SteadyLoad, names
 
