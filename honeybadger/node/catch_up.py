@@ -6,20 +6,20 @@ says it has. Whatever comes is checked: header and certificate (threshold signat
 against the header; so one honest peer is enough, and a peer that serves anything else is named and not asked again for
 a while.
 
-A peer may also be slow on purpose, and every message of it correct. Therefore nobody's blocks are waited for while
-somebody quicker has nothing to do: a range is late for a peer that would have delivered it long ago, measured by its
-last answer (before any peer has answered: after a second). Late ranges do not count as work in progress, and the
-lowest is asked of that peer too. Who is overtaken in this way is asked again only where hands are lacking. That may
-hit correct peers, but f at the most are so marked at a time, so liars cannot push all others out.
+A peer may also be slow on purpose, and every message of it correct. Therefore a range counts as late, in the eyes of
+another peer, when that peer would have delivered it long ago, judging by its last answer; before anybody has answered,
+after a second. Late ranges are no work in progress: other peers are asked in their place, and for the same blocks, the
+lowest first. Whoever was late is asked again only where fewer than two others are at work. That may hit a correct peer,
+but no more than f are marked at a time, so liars cannot push all others out. On a network that is slow as a whole,
+waiting grows longer (`_stretched`), so that answers are not given up for ever.
 
-Bounds: a block is asked of two peers at a time at the most (a third takes the place of the second), and nobody is
-asked for blocks beyond the window of 2 * PARALLEL requests. A slow peer costs its range twice, once.
+Bounds: blocks within 2 * PARALLEL requests above the chain are in memory, each at most twice: it is asked of two peers
+at a time, and a third takes the place of the second. A slow peer makes the blocks of one request be fetched twice.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median_low
@@ -126,10 +126,6 @@ class CatchUp:
         """Whether somebody was asked for blocks, so that `poll` should be called often."""
         return bool(self._requests)
 
-    def held(self) -> Counter[int]:
-        """By height: how many copies of a block may be in memory, on their way or waiting for the blocks before it."""
-        return Counter(self._ready.keys()) + Counter(n for request in self._requests.values() for n in request.wanted)
-
     def poll(self, height: int, tip_epoch: int, epoch: int) -> None:
         """Look whether blocks are to be asked for: the chain's height, the epoch of its last block (0 if there is
         none), and the first epoch that is not committed."""
@@ -148,6 +144,11 @@ class CatchUp:
                 self._mark_slow(peer)
         ahead = [peer for peer in self._peers if self._peer_epoch(peer) >= epoch]
         far = [peer for peer in ahead if self._peer_epoch(peer) >= epoch + FAR_BEHIND]
+        if len(far) < self._quorums.weak:
+            # What was usual in the past says nothing of the next time.
+            self._answered.clear()
+            self._replaced.clear()
+            self._doubled = 0
         stalled = now - self._progress_at > STALLED_S
         if not (len(far) >= self._quorums.weak or stalled or self._requests):
             return
