@@ -205,6 +205,7 @@ class Node:
             self._each_second,
             self.wake,
             timers,
+            lambda: self.recovery.rest_s,
         )
         self.report = Report(
             self.me,

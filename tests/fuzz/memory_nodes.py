@@ -202,7 +202,7 @@ class MemoryNode:
     def stored(self) -> dict[str, int]:
         """How many things of each kind a peer could make this node keep."""
         protocol: Any = self.protocol
-        link = self.peers.links[3]
+        link, fetching = self.peers.links[3], self.recovery._catch_up
         agreements = [a for e in protocol._epochs.values() for a in e.subset.agreements]
         agreements += [a for late in protocol._lingering.values() for a in late.values()]
         broadcasts = [b for e in protocol._epochs.values() for b in e.subset.broadcasts]
@@ -213,7 +213,7 @@ class MemoryNode:
             "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
             "shards": sum(len(s.shards) for b in broadcasts for s in b._roots.values()),
             "certificate shares": sum(map(len, self.recovery._certifier._shares.values())),
-            "requests": len(self.recovery._catch_up._requests) + len(self.recovery._catch_up._ready),
+            "blocks fetched": len(fetching._ready) + sum(len(asked.wanted) for asked in fetching._requests.values()),
             "held bytes": link.outgoing.held_bytes,
             "mempool": len(self.mempool),
         }
@@ -234,7 +234,7 @@ LIMITS = {
     "roots": (PARAMETERS.epoch_window + 1) * NODES * 2 * NODES,
     "shards": (PARAMETERS.epoch_window + 1) * NODES * NODES,
     "certificate shares": 2 * 64 * NODES,
-    "requests": 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
+    "blocks fetched": 2 * 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
     "held bytes": (1 << 20) + CODEC.longest_part,
     "mempool": 1000,
 }
