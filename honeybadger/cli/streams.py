@@ -10,17 +10,27 @@ from __future__ import annotations
 import io
 import os
 import select
+import stat
 import sys
 from contextlib import suppress
 from typing import Any
 
 
 class _Lossy(io.RawIOBase):
-    """A descriptor to which writing never raises. `patient`: wait for a reader that is slow; else the rest is lost."""
+    """A descriptor to which writing never raises."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.patient = True
+        self._descriptor = self._target = descriptor
+        self._patience_s: float | None = None
+
+    def never_wait(self) -> None:
+        """From now on, what a slow reader leaves no room for is lost rather than waited with."""
+        self._patience_s = 0.0
+        if os.isatty(self._descriptor) or stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+            # A terminal that has room for a byte blocks whoever writes two. Other processes write to it too, and would
+            # not expect it to be non-blocking, so it is opened anew; only Linux can do so.
+            with suppress(OSError):
+                self._target = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
 
     def writable(self) -> bool:
         return True
@@ -35,9 +45,9 @@ class _Lossy(io.RawIOBase):
         """Claims that all was written, whatever happened."""
         rest = memoryview(data)
         with suppress(OSError):
-            while rest and select.select([], [self._descriptor], [], None if self.patient else 0)[1]:
+            while rest and select.select([], [self._target], [], self._patience_s)[1]:
                 # A pipe that is ready takes so much at once.
-                rest = rest[os.write(self._descriptor, rest[: select.PIPE_BUF]) :]
+                rest = rest[os.write(self._target, rest[: select.PIPE_BUF]) :]
         return len(data)
 
 
@@ -67,7 +77,7 @@ def prepare() -> None:
 
 def never_wait() -> None:
     """From now on, lines that nobody reads (a stopped terminal, a full pipe) are lost rather than waited with."""
-    _standard_error.patient = False
+    _standard_error.never_wait()
 
 
 def finish() -> None:

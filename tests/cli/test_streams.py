@@ -130,7 +130,7 @@ def test_a_line_for_people_is_lost_rather_than_waited_with() -> None:
     """A pipe that nobody empties, or a terminal that was stopped, does not stop a node."""
     for reading, writing in (os.pipe(), os.openpty()):
         stream = _Lossy(writing)
-        stream.patient = False
+        stream.never_wait()
         for _ in range(100):
             assert stream.write(b"x" * 5000) == 5000
         os.close(reading)
