@@ -16,8 +16,9 @@ from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Committed, Refused, Submit
+from honeybadger.protocols.split import split
 
-#: transactions, and bytes, per request
+#: transactions, and bytes, per request; a longer transaction is alone in one
 REQUEST_TRANSACTIONS = 1000
 REQUEST_BYTES = 4 * 1024 * 1024
 #: seconds without any answer after which a person is told what is waited for
@@ -81,13 +82,9 @@ def _read(file: BinaryIO, as_hex: bool, longest: int) -> Iterator[bytes]:
 def _requests(transactions: list[bytes]) -> Iterator[Submit]:
     """Split into requests; the request number is the index of its first transaction."""
     start = 0
-    while start < len(transactions):
-        end, size = start, 0
-        while end < len(transactions) and end - start < REQUEST_TRANSACTIONS and (size < REQUEST_BYTES or end == start):
-            size += len(transactions[end])
-            end += 1
-        yield Submit(start, transactions[start:end])
-        start = end
+    for part in split(transactions, REQUEST_TRANSACTIONS, REQUEST_BYTES):
+        yield Submit(start, part)
+        start += len(part)
 
 
 def _submit(client: NodeClient, transactions: list[bytes], timeout: float, where: str) -> list[str]:
