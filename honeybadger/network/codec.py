@@ -28,7 +28,6 @@ BUNDLE_BYTES = 1024 * 1024
 #: a part may be that much longer than what a correct node sends: so that a message which is a little too long costs its
 #: sender a recorded fault, and not only its connection
 SPARE_BYTES = 64 * 1024
-_LONGEST_ARRAY_HEADER = 3
 
 #: bytes of a greeting, at the most, and of a member's share of it where there are many: its index and two keys
 LONGEST_HELLO = 64 * 1024
@@ -139,17 +138,21 @@ class Codec:
         held: list[tuple[Message, int]] = []
         size = 0
         for message in messages:
-            part = self._encoder.encode(message)
-            if len(part) + _LONGEST_ARRAY_HEADER > self.longest_part:
-                raise ValueError(f"a {type(message).__name__} of {len(part)} bytes is longer than any may be")
-            large = len(part) >= LARGE_MESSAGE
-            if parts and (large or size + len(part) > BUNDLE_BYTES or len(parts) == MESSAGES_PER_ENTRY):
+            alone = self._encoder.encode([message])
+            length = len(alone) - 1
+            if len(alone) > self.longest_part:
+                raise ValueError(f"a {type(message).__name__} of {length} bytes is longer than any may be")
+            large = length >= LARGE_MESSAGE
+            if parts and (large or size + length > BUNDLE_BYTES or len(parts) == MESSAGES_PER_ENTRY):
                 yield _array(parts), held
                 parts, held, size = [], [], 0
-            parts.append(part)
-            held.append((message, len(part)))
-            # What follows a large one begins another entry.
-            size = BUNDLE_BYTES if large else size + len(part)
+            if large:
+                # Not copied a second time.
+                yield alone, [(message, length)]
+            else:
+                parts.append(alone[1:])
+                held.append((message, length))
+                size += length
         if parts:
             yield _array(parts), held
 
