@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
@@ -106,13 +107,15 @@ def make_parameters(quorums: Quorums, options: dict[str, Any], chosen_by_person:
         elif name in specification.fixed and chosen[name] != value:
             raise ClusterError(f"protocol {specification.name}: {name} can only be {value}, not {chosen[name]}")
     runtime = Runtime()
-    if options.get("max_proposal_bytes") is None:
-        per_node = max(1, chosen["batch_size"] // (1 if specification.whole_batches else quorums.nodes))
-        wanted = min(max(1 << 20, chosen["max_tx_bytes"] + 16, per_node * 1024), 256 << 20)
-        most = most_proposal_bytes(specification, Parameters(**chosen, max_proposal_bytes=wanted), quorums, runtime)
-        chosen["max_proposal_bytes"] = most or wanted
-    parameters = Parameters(**chosen)
+    per_node = max(1, chosen["batch_size"] // (1 if specification.whole_batches else quorums.nodes))
+    wanted = min(max(1 << 20, chosen["max_tx_bytes"] + 16, per_node * 1024), 256 << 20)
+    parameters = Parameters(**{"max_proposal_bytes": wanted, **chosen})
     try:
+        parameters.check(quorums.nodes)
+        if "max_proposal_bytes" not in chosen and (
+            most := most_proposal_bytes(specification, parameters, quorums, runtime)
+        ):
+            parameters = msgspec.structs.replace(parameters, max_proposal_bytes=most)
         check_sizes(specification, parameters, quorums, runtime)
     except ValueError as error:
         raise ClusterError(str(error)) from None

@@ -17,7 +17,6 @@ import pytest
 import zmq
 from cluster_harness import Cluster, random_transactions, wait_until
 
-from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client_protocol import Committed, StatusRequest, Submit, encoder, reply_decoder
@@ -31,7 +30,6 @@ from honeybadger.network.security import (
     secure_server,
 )
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, CertificateRequest
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Aux, BVal, Message, Ready, Term
 
 pytestmark = pytest.mark.processes
@@ -52,10 +50,7 @@ class HostileMember:
         public = [member.public_key for member in manifest.members]
         self._credentials = Credentials(EVIL, public[EVIL], keys.curve_secret_key, public, True)
         self._members = manifest.members
-        shard = ErasureCode(manifest.quorums.data_shards, 4).shard_length(
-            manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD
-        )
-        self.codec = Codec((*manifest.specification.message_types, *BLOCK_MESSAGES), shard)
+        self.codec = Codec((*manifest.specification.message_types, *BLOCK_MESSAGES), manifest.sizes.message)
         self.greeting = self.codec.encode_hello(Hello(manifest.chain_id, manifest.settings))
         self.rng = random.Random(3)
         #: the honest nodes' sessions, the own ones, and the entries sent in them
