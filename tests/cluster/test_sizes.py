@@ -39,6 +39,7 @@ from honeybadger.node.block_messages import BLOCK_MESSAGES, PART_BYTES, BodyPart
 from honeybadger.node.catch_up import MESSAGE_BYTES
 from honeybadger.node.journal import Journal
 from honeybadger.node.mempool import Mempool, Request
+from honeybadger.protocols import honey_badger as honey_badger_module
 from honeybadger.protocols.contribution import decode_contribution, encode_contribution
 from honeybadger.protocols.messages import DecryptionShares, Echo, Message, Val
 from honeybadger.protocols.parameters import Parameters
@@ -210,8 +211,10 @@ def scaled() -> Iterator[None]:
         (sizes_module, "MAX_BODY_BYTES", 150_000),
         (block_module, "MAX_BODY_BYTES", 150_000),
         (sizes_module, "LONGEST_REQUEST", 3000),
-        (sizes_module, "LEAST_HELD", 64 * 1024),
+        (sizes_module, "LEAST_HELD", 1024),
         (sizes_module, "MOST_HELD", 1024 * 1024),
+        # No votes are sent here.
+        (honey_badger_module, "AGREEMENT_BYTES", 0),
     ]
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in constants:
