@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 or newer, make and git; they install the rest into .venv,
+# `make demo` and `make test` need Python 3.11 to 3.14, make and git; they install the rest into .venv,
 # from wheels only.
 PYTHON ?= python3
 VENV   := .venv
@@ -28,8 +28,8 @@ containers: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m containers -rs
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "Python 3.11, 3.12, 3.13 or 3.14 is needed: its wheels were checked. Name one with: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml setup.py | $(VENV)/bin/python

@@ -84,10 +84,8 @@ def _offered(offers: Sequence[Offer]) -> tuple[Hashes, Hashes]:
     for offer in offers:
         batches = [_hashes(offer.workload.batch(number, count)) for number, count, _ in offer.batches]
         mine = np.concatenate([_hashes([]), *batches])
-        # Batches are numbered from 0 without gaps, so a batch's transactions begin at the sum of the counts before it.
-        starts = np.cumsum([0, *(count for _, count, _ in offer.batches)])
         everything.append(mine)
-        promised.append(mine[starts[offer.acknowledged[0]] + offer.acknowledged[1]])
+        promised.append(mine[offer.acknowledged])
     return np.concatenate(everything), np.concatenate(promised)
 
 

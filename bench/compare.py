@@ -86,6 +86,9 @@ def differences(a: Group, b: Group, declared: Sequence[str] = ()) -> list[str]:
     for key in dict.fromkeys([*a.options, *b.options]):
         if key not in declared and a.options.get(key) != b.options.get(key):
             found.append(f"{key}: {_said(a, key)} against {_said(b, key)}")
+    old, new = ({r.summary.get("schema") for r in group.valid} for group in (a, b))
+    if old and new and old != new:
+        found.append(f"schema of the summary: {_list(sorted(map(str, old)))} against {_list(sorted(map(str, new)))}")
     for name in ("machine", "versions"):
         first, second = _recorded(a.results, name), _recorded(b.results, name)
         for key in sorted({*first, *second}):

@@ -62,6 +62,7 @@ def latency_rows(groups: Sequence[Group]) -> list[Row]:
                 **_spread("throughput_tx_per_s", throughput),
                 **_spread("latency_p50_ms", p50, 1e3),
                 **_spread("latency_p99_ms", group.figures("latency_s.p99"), 1e3),
+                "lower_bounds": " ".join(name for name in ("p50", "p99") if group.is_bound(f"latency_s.{name}")),
             }
         )
     return [row for rows in lines.values() for row in rows]
@@ -113,7 +114,8 @@ def phase_rows(groups: Sequence[Group], most: int) -> list[Row]:
 
 
 def cdf_rows(groups: Sequence[Group]) -> list[Row]:
-    """Share of transactions up to each latency, of all valid repeats together."""
+    """Share of the offered transactions up to each latency, of all valid repeats together: below 1 in the end if some
+    were never answered."""
     keys = _keys(groups)
     rows: list[Row] = []
     for group in groups:
@@ -123,7 +125,7 @@ def cdf_rows(groups: Sequence[Group]) -> list[Row]:
             for row in read_csv(path) if path.exists() else ():
                 counts[float(row["upper_s"])] += int(row["count"])
         total, so_far = sum(counts.values()), 0
-        for upper_s in sorted(counts):
+        for upper_s in sorted(filter(math.isfinite, counts)):
             so_far += counts[upper_s]
             rows.append({"line": group.label(keys), "latency_ms": 1e3 * upper_s, "share": so_far / total})
     return rows

@@ -36,7 +36,7 @@ import msgspec
 from bench.http_visitors import Shift, Visitor
 from bench.local_run import LocalRun, LocalSettings, Progress
 from bench.observations import NodeObservations, read_node
-from bench.summary import committed_in, used_in
+from bench.summary import blocks_in, used_in
 from bench.workload import TxSizes
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.protocols.parameters import Parameters
@@ -153,7 +153,7 @@ class Round:
 def measured(shift: dict[str, Any], nodes: Sequence[NodeObservations]) -> dict[str, Any]:
     """The figures of a shift as the visitors tell of it; RuntimeError if nothing was committed in it."""
     window = (shift["start"], shift["end"])
-    transactions = committed_in(window, nodes)[0]
+    transactions = sum(block["transactions"] for block in blocks_in(window, nodes))
     cpu_s = [used_in(window, [node], "cpu_s") or 0.0 for node in nodes]
     if not transactions or 0.0 in cpu_s:
         raise RuntimeError(f"nothing was measured in shift {shift['name']}")

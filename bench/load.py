@@ -17,7 +17,6 @@ import os
 import select
 import sys
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,24 +77,19 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Result(msgspec.Struct):
-    """What was offered and what came back. Times are of the monotonic clock, in seconds.
+    """What was offered and what came back.
 
     `batches`: [number, transactions, first node] in order of sending. `unanswered`: transactions that nobody answered,
-    of which `abandoned` were with nodes that went down. `offered_by_second`: second of the window (negative in
-    warm-up) → transactions scheduled in it. Beside it are `latencies.npy` and `acknowledged.npy`, see `Outstanding`.
+    of which `abandoned` were with nodes that went down. `drained_at`: when the wait for answers ended, seconds of the
+    monotonic clock. Beside it is `transactions.npy`, see `Outstanding.transactions`.
     """
 
-    window_start: float
-    window_end: float
     batches: list[tuple[int, int, int]]
-    offered: int
-    offered_in_window: int
     late: int
     refused: dict[str, int]
-    acknowledged: int
     unanswered: int
     abandoned: int
-    offered_by_second: dict[int, int]
+    drained_at: float
 
 
 @dataclass
@@ -122,7 +116,6 @@ class Load:
         for node in self._nodes:
             self._poller.register(node.client.socket, zmq.POLLIN)
         self._batches: list[tuple[int, int, int]] = []
-        self._scheduled: deque[Any] = deque()
         self._outstanding = Outstanding(len(self._nodes))
         self._late = 0
         #: open loop: where the round of nodes stands, so that each gets its share
@@ -134,6 +127,8 @@ class Load:
         self._stop = False
         self._partial_order = b""
         self._progress_at = 0.0
+        #: when the last answer came, and the longest time between two
+        self._news_at = self._longest_silence_s = 0.0
 
     def run(self) -> Result:
         """Offer for warm-up and window, then wait for what is outstanding."""
@@ -145,6 +140,7 @@ class Load:
         schedule = None
         if settings.rate is not None:
             schedule = make_arrivals(settings.arrivals, settings.rate, settings.client, settings.clients, settings.seed)
+        self._news_at = start
         time.sleep(max(0.0, start - time.monotonic()))
         next_due = start
         while not self._stop and (now := time.monotonic()) < self._window[1]:
@@ -165,23 +161,14 @@ class Load:
         if schedule is not None and not self._stop:
             self._send_due(start + schedule.due(self._window[1] - start), time.monotonic())
         self._drain()
-        np.save(Path(settings.output) / "latencies.npy", self._outstanding.latencies())
-        np.save(Path(settings.output) / "acknowledged.npy", self._outstanding.acknowledged_positions())
-        scheduled: Any = np.concatenate([np.empty(0), *self._scheduled])
-        start, end = self._window
-        seconds, counts = np.unique(np.floor(scheduled - start).astype(np.int64), return_counts=True)
+        np.save(Path(settings.output) / "transactions.npy", self._outstanding.transactions())
         return Result(
-            start,
-            end,
             self._batches,
-            len(scheduled),
-            int(np.count_nonzero((scheduled >= start) & (scheduled < end))),
             self._late,
             self._outstanding.refused,
-            self._outstanding.acknowledged,
             self._outstanding.unanswered,
             self._outstanding.abandoned,
-            dict(zip(seconds.tolist(), counts.tolist(), strict=True)),
+            time.monotonic(),
         )
 
     def _await_start(self) -> None:
@@ -208,24 +195,22 @@ class Load:
                 scheduled = np.full(self._chunk, time.monotonic())
                 if not self._send(self._targets(index), scheduled):
                     break
-                self._scheduled.append(scheduled)
 
     def _send_due(self, scheduled: Any, now: float) -> None:
         """These are due: node by node in turn."""
         if not len(scheduled):
             return
-        self._scheduled.append(scheduled)
         self._late += int(np.count_nonzero(now - scheduled > LATE_S))
         up = [index for index, node in enumerate(self._nodes) if node.up]
         if not up:
-            self._outstanding.count_refused("no node is up", len(scheduled))
+            self._outstanding.not_sent(scheduled, "no node is up")
             return
         for position, index in enumerate(up):
             mine = scheduled[(position - self._turn) % len(up) :: len(up)]
             for begin in range(0, len(mine), self._longest_batch):
                 part = mine[begin : begin + self._longest_batch]
                 if not self._send(self._targets(index), part):
-                    self._outstanding.count_refused("not sent", len(part))
+                    self._outstanding.not_sent(part, "not sent")
         self._turn += len(scheduled)
 
     def _targets(self, first: int) -> list[int]:
@@ -256,26 +241,32 @@ class Load:
                 continue
             while (reply := node.client.receive_now()) is not None:
                 if isinstance(reply, Committed):
-                    durable_ns = reply.durable_ns
-                    if durable_ns and not self._settings.shares_clock:
-                        durable_ns = time.monotonic_ns()
+                    # 0: it was on disk before this node was asked, and nobody has said so yet.
+                    known = reply.durable_ns and self._settings.shares_clock
+                    durable_ns = reply.durable_ns if known else time.monotonic_ns()
                     self._outstanding.committed(index, reply.request, reply.positions, durable_ns)
                 elif isinstance(reply, Refused):
                     self._outstanding.refuse(index, reply.request, reply.positions, reply.reason)
                     node.resume_at = time.monotonic() + 0.05
+        if ready:
+            now = time.monotonic()
+            self._longest_silence_s = max(self._longest_silence_s, now - self._news_at)
+            self._news_at = now
         return bool(ready)
 
     def _drain(self) -> None:
-        """Wait until everything is answered, or nothing has been for a while."""
-        patience_s = self._settings.patience_s
-        last_news = time.monotonic()
-        while time.monotonic() < last_news + patience_s:
+        """Wait until everything is answered, or nothing has been for a while: twice as long as it ever took to hear
+        something, for a large cluster may need that long for an epoch."""
+        begin = time.monotonic()
+        while time.monotonic() < max(begin, self._news_at) + self._patience_s():
             if not any(count for node, count in zip(self._nodes, self._outstanding.by_node, strict=True) if node.up):
                 return
-            if self._receive(0.1):
-                last_news = time.monotonic()
+            self._receive(0.1)
             self._take_orders()
             self._report_progress()
+
+    def _patience_s(self) -> float:
+        return max(self._settings.patience_s, 2 * self._longest_silence_s)
 
     # -- the controller ------------------------------------------------------------------------------------
 

@@ -27,17 +27,19 @@ from bench.recovery import committed_after, measure, median_and_worst
 from bench.settings import LocalSettings
 from bench.summary import (
     SCHEMA,
-    committed_in,
-    distribution,
+    blocks_in,
     epoch_durations,
     epoch_intervals,
+    left_out,
     memory_growth,
     node_row,
     phase_means,
     used_in,
 )
 from bench.validity import why_invalid
+from bench.waits import distribution
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.registry import find_protocol
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ def summarise(
         set(correct),
         offered.offers,
     )
-    transactions, size, blocks = committed_in(window, live)
+    blocks = blocks_in(window, live)
+    transactions, size = (sum(block[what] for block in blocks) for what in ("transactions", "bytes"))
+    in_window = offered.within(window)
+    waits, refused = offered.waits(in_window), offered.refused_of(in_window)
     restarts, from_kill = measure(outcome.plan.outages, window, honest)
     median_s, worst_s = median_and_worst(restarts, "recovery_s")
     pause_median_s, pause_worst_s = median_and_worst(restarts, "pause_s")
@@ -92,17 +97,26 @@ def summarise(
         "clients": settings.clients,
         "submit_to": settings.submit_to,
         "window": {"start": window[0], "end": window[1]},
-        "offered_tx_per_s": offered.offered_in_window / length,
+        "offered_tx": len(waits),
+        "offered_committed_tx": len(waits.answered),
+        "offered_refused_tx": refused,
+        "offered_unanswered_tx": len(waits.never) - refused,
+        "backlog_start_tx": offered.backlog(window[0]),
+        "backlog_end_tx": offered.backlog(window[1]),
+        "waited_through_tx": offered.backlog(window[1], due_before=window[0]),
+        "drain_s": float(offered.drained.max(initial=window[1])) - window[1],
+        "offered_tx_per_s": len(waits) / length,
         "late_sends": offered.late,
         "refused_tx": offered.refused,
         "unanswered_tx": offered.unanswered,
         "abandoned_tx": offered.abandoned,
-        "accepted_tx_per_s": (offered.offered_in_window - sum(offered.refused.values())) / length,
+        "accepted_tx_per_s": (len(waits) - refused) / length,
         "committed_tx": transactions,
         "throughput_tx_per_s": transactions / length,
         "throughput_bytes_per_s": size / length,
-        "latency_s": distribution(offered.latencies_in(window), quantiles),
-        "epochs": blocks,
+        "latency_s": waits.distribution(quantiles),
+        "latency_at_least": waits.at_least(quantiles),
+        "epochs": len(blocks),
         "epoch_s": distribution(epoch_durations(window, live), {"p50": 0.5, "p99": 0.99}),
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
         "phase_s": phase_means(window, live),
@@ -144,7 +158,7 @@ def summarise(
         "parameters": msgspec.to_builtins(settings.parameters),
         "seed": settings.seed,
         "per_node": [
-            node_row(n.index, seen[n.index], n.exit_status, settings.byzantine.get(n.index, ""), n.traceback)
+            node_row(n.index, seen[n.index], blocks, n.exit_status, settings.byzantine.get(n.index, ""), n.traceback)
             for n in nodes
         ],
         "machine": machine(),
@@ -155,6 +169,14 @@ def summarise(
     rounds_left = outcome.plan.rounds_left
     summary["reason"] = why_invalid(summary, check, quorum, outcome.died, rounds_left, outcome.same_height)
     summary["valid"] = not summary["reason"]
+    # Of several nodes only one proposes where a block is one node's batch.
+    alone = find_protocol(settings.parameters.protocol).whole_batches
+    summary["warnings"] = [] if alone else left_out(blocks, correct)
+    if through := summary["waited_through_tx"]:
+        summary["warnings"].append(
+            f"{through:,} transactions offered before the measured time were still waiting at its end: "
+            "no figure of latency counts them"
+        )
     return summary
 
 

@@ -20,7 +20,7 @@ PACKAGES = (
     "numpy",
     "pyblst",
     "pyzmq",
-    "reed-solomon-leopard",
+    "pyeclib",
 )
 
 

@@ -163,6 +163,9 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
     if summary.get("pause_median_s") is not None:
         pauses = f"{summary['pause_median_s']:.1f} s (median), {summary['pause_worst_s']:.1f} s (worst)"
         yield f"without a new block for {pauses} after a kill"
+    if never := summary.get("offered_unanswered_tx"):
+        yield f"{never:,} of {summary['offered_tx']:,} offered transactions never answered"
+    yield from summary.get("warnings", ())
     held = [row["most_held"] for row in summary.get("per_node", ()) if row.get("most_held")]
     if held:
         worst = max(held, key=lambda most: most["peer_bytes"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.experiment import varied_keys
 from bench.results import Group, in_words
+from bench.summary import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def table(groups: Sequence[Group], *, narrow: bool = False) -> tuple[list[str], 
         row = [_plain(key, group.options.get(key)) for key in keys]
         row.append(f"{len(group.valid)} of {len(group.results)}")
         for column in columns:
-            row.append(_cell(column, group.figures(column.name), with_spread=not narrow or column.narrow == "spread"))
+            cell = _cell(column, group.figures(column.name), with_spread=not narrow or column.narrow == "spread")
+            row.append(f"≥ {cell}" if group.is_bound(column.name) else cell)
         rows.append(row)
     return headings, rows
 
@@ -83,6 +85,7 @@ def csv_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
         for column in COLUMNS:
             values = spread(group.figures(column.name))
             row |= {f"{column.name}.{what}": value for what, value in values.items()}
+        row["lower_bounds"] = " ".join(column.name for column in COLUMNS if group.is_bound(column.name))
         rows.append(row)
     return rows
 
@@ -109,6 +112,12 @@ def notes(groups: Sequence[Group]) -> list[str]:
     commits = sorted({result.summary.get("commit", "") for result in results} - {""})
     if len(commits) > 1:
         lines.append(f"attention: these runs are of {len(commits)} versions of the code: {', '.join(commits)}")
+    if old := sum(result.valid and result.summary.get("schema") != SCHEMA for result in results):
+        lines.append(
+            f"attention: {old} runs are older: their latency is of what was answered in the measured time, "
+            "not of what was offered in it"
+        )
+    lines += [f"attention: {r.directory.name}: {warning}" for r in results for warning in r.summary.get("warnings", ())]
     invalid = [result for result in results if not result.valid]
     lines.append(f"{len(results)} runs, {len(invalid)} of them invalid (not in the figures)")
     lines += [f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid]

@@ -63,6 +63,11 @@ class Group:
         """`name` (with dots for what is inside, such as latency_s.p50) of each valid run that has it."""
         return [value for result in self.valid if (value := figure(result.summary, name)) is not None]
 
+    def is_bound(self, name: str) -> bool:
+        """Whether `name` is a latency that is a lower bound in a valid run, for not everything was answered."""
+        kind, _, point = name.partition(".")
+        return kind == "latency_s" and any(point in r.summary.get("latency_at_least", ()) for r in self.valid)
+
 
 #: what is done to nodes and links, and what only says how
 FAULT_KEYS = (
@@ -133,10 +138,10 @@ def write_result(raw: Path, target: Path, run: Run, summary: dict[str, Any], too
     live = {index: seen[index] for index in settings.correct if index not in summary["crashed"]}
     offers = read_offers(raw, settings.clients, settings.seed, settings.tx_sizes)
     quorum = Quorums(settings.nodes, settings.faults).quorum
-    rows = per_second(window, list(live.values()), quorum, offers.offered_by_second, offers.latencies)
+    rows = per_second(window, list(live.values()), quorum, offers)
     write_csv(target / "series.csv", rows)
     write_csv(target / "epochs.csv", epoch_rows(window[0], live), None)
-    bins = histogram(offers.latencies_in(window))
+    bins = histogram(offers.waits(offers.within(window)))
     write_csv(target / "latency.csv", bins, ("lower_s", "upper_s", "count", "share_up_to_upper"))
     with gzip.open(target / "events.jsonl.gz", "wb", compresslevel=5) as file:
         file.writelines(merged_events(events))

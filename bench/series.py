@@ -18,7 +18,9 @@ import msgspec
 import numpy as np
 
 from bench.observations import NodeObservations, blocks_of, everywhere_durable
+from bench.offers import Offers
 from bench.summary import counter_curve, phase_steps
+from bench.waits import Waits
 
 #: histogram bins for each factor of ten
 BINS_PER_DECADE = 40
@@ -53,13 +55,12 @@ def per_second(
     window: tuple[float, float],
     nodes: Sequence[NodeObservations],
     quorum: int,
-    offered_by_second: Mapping[int, int],
-    latencies: Any,
+    offers: Offers,
 ) -> list[Row]:
-    """One row a second. `nodes`: correct ones that were not killed for good; `quorum`: N-f; `latencies`: see `Offers`.
+    """One row a second. `nodes`: correct ones that were not killed for good; `quorum`: N-f.
 
     `committed_tx`: durable at all of `nodes`; `committed_at_quorum_tx`: at N-f of them, which is what clients notice
-    while a node is down.
+    while a node is down. Latency is of the transactions that were due in the second.
     """
     start = window[0]
     known = blocks_of(nodes)
@@ -74,31 +75,25 @@ def per_second(
         times = sorted(node.durable_at[height] for node in nodes if height in node.durable_at)
         if len(times) >= min(quorum, len(nodes)):
             at_quorum[math.floor(times[min(quorum, len(nodes)) - 1] - start)] += block["transactions"]
-    by_second = _latencies_by_second(latencies, start)
-    seconds = [*offered_by_second, *committed, *at_quorum, 0, math.ceil(window[1] - start) - 1]
+    offered = {second: offers.waits(which) for second, which in offers.by_second(start).items()}
+    seconds = [*offered, *committed, *at_quorum, 0, math.ceil(window[1] - start) - 1]
     empty = {"committed_tx": 0, "committed_bytes": 0}
     return [
         {
             "second": second,
-            "offered_tx": offered_by_second.get(second, 0),
+            "offered_tx": len(offered.get(second, ())),
             **committed.get(second, empty),
             "committed_at_quorum_tx": at_quorum.get(second, 0),
-            **by_second.get(second, {"latency_p50_s": None, "latency_p99_s": None}),
+            **_latency(offered.get(second)),
             **_usage(start + second, nodes),
         }
         for second in range(min(seconds), max(seconds) + 1)
     ]
 
 
-def _latencies_by_second(latencies: Any, start: float) -> dict[int, Row]:
-    order = np.argsort(latencies[0], kind="stable")
-    seconds, values = np.floor(latencies[0][order] - start).astype(np.int64), latencies[1][order]
-    distinct, first = np.unique(seconds, return_index=True)
-    rows: dict[int, Row] = {}
-    for second, part in zip(distinct.tolist(), np.split(values, first[1:]), strict=True) if len(distinct) else ():
-        p50, p99 = np.quantile(part, [0.5, 0.99])
-        rows[second] = {"latency_p50_s": float(p50), "latency_p99_s": float(p99)}
-    return rows
+def _latency(waits: Waits | None) -> Row:
+    found = waits.distribution({"p50": 0.5, "p99": 0.99}) if waits else {}
+    return {f"latency_{name}_s": found.get(name) for name in ("p50", "p99")}
 
 
 def _usage(begin: float, nodes: Sequence[NodeObservations]) -> Row:
@@ -161,17 +156,18 @@ def epoch_rows(start: float, nodes: Mapping[int, NodeObservations]) -> list[Row]
     return sorted(rows, key=lambda row: (row["epoch"], row["node"]))
 
 
-def histogram(latencies: Any) -> list[Row]:
-    """Bins of equal width on a logarithmic scale, from the first to the last that is not empty."""
-    if not len(latencies):
+def histogram(waits: Waits) -> list[Row]:
+    """Bins of equal width on a logarithmic scale, from the first to the last that is not empty; those without an answer
+    are in a last bin without an upper edge."""
+    if not len(waits):
         return []
-    scaled = np.log10(np.maximum(latencies, SHORTEST_LATENCY_S)) * BINS_PER_DECADE
+    scaled = np.log10(np.maximum(waits.answered, SHORTEST_LATENCY_S)) * BINS_PER_DECADE
     # Upper edges are exclusive; a rounding error at an edge is of no importance.
     numbers = np.floor(scaled).astype(np.int64)
-    first, last = int(numbers.min()), int(numbers.max())
-    counts = np.bincount(numbers - first, minlength=last - first + 1)
-    shares = np.cumsum(counts) / len(latencies)
-    return [
+    first = int(numbers.min()) if len(numbers) else 0
+    counts = np.bincount(numbers - first)
+    shares = np.cumsum(counts) / len(waits)
+    rows: list[Row] = [
         {
             "lower_s": 10 ** ((first + i) / BINS_PER_DECADE),
             "upper_s": 10 ** ((first + i + 1) / BINS_PER_DECADE),
@@ -180,6 +176,10 @@ def histogram(latencies: Any) -> list[Row]:
         }
         for i in range(len(counts))
     ]
+    if never := len(waits.never):
+        longest = rows[-1]["upper_s"] if rows else SHORTEST_LATENCY_S
+        rows.append({"lower_s": longest, "upper_s": math.inf, "count": never, "share_up_to_upper": 1.0})
+    return rows
 
 
 def merged_events(files: Iterable[tuple[int, Path]]) -> Iterable[bytes]:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import zmq
 
+from bench.waits import Waits
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client import NodeClient
@@ -33,7 +34,8 @@ LARGEST_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class LoadResult(msgspec.Struct, frozen=True):
-    """What became of the transactions. Latency: from the scheduled time until the answer was here."""
+    """What became of the transactions. Latency, of all that were offered: from the scheduled time until the answer was
+    here, see `waits.py`; `latency_at_least` names the figures that are lower bounds."""
 
     offered: int
     committed: int
@@ -41,6 +43,7 @@ class LoadResult(msgspec.Struct, frozen=True):
     unanswered: int
     latency_p50_s: float | None
     latency_p99_s: float | None
+    latency_at_least: list[str]
     height: int
     same_ledger: bool
 
@@ -61,6 +64,8 @@ class SteadyLoad:
         self._due: dict[int, Any] = {}
         self._answered: dict[int, set[int]] = {}
         self._latencies: list[float] = []
+        #: when those that were not taken were due
+        self._not_taken: list[float] = []
         self._refused = 0
 
     def run(
@@ -80,16 +85,30 @@ class SteadyLoad:
             while self._due and time.monotonic() < limit:
                 self._receive(clients)
                 time.sleep(TICK_S)
+            drained_at = time.monotonic()
             height, same = self._same_ledger(clients, patience_s)
         finally:
             for client in clients:
                 client.close()
             context.term()
         offered = self._offered
-        p50, p99 = np.quantile(self._latencies, [0.5, 0.99]).tolist() if self._latencies else (None, None)
         committed = len(self._latencies)
         unanswered = offered - committed - self._refused
-        return LoadResult(offered, committed, self._refused, unanswered, p50, p99, height, same)
+        waits = Waits(np.array(self._latencies), drained_at - np.array(self._not_taken + self._unanswered()))
+        quantiles = {"p50": 0.5, "p99": 0.99}
+        found, bounds = waits.distribution(quantiles), waits.at_least(quantiles)
+        return LoadResult(
+            offered, committed, self._refused, unanswered, found["p50"], found["p99"], bounds, height, same
+        )
+
+    def _unanswered(self) -> list[float]:
+        """When those that nobody answered were due."""
+        return [
+            float(when)
+            for number, due in self._due.items()
+            for position, when in enumerate(due)
+            if position not in self._answered[number]
+        ]
 
     def _await_ready(self, clients: list[NodeClient], patience_s: float, say: Callable[[str], None]) -> None:
         """Until each node is connected to all others."""
@@ -121,6 +140,8 @@ class SteadyLoad:
                 if client.send(Submit(self._number, [secrets.token_bytes(tx_bytes) for _ in range(count)])):
                     self._due[self._number] = when
                     self._answered[self._number] = set()
+                else:
+                    self._not_taken += when.tolist()
                 self._number += 1
                 self._offered += count
             self._receive(clients)
@@ -137,6 +158,7 @@ class SteadyLoad:
                 answered |= fresh
                 if isinstance(reply, Refused):
                     self._refused += len(fresh)
+                    self._not_taken += [float(due[position]) for position in fresh]
                 else:
                     now = time.monotonic()
                     self._latencies += [now - due[position] for position in fresh]

@@ -1,13 +1,14 @@
 """The figures of a run, as written to `summary.json`: units are in the names, and nothing is counted twice.
 
 A transaction counts once, when it is in the ledger of every correct node. Throughput is over the measured window
-only; warm-up and what comes after are left out. Latency is from the scheduled sending time to "durable on the node
-it was sent to".
+only; warm-up and what comes after are left out. Latency is of the transactions offered in that window, see `waits.py`,
+from the scheduled sending time to "durable on the node it was sent to".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,10 @@ import numpy as np
 
 from bench.observations import NodeObservations, blocks_of, everywhere_durable
 
-SCHEMA = 1
+#: 2: latency is of what was offered in the window (before, of what was answered in it)
+SCHEMA = 2
+#: a correct node whose proposals are in a smaller share of the blocks is warned of
+LEFT_OUT_SHARE = 0.5
 #: what the time before a phase is called, where that is not the phase's own name
 STEP_NAMES = {
     "agreed": "agreement",
@@ -26,22 +30,11 @@ STEP_NAMES = {
 }
 
 
-def distribution(values: Sequence[float] | Any, quantiles: dict[str, float]) -> dict[str, float | None]:
-    """Mean and quantiles in seconds, or None where nothing was measured."""
-    if not len(values):
-        return {"mean": None, **dict.fromkeys(quantiles)}
-    data = np.asarray(values, dtype=float)
-    points = np.quantile(data, list(quantiles.values()))
-    return {"mean": float(data.mean()), **{name: float(p) for name, p in zip(quantiles, points, strict=True)}}
-
-
-def committed_in(window: tuple[float, float], nodes: Sequence[NodeObservations]) -> tuple[int, int, int]:
-    """(transactions, bytes, blocks) that became durable at all of `nodes` inside `window`."""
+def blocks_in(window: tuple[float, float], nodes: Sequence[NodeObservations]) -> list[dict[str, Any]]:
+    """The events of the blocks that became durable at all of `nodes` inside `window`."""
     start, end = window
-    heights = [h for h, at in everywhere_durable(nodes).items() if start <= at < end]
     known = blocks_of(nodes)
-    blocks = [known[height] for height in heights if height in known]
-    return sum(b["transactions"] for b in blocks), sum(b["bytes"] for b in blocks), len(blocks)
+    return [known[h] for h, at in everywhere_durable(nodes).items() if start <= at < end and h in known]
 
 
 def epoch_durations(window: tuple[float, float], nodes: Sequence[NodeObservations]) -> list[float]:
@@ -160,10 +153,27 @@ def most_held(usage: Sequence[dict[str, Any]]) -> dict[str, int]:
     return most
 
 
+def left_out(blocks: Sequence[dict[str, Any]], nodes: Iterable[int]) -> list[str]:
+    """A warning for each of `nodes` whose proposals are in fewer than `LEFT_OUT_SHARE` of `blocks`."""
+    included = Counter(node for block in blocks for node in block["proposers"])
+    return [
+        f"node {node}'s proposals are in {included[node]} of {len(blocks)} blocks, so what is sent to it waits"
+        for node in nodes
+        if included[node] < LEFT_OUT_SHARE * len(blocks)
+    ]
+
+
 def node_row(
-    index: int, seen: NodeObservations, exit_status: int | None, byzantine: str = "", traceback: str = ""
+    index: int,
+    seen: NodeObservations,
+    blocks: Sequence[dict[str, Any]],
+    exit_status: int | None,
+    byzantine: str = "",
+    traceback: str = "",
 ) -> dict[str, Any]:
-    """One node's part of the summary, over all its lives. `byzantine`: its strategy; `traceback`: see NodeProcess."""
+    """One node's part of the summary, over all its lives. `blocks`: those of the window; `byzantine`: its strategy;
+    `traceback`: see NodeProcess."""
+    included = sum(index in block["proposers"] for block in blocks)
     usage = seen.usage_in_all
     return {
         "id": index,
@@ -172,6 +182,8 @@ def node_row(
         "peak_rss_bytes": usage.get("peak_rss_bytes"),
         "sent_bytes": usage.get("sent_bytes"),
         "received_bytes": usage.get("received_bytes"),
+        "blocks_with_proposal": included,
+        "block_share": included / len(blocks) if blocks else None,
         "messages_handled": usage.get("messages_handled"),
         "messages_sent": usage.get("messages_sent"),
         "bytes_sent": usage.get("bytes_sent"),

@@ -2,9 +2,14 @@
 
 Guarantee: `data` of the `total` shards of a value give it back, whichever they are, and each value has
 exactly one valid codeword: `value` refuses a wrong length prefix, a shard longer than necessary, and
-padding other than zero. The code is Leopard-RS over GF(2^16) (Lin, Al-Naffouri, Han and Chung, IEEE Trans.
-Inf. Theory 2016), up to 65,535 shards. It is systematic: the first `data` shards are the value itself,
-behind a prefix of 8 bytes with its length (big-endian), padded with zeros.
+padding other than zero. The code is systematic: the first `data` shards are the value itself, behind a
+prefix of 8 bytes with its length (big-endian), padded with zeros to equal shards.
+
+Byte b of shard i is p(i), where p is the polynomial over GF(2^8) of degree below `data` that takes byte b of
+data shard j at j (Reed and Solomon, *Polynomial Codes over Certain Finite Fields*, 1960, in systematic form).
+So a codeword depends on the numbers and the value only, not on who computes it: known answers in the tests pin
+it. The field has 256 elements, hence at most 256 shards. More of them need a code over a larger field: which
+code a chain uses is a consensus parameter, and `CODES` is where another one would be added.
 
 A code corrects erasures only. Whether shards belong together is for the caller to check, by comparing the
 Merkle root over *all* shards that `complete` returns with the root agreed (Cachin and Tessaro, SRDS 2005,
@@ -12,14 +17,15 @@ section 3).
 """
 
 from collections.abc import Mapping, Sequence
-
-import reed_solomon_leopard
+from functools import lru_cache
 
 from crypto.errors import CryptoError, InvalidCodeword
+from crypto.gf256 import ORDER, interpolation
+from crypto.matrix_product import Product, multiplier
 
 _PREFIX_LENGTH = 8
 _UNIT = 64
-"""Shard lengths are multiples of this (the block of the code's vector instructions)."""
+"""Shard lengths are multiples of this: the prefix fits into the first, and vector instructions need no remainder."""
 
 
 class ErasureCode:
@@ -28,11 +34,10 @@ class ErasureCode:
     def __init__(self, data: int, total: int) -> None:
         if not 1 <= data <= total:
             raise CryptoError(f"{data} data shards out of {total} are impossible")
+        if total > ORDER:
+            raise CryptoError(f"{total} shards are too many: a code over GF(2^8) has at most {ORDER}")
         self.data = data
         self.total = total
-        self._parity = total - data
-        if self._parity and not reed_solomon_leopard.supports(data, self._parity):
-            raise CryptoError(f"the code does not support {data} data shards out of {total}")
 
     def shard_length(self, value_length: int) -> int:
         """Bytes of each shard of a value of `value_length` bytes."""
@@ -42,15 +47,13 @@ class ErasureCode:
     def encode(self, value: bytes) -> list[bytes]:
         """The `total` shards of a value, all of the same length. The value may be empty."""
         length = self.shard_length(len(value))
-        prefix = len(value).to_bytes(_PREFIX_LENGTH, "big")
         view = memoryview(value)
-        shards = [prefix + view[: length - _PREFIX_LENGTH]]
+        shards = [len(value).to_bytes(_PREFIX_LENGTH, "big") + view[: length - _PREFIX_LENGTH]]
         shards += (
             bytes(view[start : start + length])
             for start in range(length - _PREFIX_LENGTH, self.data * length - _PREFIX_LENGTH, length)
         )
-        shards = [shard if len(shard) == length else shard.ljust(length, b"\0") for shard in shards]
-        return shards + self._parity_of(shards)
+        return self.complete(dict(enumerate(shard.ljust(length, b"\0") for shard in shards)))
 
     def complete(self, shards: Mapping[int, bytes]) -> list[bytes]:
         """All `total` shards, recomputed from `data` of those given (by shard index; data shards first).
@@ -61,17 +64,12 @@ class ErasureCode:
         long.
         """
         self._validate(shards)
-        originals = {index: shards[index] for index in range(self.data) if index in shards}
-        missing = self.data - len(originals)
-        if missing:
-            spare = sorted(index for index in shards if index >= self.data)[:missing]
-            parity = {index - self.data: shards[index] for index in spare}
-            try:
-                originals |= reed_solomon_leopard.decode(self.data, self._parity, originals, parity)
-            except ValueError as error:
-                raise InvalidCodeword(f"the shards do not decode: {error}") from None
-        data = [originals[index] for index in range(self.data)]
-        return data + self._parity_of(data)
+        used = tuple(sorted(shards)[: self.data])
+        known = [shards[index] for index in used]
+        wanted, extend = _extension(used, self.total)
+        result = dict(zip(used, known, strict=True))
+        result.update(zip(wanted, extend(known) if wanted else (), strict=True))
+        return [result[index] for index in range(self.total)]
 
     def value(self, shards: Sequence[bytes]) -> bytes:
         """The value in a complete list of shards, as `complete` returns it.
@@ -97,11 +95,8 @@ class ErasureCode:
             pieces.append(shard[_PREFIX_LENGTH if position == 0 else 0 : used])
         return b"".join(pieces)
 
-    def _parity_of(self, data: list[bytes]) -> list[bytes]:
-        return list(reed_solomon_leopard.encode(data, self._parity)) if self._parity else []
-
     def _validate(self, shards: Mapping[int, bytes]) -> None:
-        # The library accepts some malformed input without a word, so nothing reaches it unchecked.
+        # The library beneath trusts its caller, so nothing reaches it unchecked.
         if len(shards) < self.data:
             raise InvalidCodeword(f"{len(shards)} shards are too few: {self.data} are needed")
         lengths = {len(shard) for shard in shards.values()}
@@ -113,3 +108,15 @@ class ErasureCode:
         for index in shards:
             if not 0 <= index < self.total:
                 raise InvalidCodeword(f"there is no shard {index} among {self.total}")
+
+
+#: by the name that the consensus parameter `erasure_code` has
+CODES = {"rs-gf256": ErasureCode}
+
+
+@lru_cache(maxsize=128)
+def _extension(known: tuple[int, ...], total: int) -> tuple[tuple[int, ...], Product]:
+    """Which shards are missing besides the `known` ones, and what computes them; below 0.6 MB each."""
+    wanted = tuple(sorted(set(range(total)).difference(known)))
+    _, multiply = multiplier()
+    return wanted, multiply(interpolation(known, wanted))

@@ -53,7 +53,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
     from bench.experiment import Experiment
     from bench.local_run import LocalRun
     from bench.runner import Runner
-    from honeybadger.cli.local_display import Display
+    from honeybadger.cli.local_display import Display, latency_ms
 
     experiment = Experiment.load(manifest)
     chosen = chosen_place(experiment, **places)
@@ -71,9 +71,10 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
         def end(_: Step, result: Result) -> None:
             if result.valid:
                 summary = result.summary
-                p50 = summary["latency_s"]["p50"]
-                latency = f", latency p50 {p50 * 1000:,.0f} ms" if p50 is not None else ""
-                display.say(f"  {summary['throughput_tx_per_s']:,.0f} tx/s{latency}")
+                latency = f"latency p50 {latency_ms(summary, 'p50')} ms, p99 {latency_ms(summary, 'p99')} ms"
+                display.say(f"  {summary['throughput_tx_per_s']:,.0f} tx/s, {latency}")
+                for warning in summary["warnings"]:
+                    display.say(f"  attention: {warning}")
             else:
                 display.say(f"  INVALID: {result.summary['reason']}")
 
@@ -161,6 +162,9 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     _print_table(["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)], rows)
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
     for name, groups in (("A", groups_a), ("B", groups_b)):
+        for figure, heading in comparing.FIGURES:
+            if any(group.is_bound(figure) for group in groups):
+                click.echo(f"attention: {heading} of {name} is a lower bound: not all that was offered was answered")
         click.echo(f"code of {name}: {', '.join(comparing.commits(groups)) or 'unknown'}")
     return 0
 

@@ -124,9 +124,12 @@ def load_command(
             f"{found.offered:,} offered in {duration:g} s, {found.committed:,} committed, {found.refused:,} refused, "
             f"{found.unanswered:,} unanswered"
         )
-        if found.latency_p50_s is not None:
-            click.echo(
-                f"latency p50 {found.latency_p50_s * 1000:,.0f} ms, p99 {(found.latency_p99_s or 0) * 1000:,.0f} ms"
-            )
+        times = (("p50", found.latency_p50_s), ("p99", found.latency_p99_s))
+        told = [
+            f"{name} {'≥ ' if name in found.latency_at_least else ''}{1000 * seconds:,.0f} ms"
+            for name, seconds in times
+            if seconds is not None
+        ]
+        click.echo(f"latency of all offered: {', '.join(told)}")
         click.echo(f"nodes: {'the same ledger' if found.same_ledger else 'NOT the same ledger'}, height {found.height}")
     return 0 if found.ok else 1

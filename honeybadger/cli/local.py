@@ -316,6 +316,8 @@ def command(context: click.Context, /, **options: Any) -> int:
             click.echo(f"{settings.out} holds a run that was not finished", err=True)
     if options["as_json"]:
         click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
+        for warning in summary["warnings"]:
+            click.echo(f"attention: {warning}", err=True)
     else:
         print_table(summary)
     if not summary["valid"]:

@@ -91,7 +91,7 @@ def print_table(summary: dict[str, Any]) -> None:
     table.add_column("")
     table.add_column("", justify="right")
     table.add_column("")
-    latency, epoch = summary["latency_s"], summary["epoch_s"]
+    epoch = summary["epoch_s"]
     n, f = summary["nodes"], summary["faults_tolerated"]
     rows = [
         ("nodes", f"{n}", f"tolerates {f} faulty" + (f"; {len(crashed)} killed half-way" if crashed else "")),
@@ -101,11 +101,19 @@ def print_table(summary: dict[str, Any]) -> None:
             f"transactions of {summary.get('tx_size', summary['tx_bytes'])} bytes per epoch",
         ),
         ("offered", f"{summary['offered_tx_per_s']:,.0f}", f"tx/s, {_load(summary)}"),
+        ("", f"{summary['offered_tx']:,}", f"transactions in {summary['duration_s']:g} s: {_outcome(summary)}"),
+        (
+            "backlog",
+            f"{summary['backlog_start_tx']:,}",
+            f"waiting at the start, {summary['backlog_end_tx']:,} at the end",
+        ),
+        ("drained", f"{summary['drain_s']:.1f}", "s waited for answers after the end"),
         ("throughput", f"{summary['throughput_tx_per_s']:,.0f}", "tx/s, each in every correct node's ledger"),
         ("", f"{summary['throughput_bytes_per_s'] / 1e6:,.2f}", "MB/s"),
         ("committed", f"{summary['committed_tx']:,}", f"distinct transactions in {summary['duration_s']:g} s"),
-        ("latency p50", _ms(latency["p50"]), "ms from submission to durable"),
-        ("latency p99", _ms(latency["p99"]), "ms"),
+        ("latency p50", latency_ms(summary, "p50"), "ms from submission to durable, of all offered"),
+        ("latency p99", latency_ms(summary, "p99"), "ms"),
+        ("latency max", latency_ms(summary, "max"), "ms"),
         ("epochs", f"{summary['epochs']}", f"in {summary['duration_s']:g} s"),
         ("epoch p50", _ms(epoch["p50"]), "ms from proposal to block"),
         ("ledger height", f"{summary['ledger']['height']}", f"tip {summary['ledger']['tip'][:16]}"),
@@ -135,25 +143,26 @@ def print_table(summary: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
 
-    nodes = Table(title="Per node")
-    for heading in ("node", "CPU s", "peak MB", "sent MB", "recv MB", "messages", "faults", "exit"):
+    nodes = Table(title="Per node: peak memory, sent and received in MB; blocks with its proposal")
+    for heading in ("node", "CPU s", "peak", "sent", "recv", "messages", "blocks", "faults", "exit"):
         nodes.add_column(heading, justify="right")
     for row in summary["per_node"]:
         if row["cpu_s"] is None:
-            nodes.add_row(str(row["id"]), *["–"] * 6, str(row["exit"]))
+            nodes.add_row(str(row["id"]), *["–"] * 7, str(row["exit"]))
             continue
         nodes.add_row(
             str(row["id"]),
             f"{row['cpu_s']:.1f}",
-            f"{row['peak_rss_bytes'] / 1e6:.0f}",
-            f"{row['sent_bytes'] / 1e6:.1f}",
-            f"{row['received_bytes'] / 1e6:.1f}",
+            *(_mb(row[what]) for what in ("peak_rss_bytes", "sent_bytes", "received_bytes")),
             f"{row['messages_handled']:,}",
+            "–" if row["block_share"] is None else f"{row['block_share']:.0%}",
             str(row["faults"]),
             "killed" if row["id"] in crashed else str(row["exit"]),
             style="dim" if row["byzantine"] else None,
         )
     console.print(nodes)
+    for warning in summary["warnings"]:
+        console.print(f"attention: {warning}", highlight=False, markup=False, soft_wrap=True)
     console.print("valid: ledgers agree, nothing lost or doubled" if summary["valid"] else "INVALID", highlight=False)
 
 
@@ -164,6 +173,20 @@ def _load(summary: dict[str, Any]) -> str:
     parts += [f"{summary['clients']} clients"] if summary.get("clients", 1) > 1 else []
     parts += [f"each to {summary['submit_to']} nodes"] if summary.get("submit_to", 1) > 1 else []
     return ", ".join(parts)
+
+
+def _outcome(summary: dict[str, Any]) -> str:
+    """What became, in the end, of the transactions that were offered in the measured time."""
+    parts = [f"{summary['offered_committed_tx']:,} committed"]
+    for what in ("refused", "unanswered"):
+        parts += [f"{count:,} {what}"] if (count := summary[f"offered_{what}_tx"]) else []
+    return ", ".join(parts)
+
+
+def latency_ms(summary: dict[str, Any], name: str) -> str:
+    """A figure of the latency, for people; one that depends on transactions without an answer is a lower bound."""
+    bound = "≥ " if name in summary["latency_at_least"] else ""
+    return bound + _ms(summary["latency_s"][name])
 
 
 Row = tuple[str, str, str]
@@ -275,6 +298,10 @@ def _strength(fault: dict[str, Any]) -> str:
     if "probability" in fault:
         return f"probability {fault['probability']:g}"
     return f"every {fault['every_s'] * 1000:g} ms" if "every_s" in fault else ""
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}" if size < 100e6 else f"{size / 1e6:.0f}"
 
 
 def _ms(seconds: float | None) -> str:

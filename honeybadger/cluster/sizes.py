@@ -18,7 +18,6 @@ import msgspec
 from crypto.errors import CryptoError
 from honeybadger.ledger.block import MAX_BODY_BYTES
 from honeybadger.network.client_protocol import LONGEST_REQUEST
-from honeybadger.network.codec import HELLO_BYTES_PER_MEMBER, LONGEST_HELLO
 from honeybadger.protocols.base import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -46,16 +45,15 @@ class Limits(Protocol):
 class Sizes:
     """The largest there is of each.
 
-    `request`: of a client, with one transaction. `body`: of a block. `message`: between nodes, encoded. `hello`: the
-    greeting of a link. `live`: what a node must keep for a peer that lags, because the peer cannot take the blocks from
-    a ledger yet. `served`: a block on its way to a node that missed it. `held`: what a node keeps for one peer; half of
-    it is room for what is live, and blocks fill the other half.
+    `request`: of a client, with one transaction. `body`: of a block. `message`: between nodes, encoded. `live`: what a
+    node must keep for a peer that lags, because the peer cannot take the blocks from a ledger yet. `served`: a block on
+    its way to a node that missed it. `held`: what a node keeps for one peer; half of it is room for what is live, and
+    blocks fill the other half.
     """
 
     request: int
     body: int
     message: int
-    hello: int
     live: int
     served: int
     held: int
@@ -74,7 +72,6 @@ def sizes_of(specification: Specification, parameters: Parameters, quorums: Quor
         request=parameters.max_tx_bytes + REQUEST_FRAMING,
         body=body,
         message=specification.longest_message(parameters, quorums),
-        hello=LONGEST_HELLO + HELLO_BYTES_PER_MEMBER * nodes,
         live=specification.live_bytes(parameters, quorums),
         # Its parts, with what each costs a link, and the header, which names the proposers.
         served=body + body // 256 + 16 * nodes + 4096,

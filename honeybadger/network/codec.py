@@ -29,9 +29,8 @@ BUNDLE_BYTES = 1024 * 1024
 #: sender a recorded fault, and not only its connection
 SPARE_BYTES = 64 * 1024
 
-#: bytes of a greeting, at the most, and of a member's share of it where there are many: its index and two keys
+#: bytes of a greeting, at the most: some 64 settings and two keys for each of 256 members take two thirds of it
 LONGEST_HELLO = 64 * 1024
-HELLO_BYTES_PER_MEMBER = 256
 
 #: the `durable` epoch of a node that does not mean to come back after a crash
 FORGET = 2**62
@@ -110,14 +109,11 @@ class Hello(msgspec.Struct, frozen=True):
 class Codec:
     """Encodes and decodes entries of a protocol's messages.
 
-    `longest_message`: bytes; the longest encoded message a correct node sends. `longest_hello`: of the greeting.
+    `longest_message`: bytes; the longest encoded message a correct node sends.
     """
 
-    def __init__(
-        self, message_types: Sequence[type[Message]], longest_message: int, longest_hello: int = LONGEST_HELLO
-    ) -> None:
-        self.longest_part = max(longest_message, longest_hello, BUNDLE_BYTES) + SPARE_BYTES
-        self._longest_hello = longest_hello
+    def __init__(self, message_types: Sequence[type[Message]], longest_message: int) -> None:
+        self.longest_part = max(longest_message, BUNDLE_BYTES) + SPARE_BYTES
         union: Any = Union[tuple(message_types)]  # noqa: UP007
         entry = Annotated[list[union], msgspec.Meta(max_length=MESSAGES_PER_ENTRY)]
         self._encoder = msgspec.msgpack.Encoder()
@@ -171,7 +167,7 @@ class Codec:
 
     def decode_hello(self, data: bytes | memoryview) -> Hello:
         """WireError if it is malformed."""
-        if len(data) > self._longest_hello:
+        if len(data) > LONGEST_HELLO:
             raise WireError(f"greeting of {len(data)} bytes")
         try:
             return self._hello_decoder.decode(data)

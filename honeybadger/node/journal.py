@@ -193,7 +193,8 @@ class Journal:
                 self._start_segment(self._state.first, ())
             self._size += write(self._file, frame(self._size, self._buffered, self._buffer))
             if self._fsync:
-                os.fdatasync(self._file)
+                # macOS has no fdatasync.
+                getattr(os, "fdatasync", os.fsync)(self._file)
         except BaseException as error:
             raise self._fail(error) from None
         if self._buffer_epoch > self._segments[self._state.last]:

@@ -112,7 +112,6 @@ class Node:
         codec = Codec(
             (*manifest.specification.message_types, *BLOCK_MESSAGES),
             manifest.sizes.message,
-            manifest.sizes.hello,
         )
         self._zmq: Any = zmq.Context()
         self._zmq.max_sockets = max(1023, 8 * nodes)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import CODES, ErasureCode
 from honeybadger.protocols.base import Context, FaultKind, HeldBytes, Specification, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
 from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD, SHARE_BYTES, Epoch
@@ -53,7 +53,7 @@ class HoneyBadger:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._code = ErasureCode(context.quorums.data_shards, context.quorums.nodes)
+        self._code = _erasure_code(context.parameters, context.quorums)
         self._suspects: set[int] = set()
         self._epochs: dict[int, Epoch] = {}
         self._lingering: dict[int, dict[int, BinaryAgreement]] = {}
@@ -232,8 +232,12 @@ class HoneyBadger:
             del self._lingering[next(iter(self._lingering))]
 
 
+def _erasure_code(parameters: Parameters, quorums: Quorums) -> ErasureCode:
+    return CODES[parameters.erasure_code](quorums.data_shards, quorums.nodes)
+
+
 def _longest_val(parameters: Parameters, quorums: Quorums) -> int:
-    code = ErasureCode(quorums.data_shards, quorums.nodes)
+    code = _erasure_code(parameters, quorums)
     return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD) + VAL_BYTES
 
 

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from crypto.erasure import CODES
+
 #: when proposals are encrypted; see `encryption_schedule`
 Encryption = str
 CoinSchedule = Literal["fixed-fixed-coin", "every-round"]
@@ -17,7 +19,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `batch_size`: transactions per epoch over all nodes (B of the paper). `max_tx_bytes`: longest transaction.
     `max_proposal_bytes`: longest serialised proposal of one node. `encryption`: "always", "never", "every:N"
     (epochs divisible by N) or "first:M,of:N" (the first M of every N epochs). `coin_schedule`: "fixed-fixed-coin"
-    (true, false, then a common coin) or "every-round" (the paper's). `epoch_window`: how many epochs beyond its own
+    (true, false, then a common coin) or "every-round" (the paper's). `erasure_code`: the code of reliable broadcast,
+    one of `crypto.erasure.CODES`. `epoch_window`: how many epochs beyond its own
     a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time; 1 gives the lowest
     latency where processors are the limit (on 2 cores: the throughput of 2 at half the latency), more pays where
     the network is (with a primary: how many batches it has in progress). `view_timeout_s`: with a primary, how long
@@ -30,6 +33,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_proposal_bytes: int = 8 * 1024 * 1024
     encryption: Encryption = "always"
     coin_schedule: CoinSchedule = "fixed-fixed-coin"
+    erasure_code: str = "rs-gf256"
     epoch_window: int = 8
     pipeline_depth: int = 1
     view_timeout_s: float = 3.0
@@ -60,5 +64,6 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(
                 f'coin_schedule = "{self.coin_schedule}" is not one of {", ".join(get_args(CoinSchedule))}'
             )
-        if nodes > 65_535:
-            raise ValueError(f"{nodes} nodes are too many: at most 65535")
+        if self.erasure_code not in CODES:
+            raise ValueError(f'erasure_code = "{self.erasure_code}" is not one of {", ".join(CODES)}')
+        CODES[self.erasure_code](nodes, nodes)

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from bench.experiment import Experiment, Run
 from bench.results import Result, read_results
 from bench.series import histogram, write_csv
+from bench.summary import SCHEMA
+from bench.waits import Waits
 
 
 def made_up(run: Run, throughput: float = 1000.0, **changes: Any) -> dict[str, Any]:
     """A summary with the figures that reports and plots use."""
     settings = run.settings
     return {
+        "schema": SCHEMA,
         "protocol": settings.parameters.protocol,
         "nodes": settings.nodes,
         "batch_size": settings.parameters.batch_size,
@@ -26,6 +30,8 @@ def made_up(run: Run, throughput: float = 1000.0, **changes: Any) -> dict[str, A
         "throughput_tx_per_s": throughput,
         "throughput_bytes_per_s": 250 * throughput,
         "latency_s": {"p50": 0.1, "p99": 0.4},
+        "latency_at_least": [],
+        "warnings": [],
         "epoch_s": {"p50": 0.05, "p99": 0.06},
         "phase_s": {"broadcast": 0.03, "agreement": 0.01, "ledger": None},
         "cpu_s_per_tx": 2e-5,
@@ -52,7 +58,7 @@ def write(out: Path, run: Run, summary: dict[str, Any], took_s: float = 20.0) ->
     (home / "summary.json").write_bytes(msgspec.json.encode({**summary, "experiment": own}))
     rows = [{"second": s, "offered_tx": 1000, "committed_tx": 990, "committed_at_quorum_tx": 995} for s in range(-1, 5)]
     write_csv(home / "series.csv", rows)
-    write_csv(home / "latency.csv", histogram([0.1] * 50 + [0.2] * 49 + [0.4]))
+    write_csv(home / "latency.csv", histogram(Waits(np.array([0.1] * 50 + [0.2] * 49 + [0.4]), np.empty(0))))
 
 
 def experiment_results(out: Path, throughputs: list[float], **raw: Any) -> list[Result]:

@@ -42,3 +42,11 @@ def test_a_page_that_cannot_take_the_table_is_refused(
         fill(monkeypatch, page, 1)
     assert refused.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("python -m bench.reliability: error: ")
+
+
+def test_the_story_tells_who_waited_in_vain() -> None:
+    left_out = "node 3's proposals are in 2 of 85 blocks, so what is sent to it waits"
+    told = reliability.story(
+        {"valid": True, "reason": "", "offered_tx": 2000, "offered_unanswered_tx": 7, "warnings": [left_out]}
+    )
+    assert list(told) == ["valid", "7 of 2,000 offered transactions never answered", left_out]

@@ -10,6 +10,7 @@ from results_helpers import experiment_results, made_up, write
 
 from bench.compare import chosen, differences, pair
 from bench.experiment import Experiment
+from bench.figure_data import latency_rows
 from bench.report import as_markdown, csv_rows, notes, spread, table
 from bench.results import Group, grouped, label, read_results
 from bench.series import csv_text
@@ -126,3 +127,21 @@ def test_a_report_says_what_was_encrypted_not_what_was_asked_for(tmp_path):
     said = notes(grouped(read_results(tmp_path)))
     assert {"proposals of honeybadger: encrypted", "proposals of pbft: in the clear"} <= set(said)
     assert not any("encryption" in line for line in said)
+
+
+def test_lower_bounds_warnings_and_older_definitions_are_told(tmp_path):
+    runs = Experiment.parse({"batch-size": [1, 2], "repeats": 2}, "x").runs
+    never = {"latency_at_least": ["p99"], "warnings": ["node 3's proposals are in 2 of 85 blocks"]}
+    for run in runs:
+        write(tmp_path, run, made_up(run, **(never if run is runs[0] else {"schema": 1} if run is runs[-1] else {})))
+    groups = grouped(read_results(tmp_path))
+    headings, rows = table(groups)
+    assert [row[headings.index("latency p99 ms")] for row in rows] == [
+        "≥ 400.0 [400.0 … 400.0]",
+        "400.0 [400.0 … 400.0]",
+    ]
+    assert [row["lower_bounds"] for row in csv_rows(groups)] == ["latency_s.p99", ""]
+    assert [row["lower_bounds"] for row in latency_rows(groups)] == ["p99", ""]
+    said = "\n".join(notes(groups))
+    assert "in 2 of 85 blocks" in said and "attention: 1 runs are older" in said
+    assert differences(*groups, ["batch-size"]) == ["schema of the summary: 2 against 1 and 2"]

@@ -10,8 +10,10 @@ import pytest
 
 from bench.limit import limit_of, setting_of
 from bench.observations import NodeObservations
+from bench.offers import Offers
 from bench.series import epoch_rows, histogram, merged_events, per_second
 from bench.summary import phase_means, phase_steps, used_in
+from bench.waits import Waits
 from honeybadger.cluster.errors import ClusterError
 
 
@@ -36,13 +38,15 @@ def test_seconds():
         node(usage(99, 0.0), block(100.9, 1, 10), block(102.5, 2, 20), usage(101, 3.0, mempool=4)),
         node(usage(99, 0.0), block(101.1, 1, 10), block(101.3, 2, 20), usage(101, 0.0)),
     ]
-    latencies = np.array([[100.1, 100.2, 101.5], [0.3, 0.1, 0.7]])
-    rows = per_second((100.0, 102.0), nodes, 2, {-1: 5, 0: 6}, latencies)
+    scheduled = np.array([99.8, 100.1, 100.8, 100.9])
+    durable = np.array([100.1, 100.4, 100.9, 101.1])
+    offers = Offers([], scheduled, durable, np.full(4, 103.0), 0, 0, 0, {})
+    rows = per_second((100.0, 102.0), nodes, 2, offers)
     assert [row["second"] for row in rows] == [-1, 0, 1, 2]
-    assert [row["offered_tx"] for row in rows] == [5, 6, 0, 0]
+    assert [row["offered_tx"] for row in rows] == [1, 3, 0, 0]
     assert [row["committed_tx"] for row in rows] == [0, 0, 10, 20], "at the last node"
     assert [row["committed_at_quorum_tx"] for row in rows] == [0, 10, 20, 0], "at the second one"
-    assert [row["latency_p50_s"] for row in rows] == [None, pytest.approx(0.2), 0.7, None]
+    assert [row["latency_p50_s"] for row in rows] == [pytest.approx(0.3), pytest.approx(0.2), None, None]
     assert rows[1]["cpu_cores"] == pytest.approx(2.0) and rows[3]["cpu_cores"] is None
     assert rows[2]["mempool_tx"] == 7
 
@@ -72,11 +76,11 @@ def test_counters_go_on_over_restarts():
 
 def test_the_histogram_counts_everything_once():
     values = np.random.default_rng(1).exponential(0.2, 5000)
-    rows = histogram(values)
+    rows = histogram(Waits(values, np.empty(0)))
     assert sum(row["count"] for row in rows) == 5000 and rows[-1]["share_up_to_upper"] == 1
     for row in rows[:: len(rows) // 7]:
         assert row["share_up_to_upper"] == pytest.approx(np.mean(values < row["upper_s"]), abs=1e-3)
-    assert histogram(np.empty(0)) == []
+    assert histogram(Waits(np.empty(0), np.empty(0))) == []
 
 
 def test_events_of_all_nodes_are_kept_but_for_broken_lines(tmp_path):

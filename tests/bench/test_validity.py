@@ -135,7 +135,7 @@ def test_acknowledged_transactions_must_be_in_every_correct_ledger(tmp_path, cor
     workload = Workload(1, 20)
     first, second = workload.batch(0, 3), workload.batch(1, 3)
     paths = {0: written(tmp_path / "a", [first, second]), 1: written(tmp_path / "b", [first])}
-    acknowledged = np.array([[0, 0, 1], [0, 2, 1]])
+    acknowledged = np.array([True, False, True, False, True, False])
     check = check_ledgers(paths, correct, [Offer(workload, [(0, 3, 0), (1, 3, 1)], acknowledged)])
     assert (check.problem, check.agree, check.transactions) == ("", True, 6)
     assert (check.missing, check.height) == (missing, 1 if missing else 2)
@@ -144,5 +144,5 @@ def test_acknowledged_transactions_must_be_in_every_correct_ledger(tmp_path, cor
 def test_an_acknowledged_transaction_that_nobody_has_is_lost(tmp_path):
     workload = Workload(1, 20)
     paths = {0: written(tmp_path / "a", [workload.batch(0, 3)])}
-    check = check_ledgers(paths, {0}, [Offer(workload, [(0, 3, 0), (1, 3, 0)], np.array([[0, 1], [0, 0]]))])
+    check = check_ledgers(paths, {0}, [Offer(workload, [(0, 3, 0), (1, 3, 0)], np.arange(6) % 3 == 0)])
     assert check.problem == "1 acknowledged transactions are not in the ledger"

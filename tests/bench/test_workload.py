@@ -89,7 +89,8 @@ def test_batches_can_be_made_again_and_are_unique(sizes):
 
 
 def arrays(outstanding: Outstanding):
-    return outstanding.acknowledged_positions().T.tolist(), outstanding.latencies()[1].tolist()
+    scheduled, durable = outstanding.transactions()
+    return scheduled.tolist(), (durable - scheduled).tolist()
 
 
 def test_a_transaction_sent_to_two_nodes_counts_once_from_the_first_answer():
@@ -98,7 +99,7 @@ def test_a_transaction_sent_to_two_nodes_counts_once_from_the_first_answer():
     assert outstanding.by_node == [3, 3] and outstanding.unanswered == 3
     outstanding.committed(1, 0, [0, 2], 5_000_000_000)
     outstanding.committed(0, 0, [0, 1], 7_000_000_000)
-    assert arrays(outstanding) == ([[0, 0], [0, 2], [0, 1]], [4.0, 2.0, 5.0])
+    assert arrays(outstanding) == ([1.0, 2.0, 3.0], [4.0, 5.0, 2.0])
     assert (outstanding.acknowledged, outstanding.unanswered, outstanding.by_node) == (3, 0, [1, 1])
     outstanding.committed(0, 0, [0, 0, 2], 9_000_000_000)
     assert outstanding.acknowledged == 3 and outstanding.by_node == [0, 1], "answers are not counted again"

@@ -12,7 +12,15 @@ from honeybadger.cli.local_display import Display, print_table
 
 
 def summary(**changes: Any) -> dict[str, Any]:
-    row = {"cpu_s": 123.4, "peak_rss_bytes": 1e9, "sent_bytes": 1e10, "received_bytes": 1e10, "faults": 0, "exit": 0}
+    row = {
+        "block_share": 0.75,
+        "cpu_s": 123.4,
+        "peak_rss_bytes": 1e9,
+        "sent_bytes": 1e10,
+        "received_bytes": 1e10,
+        "faults": 0,
+        "exit": 0,
+    }
     return {
         "protocol": "honeybadger",
         "nodes": 4,
@@ -25,7 +33,16 @@ def summary(**changes: Any) -> dict[str, Any]:
         "throughput_tx_per_s": 5.0,
         "throughput_bytes_per_s": 5.0,
         "committed_tx": 10,
-        "latency_s": {"p50": 0.1, "p99": 0.2},
+        "latency_s": {"p50": 0.1, "p99": 0.2, "max": 0.3},
+        "latency_at_least": [],
+        "offered_tx": 12,
+        "offered_committed_tx": 12,
+        "offered_refused_tx": 0,
+        "offered_unanswered_tx": 0,
+        "backlog_start_tx": 3,
+        "backlog_end_tx": 4,
+        "drain_s": 0.1,
+        "warnings": [],
         "epochs": 3,
         "epoch_s": {"p50": 0.1},
         "ledger": {"height": 3, "tip": "ab" * 32},
@@ -77,7 +94,7 @@ def test_the_encryption_schedule_is_named(
 
 def test_titles_fit_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(monkeypatch, capsys, crashed=[3], committed_tx_after_crash=5).splitlines()
-    titles = ("node", "CPU s", "peak MB", "sent MB", "recv MB", "messages", "faults", "exit")
+    titles = ("node", "CPU s", "peak", "sent", "recv", "messages", "blocks", "faults", "exit")
     assert any(all(title in line for title in titles) for line in lines)
     assert any("12,345,678" in line and "killed" in line for line in lines)
     assert max(map(len, lines)) <= 80
@@ -209,3 +226,13 @@ def test_an_unusual_load_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     text = shown(monkeypatch, capsys, **unusual)
     assert "open loop, Poisson arrivals, 3 clients" in text and "to 2 nodes" in text and "exp:250 bytes" in text
     assert "clients" not in shown(monkeypatch, capsys)
+
+
+def test_what_was_never_answered_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    never = {"offered_tx": 20, "offered_refused_tx": 5, "offered_unanswered_tx": 3, "latency_at_least": ["p99", "max"]}
+    text = shown(monkeypatch, capsys, **never, warnings=["node 3's proposals are in 2 of 85 blocks"])
+    flat = " ".join(text.replace("│", " ").split())
+    assert "20 transactions in 2 s: 12 committed, 5 refused, 3 unanswered" in flat
+    assert "latency p50 100.0" in flat and "latency p99 ≥ 200.0" in flat and "latency max ≥ 300.0" in flat
+    assert "backlog 3 waiting at the start, 4 at the end" in flat and "drained 0.1" in flat
+    assert "attention: node 3's proposals are in 2 of 85 blocks" in text

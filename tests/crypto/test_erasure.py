@@ -68,7 +68,7 @@ def test_shards_that_do_not_belong_together_show_up_in_the_completion() -> None:
     assert code.complete({0: forged[0], 3: forged[3]}) != forged
 
 
-@pytest.mark.parametrize("data, total", [(0, 4), (5, 4), (-1, 4), (1, 0), (40000, 80000)])
+@pytest.mark.parametrize("data, total", [(0, 4), (5, 4), (-1, 4), (1, 0), (86, 257)])
 def test_impossible_codes_are_refused(data: int, total: int) -> None:
     with pytest.raises(CryptoError):
         ErasureCode(data, total)

@@ -58,7 +58,7 @@ def make_base(directory: Path, name: str) -> None:
     root = directory / "debian"
     # Without a name it takes its usual mirror.
     mirror = [name for name in [os.environ.get("HONEYBADGER_TEST_MIRROR")] if name]
-    sh("debootstrap", "--variant=minbase", "--include=python3-venv", "bookworm", root, *mirror)
+    sh("debootstrap", "--variant=minbase", "--include=python3-venv", "trixie", root, *mirror)
     for left in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists"):
         shutil.rmtree(root / left, ignore_errors=True)
     pack = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
@@ -79,7 +79,7 @@ def make_wheels(directory: Path, python: str) -> None:
     sh(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, source)
     (own,) = wheels.glob("honeybadger-*.whl")
     machine = platform.machine()
-    platforms = [f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in range(17, 37))]
+    platforms = [f"manylinux2014_{machine}", *(f"manylinux_2_{minor}_{machine}" for minor in range(17, 42))]
     sh(
         *(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", python),
         *(argument for name in platforms for argument in ("--platform", name)),
