@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import accumulate
 
 import msgspec
 
@@ -11,7 +12,6 @@ from honeybadger.protocols.pbft.requests import RELAYED
 from honeybadger.protocols.pbft.specification import SPECIFICATION
 from honeybadger.protocols.pbft.statements import decode_batch
 from honeybadger.protocols.quorums import Quorums
-from honeybadger.protocols.split import split
 from honeybadger.simulation.cluster import SimulatedApplication
 from pbft.replica import Replica, settings
 
@@ -38,8 +38,8 @@ class Sized(SimulatedApplication):
     """Minds how many bytes it hands out, as a node's mempool does."""
 
     def reserve(self, label, count, max_bytes):
-        fitting = next(split(self.waiting, count, max_bytes - 5 * count - 5), [])
-        return super().reserve(label, len(fitting), max_bytes)
+        ends = accumulate(len(transaction) + 5 for transaction in list(self.waiting)[:count])
+        return super().reserve(label, sum(end <= max_bytes - 5 for end in ends), max_bytes)
 
 
 def test_large_transactions_of_the_primary_do_not_push_out_those_of_others():
