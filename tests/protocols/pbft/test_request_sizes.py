@@ -49,7 +49,7 @@ def test_large_transactions_of_the_primary_do_not_push_out_those_of_others():
     replica = Replica(me=0, application=application, max_tx_bytes=longest, max_proposal_bytes=2 * longest + 100)
     for i in range(40):
         application.waiting[b"own %d." % i + bytes(longest - 100)] = None
-    theirs = [b"theirs %d" % i for i in range(3)]
+    theirs = [b"theirs %d." % i + bytes(longest - 100) for i in range(3)]
     replica.hear(1, Forward(0, 0, theirs))
     proposed = [decode_batch(m.batch, replica.context.parameters, 4) for m in replica.said(PrePrepare)]
     assert len(proposed) == 2, "as many as may be in progress"
