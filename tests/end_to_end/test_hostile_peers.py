@@ -190,7 +190,7 @@ def submit_everywhere(cluster: Cluster, request: int) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("hostile") / "c")
     # What is kept for a peer that acknowledges nothing is no growth that this test is about.
-    runtime = msgspec.structs.replace(made.manifest.runtime, held_bytes_per_peer=8 << 20)
+    runtime = msgspec.structs.replace(made.manifest.runtime, held_bytes_per_peer=24 << 20)
     Manifest(made.manifest.consensus, made.manifest.members, runtime).save(made.manifest_path)
     try:
         made.start(*HONEST)
