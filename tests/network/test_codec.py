@@ -248,7 +248,7 @@ def test_refused_greetings(value: bytes) -> None:
         CODEC.decode_hello(value)
 
 
-# -- bundles -------------------------------------------------------------------------------------------------
+# -- entries -------------------------------------------------------------------------------------------------
 
 
 def check_entries(codec: Codec, messages: list[Message]) -> list[bytes]:
