@@ -251,9 +251,10 @@ def _live_bytes(parameters: Parameters, quorums: Quorums) -> int:
 
     Who proposes in an epoch has committed all but the `pipeline_depth` - 1 before it, and an epoch needs the proposals
     of N-f nodes, f+1 of them correct. So nobody has got beyond e + depth while e is not in the ledgers of f+1 correct
-    nodes, and correct nodes' proposals are of 2 depth epochs. Faulty ones may propose in the whole window.
+    nodes, and correct nodes' proposals are of 2 depth epochs. Faulty ones may propose in the whole window of a
+    node that is at e + depth.
     """
-    epochs = parameters.epoch_window + 1
+    epochs = parameters.pipeline_depth + parameters.epoch_window + 1
     shards = min(2 * parameters.pipeline_depth, epochs) * (quorums.nodes + 1) + epochs * quorums.faults
     votes = epochs * quorums.nodes * (AGREEMENT_BYTES + SHARE_BYTES)
     return shards * _longest_val(parameters, quorums) + votes

@@ -258,7 +258,7 @@ def live_messages(specification: Any, parameters: Parameters, quorums: Quorums) 
         ]
     shard = bytes(CODES[parameters.erasure_code](quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES))
     found: list[Message] = []
-    for epoch in range(1, parameters.epoch_window + 2):
+    for epoch in range(1, parameters.epoch_window + parameters.pipeline_depth + 2):
         # In the first of them everybody proposes, and later the faulty nodes only.
         everybody = epoch <= 2 * parameters.pipeline_depth
         found += [Echo(epoch, j, DIGEST, LONGEST_BRANCH, shard) for j in range(nodes if everybody else quorums.faults)]
@@ -298,7 +298,7 @@ def run_at_the_limits(
 
     codec = Codec((*specification.message_types, *BLOCK_MESSAGES), found.message)
     link = Outgoing(found.held)
-    link.set_horizon(2 * parameters.epoch_window + 2)
+    link.set_horizon(3 * parameters.epoch_window + 2)
 
     def offer(messages: list[Message]) -> None:
         for data, held in codec.entries(messages):
@@ -336,7 +336,7 @@ def test_blocks_that_no_ledger_holds_are_refused_before_keys_are_dealt() -> None
     """These died in `build_block`, and after each restart again."""
     assert refusal(batch_size=1200, max_tx_bytes=MIB, max_proposal_bytes=256 * MIB) == (
         "max_proposal_bytes = 268435456: a block may come to 1073741824 bytes, and 900000000 are the most; choose"
-        " max_proposal_bytes of at most 112959992"
+        " max_proposal_bytes of at most 107305208"
     )
 
 
