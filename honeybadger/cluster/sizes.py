@@ -22,7 +22,7 @@ from honeybadger.protocols.base import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 
-#: what a request, or a mempool, needs for a transaction beside its bytes
+#: room that a request leaves for what it has beside a transaction
 REQUEST_FRAMING = 1024
 #: no message between nodes may be longer: what holds it counts in 32 bits
 LONGEST_MESSAGE = 1 << 30
