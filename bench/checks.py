@@ -14,6 +14,7 @@ from bench.offers import Offer
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import compare, verify_ledger
+from honeybadger.wording import counted
 
 Hashes: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -93,7 +94,7 @@ def _mismatch(committed: Hashes, offered: Hashes, promised: Hashes) -> str:
     """What is wrong with what was committed, or ""; by 64-bit keyed hashes of whole transactions."""
     distinct = np.unique(committed)
     if len(distinct) != len(committed):
-        return f"{len(committed) - len(distinct)} transactions were committed more than once"
+        return f"{counted(len(committed) - len(distinct), 'transaction')} committed more than once"
     unknown = len(np.setdiff1d(distinct, offered, assume_unique=True))
     if unknown:
         return f"{unknown} committed transactions were never offered"

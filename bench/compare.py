@@ -9,6 +9,8 @@ from typing import Any
 
 from bench.results import Group, Result, figure, in_words
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.protocols.quorums import Quorums
+from honeybadger.wording import counted
 
 #: (name in the summary, heading)
 FIGURES = (
@@ -45,9 +47,12 @@ class Comparison:
 def pair(a: Sequence[Group], b: Sequence[Group], declared: Sequence[str] = ()) -> tuple[list[Comparison], list[str]]:
     """What belongs together, and all reasons why this compares unlike things.
 
-    Groups with the same settings belong together, but for the `declared` keys, in which they are meant to differ. If
-    there is one group on each side, these two are compared whatever their settings are.
+    Groups with the same settings belong together, but for the `declared` keys, in which they are meant to differ; where
+    N may, f may too if it is the most that N allows. If there is one group on each side, these two are compared
+    whatever their settings are.
     """
+    if "nodes" in declared and all(_tolerates_most(group) for group in (*a, *b)):
+        declared = [*declared, "faults"]
     unlike: list[str] = []
     if len(a) == len(b) == 1:
         pairs = [(a[0], b[0])]
@@ -62,7 +67,7 @@ def pair(a: Sequence[Group], b: Sequence[Group], declared: Sequence[str] = ()) -
             matched = {_identity(group, declared) for group in others}
             missing = [group for group in groups if _identity(group, declared) not in matched]
             if missing:
-                unlike.append(f"{len(missing)} kinds of runs of {name} have no counterpart")
+                unlike.append(f"no counterpart for {counted(len(missing), 'kind')} of runs of {name}")
     comparisons = [_compare(first, second, declared) for first, second in pairs]
     for comparison in comparisons:
         unlike += [line for line in comparison.differences if line not in unlike]
@@ -117,6 +122,10 @@ def ratio(a: Group, b: Group, name: str) -> Ratio | None:
         return Ratio(median(ratios), min(ratios), max(ratios), len(ratios))
     x, y = list(first.values()), list(second.values())
     return Ratio(median(y) / median(x), min(y) / max(x), max(y) / min(x), 0)
+
+
+def _tolerates_most(group: Group) -> bool:
+    return bool(group.options["faults"] == Quorums.largest_faults(group.options["nodes"]))
 
 
 def _identity(group: Group, declared: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ import click
 from bench.settings import LocalSettings
 from bench.workload import TxSizes
 from honeybadger.cli.local import command as local_command
-from honeybadger.cli.local import convert, known_keys, make_settings, read_toml
+from honeybadger.cli.local import convert, known_keys, make_settings
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 
 #: keys of `honeybadger local` that mean nothing here
 _NOT_HERE = ("config", "json", "out")
@@ -63,13 +64,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A manifest, checked as a whole: every run in it can be started. `varied`: keys with more than one value."""
+    """A manifest, checked as a whole: every run in it can be started.
+
+    `varied`: keys with more than one value; `source`: the manifest's file, if it has one.
+    """
 
     name: str
     about: str
     repeats: int
     runs: list[Run]
     varied: list[str]
+    source: Path | None = None
 
     @staticmethod
     def load(path: Path) -> Experiment:
@@ -77,7 +82,7 @@ class Experiment:
         raw = read_toml(path)
         if not raw:
             raise ClusterError(f"{path}: there is nothing in it")
-        return Experiment.parse(raw, str(path), path.stem)
+        return replace(Experiment.parse(raw, str(path), path.stem), source=path)
 
     @staticmethod
     def parse(raw: dict[str, Any], where: str, name: str = "experiment") -> Experiment:

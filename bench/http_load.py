@@ -38,6 +38,7 @@ from bench.local_run import LocalRun, LocalSettings, Progress
 from bench.observations import NodeObservations, read_node
 from bench.summary import blocks_in, used_in
 from bench.workload import TxSizes
+from honeybadger.cli import streams
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -236,6 +237,7 @@ def served(shifts: Sequence[dict[str, Any]], group: str) -> str:
 
 def main() -> int:
     """Do the rounds and print the tables."""
+    streams.prepare()
     parser = argparse.ArgumentParser(prog="python -m bench.http_load")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(

@@ -23,12 +23,15 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench.machine import machine, versions
-from bench.workload import Workload
+from bench.workload import SHORTEST_TX, Workload
 from crypto.erasure import ErasureCode
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.contribution import encode_contribution
 from honeybadger.protocols.quorums import Quorums
+
+#: bytes; a summary of hundreds of nodes has less
+LONGEST_SUMMARY = 64 * 1024 * 1024
 
 #: how often each primitive is timed at least; the best time counts
 LEAST_REPEATS = 5
@@ -84,15 +87,14 @@ def limit_of(
 def setting_of(path: Path) -> tuple[int, int, int, float]:
     """(nodes, batch size, bytes per transaction, transactions per second) of a summary; ClusterError in one line."""
     try:
-        summary = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        with path.open("rb") as file:
+            summary = msgspec.json.decode(file.read(LONGEST_SUMMARY), type=dict[str, Any])
         if not summary["valid"]:
             raise ClusterError(f"{path}: the run is invalid: {summary['reason']}")
-        return (
-            int(summary["nodes"]),
-            int(summary["batch_size"]),
-            int(summary["tx_bytes"]),
-            float(summary["throughput_tx_per_s"]),
-        )
+        nodes, batch_size, tx_bytes = (int(summary[name]) for name in ("nodes", "batch_size", "tx_bytes"))
+        if not (1 <= nodes <= 1000 and 1 <= batch_size <= 10_000_000 and tx_bytes >= SHORTEST_TX):
+            raise ValueError
+        return nodes, batch_size, tx_bytes, float(summary["throughput_tx_per_s"])
     except OSError as error:
         raise ClusterError(f"{path}: {error.strerror}") from None
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError):

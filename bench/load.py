@@ -39,6 +39,8 @@ OPEN_LOOP_TICK_S = 0.005
 #: transactions and bytes in one request, at the most
 LONGEST_BATCH = 1000
 LARGEST_BATCH_BYTES = 4 * 1024 * 1024
+#: bytes of requests that wait to be sent to a node, at the most
+QUEUE_BYTES = 256 * 1024 * 1024
 #: warm-up goes on until `warm_tx` transactions are committed, but no longer than this, seconds
 LONGEST_WARMUP_S = 60.0
 #: who is told nothing for so long has no controller, seconds
@@ -106,9 +108,12 @@ class Load:
         manifest = Manifest.load(Path(settings.manifest))
         self._settings = settings
         self._workload = Workload(settings.seed, settings.tx_size, settings.client)
+        self._longest_batch = max(1, min(LONGEST_BATCH, LARGEST_BATCH_BYTES // self._workload.sizes.high))
+        queue = max(1, min(1000, QUEUE_BYTES // (self._longest_batch * self._workload.sizes.high)))
         context = zmq.Context()
         self._nodes = [
-            _Node(NodeClient(context, m.host, m.client_port, m.public_key, settings.curve)) for m in manifest.members
+            _Node(NodeClient(context, m.host, m.client_port, m.public_key, settings.curve, queue=queue))
+            for m in manifest.members
         ]
         for index in settings.skip:
             self._nodes[index].up = False
@@ -120,7 +125,6 @@ class Load:
         self._late = 0
         #: open loop: where the round of nodes stands, so that each gets its share
         self._turn = settings.client
-        self._longest_batch = max(1, min(LONGEST_BATCH, LARGEST_BATCH_BYTES // self._workload.sizes.high))
         self._chunk = max(1, min(self._longest_batch, settings.window // 8))
         self._start = 0.0
         self._window = (0.0, 0.0)

@@ -90,6 +90,8 @@ def _pyplot() -> Any:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
+            # What is in a label is no formula.
+            "text.parse_math": False,
             "svg.hashsalt": "honeybadger",
         }
     )

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from honeybadger.adversary import STRATEGIES
+from honeybadger.cli import streams
+from honeybadger.wording import counted
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 TIMEOUT_S = 900
@@ -79,6 +81,7 @@ TRIALS = [
 
 def main() -> int:
     """Run the trials, write the table; status 1 if one did not end as expected."""
+    streams.prepare()
     parser = argparse.ArgumentParser(prog="python -m bench.reliability", description="Fill the table of faults.")
     parser.add_argument("file", type=Path, help="the page, with the two markers")
     parser.add_argument(
@@ -96,8 +99,7 @@ def main() -> int:
             as_expected = is_expected(trial, summary)
             failed += not as_expected
             rows.append(row(trial, summary, as_expected=as_expected))
-            sys.stdout.write(rows[-1] + "\n")
-            sys.stdout.flush()
+            sys.stderr.write(rows[-1] + "\n")
         else:
             rows.extend(line for line in table if line.startswith(f"| {trial.fault} |"))
     lines = ["| fault | `honeybadger local …` | expected | what happened |", "|---|---|---|---|", *rows]
@@ -150,7 +152,8 @@ def story(summary: dict[str, Any]) -> Iterator[str]:
     if restarts := summary.get("restarts"):
         times = [r["recovery_s"] for r in restarts if r["recovery_s"] is not None]
         missing = len(restarts) - len(times)
-        text = f"{len(restarts)} restarts, keeping up again after {summary['recovery_median_s']:.1f} s (median)"
+        text = counted(len(restarts), "restart")
+        text += f", keeping up again after {summary['recovery_median_s']:.1f} s (median)"
         text += f", {summary['recovery_worst_s']:.1f} s (worst)"
         yield text + (f", {missing} killed again before" if missing else "")
         before = restarts[0]["throughput_before_tx_per_s"]

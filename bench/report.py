@@ -10,6 +10,7 @@ from typing import Any
 from bench.experiment import varied_keys
 from bench.results import Group, in_words
 from bench.summary import SCHEMA
+from honeybadger.wording import counted
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ def table(groups: Sequence[Group], *, narrow: bool = False) -> tuple[list[str], 
     return headings, rows
 
 
-def as_markdown(groups: Sequence[Group]) -> str:
-    """The same table in Markdown, then what was the same in all runs and why runs are invalid."""
+def as_markdown(groups: Sequence[Group], more: Sequence[str] = ()) -> str:
+    """The same table in Markdown, then what was the same in all runs, why runs are invalid, and `more` such lines."""
     headings, rows = table(groups)
     lines = [
         "| " + " | ".join(headings) + " |",
         "|" + "---|" * len(headings),
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
-        *(f"- {line}" for line in notes(groups)),
+        *(f"- {line}" for line in [*notes(groups), *more]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -119,7 +120,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
         )
     lines += [f"attention: {r.directory.name}: {warning}" for r in results for warning in r.summary.get("warnings", ())]
     invalid = [result for result in results if not result.valid]
-    lines.append(f"{len(results)} runs, {len(invalid)} of them invalid (not in the figures)")
+    lines.append(f"{counted(len(results), 'run')}, {len(invalid)} of them invalid (not in the figures)")
     lines += [f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid]
     return lines
 

@@ -1,14 +1,19 @@
-"""The directory that a run of an experiment leaves, and reading it back.
+"""The directory that an experiment leaves, and reading it back.
 
-`run.toml`: the resolved settings, a `--config` for `honeybadger local`; `summary.json`: its summary, with `experiment`
-added; `series.csv`, `epochs.csv`, `latency.csv`: see `series.py`; `events.jsonl.gz`: what the nodes reported;
-`machine.json`: where and with which versions.
+`experiment.toml`: its manifest as it was last run; `experiment.json`: see `Record`; `runs/`: a directory for each run;
+`damaged/`: what was a run once.
+
+Of a run there are `run.toml`: the resolved settings, a `--config` for `honeybadger local`; `summary.json`: its summary,
+with `experiment` added; `series.csv`, `epochs.csv`, `latency.csv`: see `series.py`; `events.jsonl.gz`: what the nodes
+reported; `machine.json`: where and with which versions.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,32 @@ from honeybadger.protocols.quorums import Quorums
 RUNS = "runs"
 #: what a run is called until it is complete
 PARTIAL = ".partial"
+RECORD = "experiment.json"
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Whose results a directory holds. `manifest`: the path of the manifest, from that directory, "" if there is none;
+    `runs`: the names of the runs that it asked for when it was last run: others do not count."""
+
+    manifest: str
+    runs: list[str]
+
+
+class _Own(msgspec.Struct):
+    """What an experiment adds to the summary of a run."""
+
+    options: Options
+    repeat: int
+    key: str
+    took_s: float
+
+
+class _Summary(msgspec.Struct):
+    """What every summary of a run of an experiment has."""
+
+    valid: bool
+    reason: str
+    experiment: _Own
 
 
 @dataclass(frozen=True)
@@ -41,6 +72,11 @@ class Result:
     def valid(self) -> bool:
         """Whether its figures count."""
         return bool(self.summary["valid"])
+
+    @property
+    def key(self) -> str:
+        """See `Run`."""
+        return str(self.summary["experiment"]["key"])
 
 
 @dataclass(frozen=True)
@@ -151,14 +187,72 @@ def write_result(raw: Path, target: Path, run: Run, summary: dict[str, Any], too
     _write_summary(target, run, summary, took_s)
 
 
-def read_results(path: Path) -> list[Result]:
-    """The finished runs of an experiment's directory, or of one run; ClusterError, in one line, if there are none."""
+def read_results(path: Path, tell: Callable[[str], object] = lambda line: None) -> list[Result]:
+    """The finished runs of an experiment's directory, or of one run; ClusterError, in one line, if there are none.
+
+    `tell(line)` hears of what is there and does not count: damaged runs, and runs of other settings.
+    """
     if (path / "summary.json").exists():
-        return [_read(path)]
-    found = sorted(p.parent for p in (path / RUNS).glob("*/summary.json") if p.parent.suffix != PARTIAL)
+        return [read_result(path)]
+    names = {p.name for p in (path / RUNS).glob("*") if p.is_dir() and p.suffix != PARTIAL}
+    try:
+        record = read_record(path)
+    except ClusterError as error:
+        tell(f"attention: {error}; all runs count, until `honeybadger bench run` writes it again")
+        record = None
+    if record is not None and (others := sorted(names.difference(record.runs))):
+        tell(f"not counted, since {path / 'experiment.toml'} does not ask for them: {', '.join(others)}")
+        names = names.intersection(record.runs)
+    found, damaged = [], ""
+    for name in sorted(names):
+        try:
+            found.append(read_result(path / RUNS / name))
+        except ClusterError as error:
+            tell(damaged := f"damaged: {error}; `honeybadger bench run` measures it again")
     if not found:
-        raise ClusterError(f"{path}: no finished run of `honeybadger bench run` is there")
-    return [_read(directory) for directory in found]
+        raise ClusterError(damaged or f"{path}: no finished run of `honeybadger bench run` is there")
+    return found
+
+
+def read_result(directory: Path) -> Result:
+    """One run; ClusterError, in one line, if it is damaged or not there."""
+    path = directory / "summary.json"
+    try:
+        data = path.read_bytes()
+        own = msgspec.json.decode(data, type=_Summary).experiment
+        return Result(directory, own.options, own.repeat, msgspec.json.decode(data, type=dict[str, Any]))
+    except OSError as error:
+        raise ClusterError(f"{path}: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ClusterError(f"{path}: not the summary of a run of an experiment") from None
+
+
+def read_record(path: Path) -> Record | None:
+    """Of an experiment's directory; None if there is none, ClusterError if it is damaged."""
+    try:
+        # Not msgspec's decoder: a path may hold bytes that are not UTF-8.
+        return msgspec.convert(json.loads((path / RECORD).read_bytes()), Record)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ClusterError(f"{path / RECORD}: {getattr(error, 'strerror', None) or 'damaged'}") from None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Whole, or not at all."""
+    new = path / f"{RECORD}{PARTIAL}"
+    new.write_text(json.dumps(msgspec.to_builtins(record), indent=2))
+    sync(new)
+    new.replace(path / RECORD)
+
+
+def sync(path: Path) -> None:
+    """Make what a file holds, or the names in a directory, outlive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def grouped(results: Iterable[Result]) -> list[Group]:
@@ -176,17 +270,6 @@ def _sortable(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float):
         return (1, float(value), "")
     return (0, 0.0, "") if value is None else (2, 0.0, str(value))
-
-
-def _read(directory: Path) -> Result:
-    try:
-        summary = msgspec.json.decode((directory / "summary.json").read_bytes(), type=dict[str, Any])
-        own = summary["experiment"]
-        return Result(directory, own["options"], own["repeat"], summary)
-    except OSError as error:
-        raise ClusterError(f"{directory}: {error.strerror}") from None
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError):
-        raise ClusterError(f"{directory / 'summary.json'}: not the summary of a run of an experiment") from None
 
 
 def _write_settings(target: Path, run: Run) -> None:

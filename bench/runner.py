@@ -1,16 +1,20 @@
 """Runs an experiment, run by run, into a directory; goes on where it was interrupted.
 
-A run is written to a directory `….partial` that is renamed when it is complete: what has its final name is finished,
-what has not is done again. Finished runs are recognised by their resolved settings, and invalid ones are kept too.
+A run is written to a directory `….partial` that is renamed when it is complete and on the disk: what has its final name
+is finished, what has not is done again. Finished runs are recognised by their resolved settings, and invalid ones are
+kept too. What has the name of a run and is none any more is moved to `damaged/`, and measured again.
 """
 
 from __future__ import annotations
 
 import fcntl
+import filecmp
+import itertools
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,23 @@ from typing import Any
 from bench.estimate import Estimate
 from bench.experiment import Experiment, Run
 from bench.local_run import LocalRun
-from bench.results import PARTIAL, RUNS, Result, read_results, write_failed, write_result
+from bench.results import (
+    PARTIAL,
+    RUNS,
+    Record,
+    Result,
+    read_record,
+    read_result,
+    sync,
+    write_failed,
+    write_record,
+    write_result,
+)
 from bench.settings import LocalSettings, Progress
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.wan.errors import WanUnavailable
+
+DAMAGED = "damaged"
 
 Execute = Callable[[LocalSettings, Callable[[Progress], None]], dict[str, Any]]
 
@@ -39,8 +56,9 @@ class Step:
 class Runner:
     """One experiment into directory `out`.
 
-    `begin(step)` is called before each run, `end(step, result)` after it, `show(progress)` meanwhile. `keep`: leave
-    ledgers, keys and raw files of each run in `raw/`. `execute` is what runs (another one in tests).
+    `begin(step)` is called before each run, `end(step, result)` after it, `show(progress)` meanwhile; `say(line)` tells
+    a person what else was done. `keep`: leave ledgers, keys and raw files of each run in `raw/`. `execute` is what runs
+    (another one in tests).
     """
 
     def __init__(
@@ -51,6 +69,7 @@ class Runner:
         begin: Callable[[Step], None],
         end: Callable[[Step, Result], None],
         show: Callable[[Progress], None],
+        say: Callable[[str], object] = lambda line: None,
         keep: bool = False,
         execute: Execute | None = None,
     ) -> None:
@@ -59,25 +78,30 @@ class Runner:
         self._begin = begin
         self._end = end
         self._show = show
+        self._say = say
         self._keep = keep
         self._execute = execute or (lambda settings, show: LocalRun(settings, show).run())
         self._estimate = Estimate()
 
     def finished(self) -> dict[str, Result]:
-        """Key → result of the experiment's runs that are complete."""
-        wanted = {run.key for run in self._experiment.runs}
-        if not (self._out / RUNS).is_dir() or not any((self._out / RUNS).glob("*/summary.json")):
-            return {}
-        found = {result.summary["experiment"]["key"]: result for result in read_results(self._out)}
-        return {key: result for key, result in found.items() if key in wanted}
+        """Key → result of the experiment's runs that are complete; ClusterError if the directory is another's."""
+        self._refuse_another_manifest()
+        found = {}
+        for run in self._experiment.runs:
+            with suppress(ClusterError):
+                result = read_result(self._out / RUNS / run.directory_name)
+                if result.key == run.key:
+                    found[run.key] = result
+        return found
 
     def run(self) -> list[Result]:
         """Do what is not done; returns all results of the experiment, in its order."""
         (self._out / RUNS).mkdir(parents=True, exist_ok=True)
         with self._alone():
+            done = self.finished()
+            self._record()
             for left in (self._out / RUNS).glob(f"*{PARTIAL}"):
                 shutil.rmtree(left)
-            done = self.finished()
             for result in done.values():
                 self._learn(result)
             runs = self._experiment.runs
@@ -95,6 +119,8 @@ class Runner:
     def _one(self, run: Run) -> Result:
         final = self._out / RUNS / run.directory_name
         partial = final.with_name(final.name + PARTIAL)
+        if final.exists():
+            self._say(f"  {final.name} is damaged: kept in {self._set_aside(final)}, and measured again")
         partial.mkdir()
         raw = partial / "raw"
         began = time.monotonic()
@@ -110,8 +136,39 @@ class Runner:
             write_result(raw, partial, run, summary, time.monotonic() - began)
         if not self._keep and raw.exists():
             shutil.rmtree(raw)
+        for path in (*partial.rglob("*"), partial):
+            sync(path)
         partial.rename(final)
-        return read_results(final)[0]
+        return read_result(final)
+
+    def _set_aside(self, directory: Path) -> Path:
+        home = self._out / DAMAGED
+        home.mkdir(exist_ok=True)
+        names = itertools.chain([directory.name], (f"{directory.name}-{number}" for number in itertools.count(2)))
+        return directory.rename(next(home / name for name in names if not (home / name).exists()))
+
+    def _refuse_another_manifest(self) -> None:
+        source = self._experiment.source
+        try:
+            record = read_record(self._out)
+        except ClusterError:
+            # It is written anew.
+            return
+        if source is None or record is None or not record.manifest:
+            return
+        other = self._out / record.manifest
+        # One that is not there any more has moved, and the same text asks for the same runs.
+        if other.is_file() and not filecmp.cmp(other, source, shallow=False):
+            raise ClusterError(
+                f"{self._out} holds the results of {other.resolve()}, not of {source}; choose another --out"
+            )
+
+    def _record(self) -> None:
+        source, manifest = self._experiment.source, ""
+        if source is not None:
+            manifest = os.path.relpath(source.resolve(), self._out.resolve())
+            (self._out / "experiment.toml").write_bytes(source.read_bytes())
+        write_record(self._out, Record(manifest, [run.directory_name for run in self._experiment.runs]))
 
     def _learn(self, result: Result) -> None:
         took_s = result.summary["experiment"]["took_s"]

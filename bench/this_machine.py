@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.place import Address
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.processes import NodeProcess, free_ports, require_free
 from honeybadger.cluster.wan.emulation import Emulation
 
 #: with an emulated WAN each node has an address, and all ports, for itself
 WAN_BASE_PORT = 7000
+#: of its own, of a node that does nothing
+SMALLEST_NODE_BYTES = 40_000_000
 
 
 class ThisMachine:
@@ -24,7 +29,13 @@ class ThisMachine:
         self._wan = wan
 
     def addresses(self, nodes: int, base_port: int | None) -> list[Address]:
-        """See `Place`. In a WAN there is no HTTP: it is served on loopback, which each namespace has for itself."""
+        """See `Place`. In a WAN there is no HTTP: it is served on loopback, which each namespace has for itself.
+
+        ClusterError if so many nodes cannot run here.
+        """
+        needed, there = nodes * SMALLEST_NODE_BYTES, psutil.virtual_memory().total
+        if needed > there:
+            raise ClusterError(f"N = {nodes} needs {needed / 1e9:,.0f} GB of memory or more, not {there / 1e9:,.1f}")
         if self._wan is not None:
             base = base_port or WAN_BASE_PORT
             return [Address(address, base, base + 1) for address in self._wan.addresses]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.checks import LedgerCheck
+from honeybadger.wording import counted
 
 
 def why_invalid(
@@ -87,5 +88,5 @@ def _unanswered(summary: dict[str, Any]) -> str:
     faults = summary["link_faults"]
     count = summary["unanswered_tx"] - summary["abandoned_tx"]
     if faults and count and all(fault.get("end_s") is not None for fault in faults):
-        return f"{count} transactions were still unanswered after the link faults"
+        return f"{counted(count, 'transaction')} still unanswered after the link faults"
     return ""

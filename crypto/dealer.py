@@ -4,7 +4,7 @@ Guarantee: the three keys (coin, encryption, certificate) come from independent 
 faults, so that faults + 1 shares are needed and no use of one key says anything about another. A set read
 back is validated completely, and a node's shares against the commitments. Feldman, FOCS 1987.
 
-A trusted dealer is the simplest setup and the paper's own assumption (Honey Badger, CCS 2016, section 4.2);
+A trusted dealer is the simplest setup and the paper's own assumption (Honey Badger, CCS 2016, section 4.1);
 it knows every secret and must be forgotten. A distributed key generation would produce the same two
 classes.
 """

@@ -1,4 +1,4 @@
-"""For all tests."""
+"""For all tests. "Scenario 22" in a comment or docstring is number 22 of docs/scenarios.md."""
 
 from __future__ import annotations
 

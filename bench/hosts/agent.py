@@ -108,8 +108,8 @@ class Agent:
     def _obey(self, what: Callable[[dict[str, Any]], dict[str, Any] | None], command: dict[str, Any]) -> None:
         try:
             answer = what(command) or {}
-        except (Trouble, OSError, subprocess.SubprocessError) as error:
-            # An OSError says in its text what file or address it is about.
+        except (Trouble, OSError, subprocess.SubprocessError, RuntimeError) as error:
+            # An OSError says in its text what file or address it is about; a RuntimeError that there is no home.
             answer = {"error": str(error)}
         path = answer.pop("send", None)
         if path is None:

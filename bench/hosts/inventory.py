@@ -18,7 +18,6 @@ Nodes are dealt out to hosts in turn.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,8 @@ import msgspec
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Port
+from honeybadger.cluster.toml_file import read_toml
+from honeybadger.network.addresses import is_host
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 
@@ -61,18 +62,17 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def load(path: Path) -> Inventory:
         """Read and check; ClusterError names the file and what is wrong with it."""
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-            inventory = msgspec.convert(raw, Inventory)
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
+            inventory = msgspec.convert(read_toml(path), Inventory)
         except msgspec.ValidationError as error:
             raise ClusterError(f"{path}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         names = [host.name for host in inventory.hosts]
         for name in names:
             if names.count(name) > 1:
                 raise ClusterError(f"{path}: two hosts are called {name}")
+        for host in inventory.hosts:
+            for text in (host.ssh, host.node_address):
+                if not is_host(text):
+                    raise ClusterError(f'{path}: host {host.name}: "{text}" is not a host name or address')
         addresses = [host.node_address for host in inventory.hosts]
         for address in addresses:
             if addresses.count(address) > 1:

@@ -97,11 +97,11 @@ class Link:
         host = self.host
         keys: dict[str, Any] = {}
         if host.key is not None:
-            path = Path(host.key).expanduser()
             try:
+                path = Path(host.key).expanduser()
                 keys = {"client_keys": [asyncssh.read_private_key(path)], "agent_path": None}
-            except (OSError, asyncssh.Error, ValueError) as error:
-                raise HostError(host, f"the key {path} cannot be used: {_text(error)}") from None
+            except (OSError, asyncssh.Error, ValueError, RuntimeError) as error:
+                raise HostError(host, f"the key {host.key} cannot be used: {_text(error)}") from None
         if host.user is not None:
             keys["username"] = host.user
         try:
@@ -127,7 +127,8 @@ class Link:
             raise HostError(host, f"{where} refuses {key}{user}") from None
         except TimeoutError:
             raise HostError(host, f"{where} does not answer") from None
-        except (OSError, asyncssh.Error) as error:
+        except (OSError, asyncssh.Error, RuntimeError, KeyError) as error:
+            # RuntimeError or KeyError: whoever runs this has no home, or no name.
             raise HostError(host, f"{where} cannot be reached: {_text(error)}") from None
 
     async def close(self) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli import signals
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.load_options import TxSize
 from honeybadger.cli.options import Directory
 from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +59,7 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
     experiment = Experiment.load(manifest)
     chosen = chosen_place(experiment, **places)
     out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # End like Ctrl-C: the nodes must not outlive this command.
-        signal.signal(number, signal.default_int_handler)
+    signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
 
         def begin(step: Step) -> None:
@@ -83,25 +82,33 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
         def execute(settings: LocalSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
             return LocalRun(settings, show, place).run()
 
-        runner = Runner(experiment, out, begin=begin, end=end, show=display.show_live, keep=keep, execute=execute)
+        runner = Runner(
+            experiment,
+            out,
+            begin=begin,
+            end=end,
+            show=display.show_live,
+            say=display.say,
+            keep=keep,
+            execute=execute,
+        )
         done = runner.finished()
         refuse_other_places(out, chosen.name, done.values())
         rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
         estimate = in_words(Estimate().remaining_s(rest))
-        display.say(f"{experiment.name}: {len(experiment.runs)} runs, {len(done)} done already, about {estimate} to go")
+        total = counted(len(experiment.runs), "run")
+        display.say(f"{experiment.name}: {total}, {len(done)} done already, about {estimate} to go")
         if dry_run:
             for one in experiment.runs:
                 state = "done" if one.key in done else "to do"
                 display.say(f"  {state}: {_label(experiment.varied, one.options, one.repeat, experiment.repeats)}")
             return 0
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "experiment.toml").write_bytes(manifest.read_bytes())
         to_do = [one.settings for one in experiment.runs if one.key not in done]
         if to_do:
             place = chosen.make(stack, to_do, keep, display.say)
         results = runner.run()
     invalid = [result for result in results if not result.valid]
-    click.echo(f"{len(results)} runs in {out}, {len(invalid)} of them invalid")
+    click.echo(f"{counted(len(results), 'run')} in {out}, {len(invalid)} of them invalid")
     for result in invalid:
         click.echo(f"invalid: {result.directory.name}: {result.summary['reason']}", err=True)
     return 1 if invalid else 0
@@ -116,14 +123,17 @@ def report(directory: Path, form: str) -> None:
     from bench.results import grouped, read_results
     from bench.series import csv_text
 
-    groups = grouped(read_results(directory))
+    apart: list[str] = []
+    groups = grouped(read_results(directory, apart.append))
     if form == "markdown":
-        click.echo(as_markdown(groups), nl=False)
+        click.echo(as_markdown(groups, apart), nl=False)
     elif form == "csv":
         click.echo(csv_text(csv_rows(groups)), nl=False)
+        for line in apart:
+            _warn(line)
     else:
         _print_table(*table(groups, narrow=True))
-        for line in notes(groups):
+        for line in [*notes(groups), *apart]:
             click.echo(line)
 
 
@@ -145,15 +155,14 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
 
     first, second = _wanted("--a", of_a), _wanted("--b", of_b)
     declared = sorted(first.keys() & second.keys())
-    groups_a = comparing.chosen(grouped(read_results(a)), first)
-    groups_b = comparing.chosen(grouped(read_results(b)), second)
+    groups_a = comparing.chosen(grouped(read_results(a, _warn)), first)
+    groups_b = comparing.chosen(grouped(read_results(b, _warn)), second)
     comparisons, unlike = comparing.pair(groups_a, groups_b, declared)
     for line in unlike:
         click.echo(f"not the same: {line}", err=True)
     if unlike and not anyway:
-        raise ClusterError(
-            f"the runs differ in {len(unlike)} more ways than their code; --anyway compares them all the same"
-        )
+        ways = counted(len(unlike), "more way")
+        raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
     keys = varied_keys([comparison.a.options for comparison in comparisons])
     rows = []
     for one in comparisons:
@@ -177,7 +186,7 @@ def plot(directory: Path, out: Path | None) -> None:
     from bench.plot import draw_all
     from bench.results import grouped, read_results
 
-    for path in draw_all(grouped(read_results(directory)), out or directory / "figures"):
+    for path in draw_all(grouped(read_results(directory, _warn)), out or directory / "figures"):
         click.echo(path)
 
 
@@ -206,7 +215,7 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         tx_bytes = tx_size.mean
     found = limit_of(nodes, batch_size, tx_bytes, seconds, reached)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
         return
     rows = [
         [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]
@@ -220,6 +229,10 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
     )
     if reached is not None:
         click.echo(f"achieved: {reached:,.0f} tx/s, {found['achieved_ratio']:.1%} of the bound")
+
+
+def _warn(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:
@@ -249,7 +262,7 @@ def _ratio(ratio: Any) -> str:
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    console = Console()
+    console = PlainConsole()
     if not console.is_terminal:
         # Into a file or pipe, nothing needs to be squeezed.
         console.width = 200

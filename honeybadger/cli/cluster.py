@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
+from honeybadger.cli.load_options import Rate, check_offer
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cli.place_options import Cpus, Image, Memory, Pattern
 from honeybadger.cluster.compose import IMAGE_USER, ComposeOptions, compose
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.wording import counted
 
 
 @click.group("cluster")
@@ -27,7 +29,7 @@ def command() -> None:
 @click.option("--cpus", type=Cpus, help="Processors that a node may use.  [default: all]")
 @click.option("--memory", type=Memory, default="2G", show_default=True, help="Memory that a node may use.")
 @click.option("--user", type=Pattern("UID:GID", r"[0-9]{1,9}:[0-9]{1,9}"), help="Who runs.  [default: keys' owner]")
-@click.option("--rate", type=FiniteFloat(min=0.1), default=100.0, show_default=True, help="Transactions per second.")
+@click.option("--rate", type=Rate, default=100.0, show_default=True, help="Transactions per second.")
 @click.option("--duration", type=FiniteFloat(min=0.1), default=60.0, show_default=True, help="Seconds of load.")
 @click.option("--load/--no-load", default=True, help="With a load generator.")
 @click.option(
@@ -54,6 +56,7 @@ def compose_command(
     Members that have names (keygen --host "node-{i}") make a file that is also a stack for Docker Swarm; members with
     IPv4 addresses get these, for Compose only.
     """
+    check_offer(rate, duration)
     cluster = Manifest.load(manifest)
     directory = manifest.absolute().parent
     if user is None:
@@ -76,7 +79,7 @@ def compose_command(
         click.echo(text, nl=False)
     else:
         out.write_text(text, encoding="utf-8")
-        click.echo(f"{out}: {len(cluster.members)} nodes{' and a load generator' if load else ''}")
+        click.echo(f"{out}: {counted(len(cluster.members), 'node')}{' and a load generator' if load else ''}")
 
 
 def owner(keys: Path) -> tuple[str, str]:
@@ -95,7 +98,7 @@ def owner(keys: Path) -> tuple[str, str]:
 
 @command.command("load")
 @cluster_option
-@option("--rate", type=FiniteFloat(min=0.1), default=100.0, help="Transactions per second, over all nodes.")
+@option("--rate", type=Rate, default=100.0, help="Transactions per second, over all nodes.")
 @option("--duration", type=FiniteFloat(min=0.1, max=86400 * 365), default=60.0, help="Seconds.")
 @option("--tx-size", type=click.IntRange(min=16), default=250, help="Bytes per transaction.")
 @option("--timeout", type=FiniteFloat(min=0.1), default=60.0, help="Patience before the first and after the last.")
@@ -111,6 +114,7 @@ def load_command(
     """
     from bench.steady_load import SteadyLoad
 
+    check_offer(rate, duration)
     manifest = Manifest.load(cluster)
     if tx_size > manifest.parameters.max_tx_bytes:
         raise click.UsageError(f"--tx-size {tx_size} exceeds max_tx_bytes {manifest.parameters.max_tx_bytes}")
@@ -118,7 +122,7 @@ def load_command(
         rate, duration, tx_size, timeout, lambda line: click.echo(line, err=True)
     )
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(found))
     else:
         click.echo(
             f"{found.offered:,} offered in {duration:g} s, {found.committed:,} committed, {found.refused:,} refused, "

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from honeybadger.cli import signals
 from honeybadger.cli.options import Directory, choose_quorums, make_parameters, option, parameter_options, was_chosen
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.wording import counted
 
 
 @click.command("keygen")
@@ -52,12 +54,13 @@ def command(
     if not 1 <= base_port <= 65535 - 2 * nodes + 1:
         raise click.UsageError(f"--base-port {base_port} leaves no room for {2 * nodes} ports up to 65535")
     if http_port + nodes - 1 > 65535:
-        raise click.UsageError(f"--http-port {http_port} leaves no room for {nodes} ports up to 65535")
+        raise click.UsageError(f"--http-port {http_port} leaves no room for {counted(nodes, 'port')} up to 65535")
     http_ports = [http_port + i if http_port else 0 for i in range(nodes)]
     named = [hosts[i % len(hosts)].replace("{i}", str(i)) for i in range(nodes)]
     addresses = [(named[i], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve, http_host=http_host)  # type: ignore[arg-type]
     parameters = make_parameters(quorums, options, was_chosen)
+    signals.end_like_an_interrupt()
     manifest, keys = make_cluster(nodes, quorums.faults, parameters, addresses, runtime, http_ports)
     write_cluster(out, manifest, keys)
     click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {quorums.faults}")

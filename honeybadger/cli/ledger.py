@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 import msgspec
 import zmq
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.ledger.errors import LedgerError, printable
@@ -24,9 +25,12 @@ from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import VerifyReport, verify_ledger
 from honeybadger.network.client import BlockSource, NodeClient
 from honeybadger.network.client_protocol import LONGEST_BLOCK_REPLY
+from honeybadger.wording import counted
 
 #: damaged blocks that are named when a repair has failed
 MOST_NAMED = 10
+#: bytes; a proof has a few dozen hashes
+LONGEST_PROOF = 1024 * 1024
 
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 
@@ -60,7 +64,8 @@ def show(data: Path, last: int, height: int | None) -> None:
             header = block.header
             click.echo(f"height {header.height}  epoch {header.epoch}  hash {header.hash.hex()}")
             click.echo(f"previous {header.previous.hex()}  transaction root {header.tx_root.hex()}")
-            click.echo(f"{header.tx_count} transactions, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
+            transactions = counted(header.tx_count, "transaction")
+            click.echo(f"{transactions}, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
             for transaction in block.transactions():
                 click.echo(transaction.hex())
             return
@@ -79,7 +84,7 @@ def show(data: Path, last: int, height: int | None) -> None:
                 " ".join(map(str, header.proposers)),
             )
         if top:
-            Console().print(table)
+            PlainConsole().print(table)
 
 
 @command.command()
@@ -98,7 +103,7 @@ def verify(data: Path, cluster: Path | None) -> int:
     if not report.ok:
         click.echo(f"block {report.bad_height} is bad: {report.reason}", err=True)
         return 1
-    click.echo(_summary(report) + (f", {report.certified} blocks certified" if manifest else ""))
+    click.echo(_summary(report) + (f", {counted(report.certified, 'block')} certified" if manifest else ""))
     return 0
 
 
@@ -120,7 +125,8 @@ def repair(data: Path, cluster: Path, timeout: float, curve: bool | None) -> int
         with _open(data, read_only=False) as store:
             _require_chain(store, manifest)
             key = manifest.public_keys.certificate
-            report = repair_ledger(store, key, sources, click.echo, patience_s=timeout)
+            # Not to standard output, whose reader might end the work half-way by having enough.
+            report = repair_ledger(store, key, sources, partial(click.echo, err=True), patience_s=timeout)
     finally:
         for source in sources:
             source.close()
@@ -159,7 +165,7 @@ def prove(data: Path, transaction: str) -> None:
             transactions = block.transactions()
             if wanted in transactions:
                 proof = build_proof(block, transactions.index(wanted))
-                click.echo(msgspec.json.encode(proof.to_dict()).decode())
+                click.echo(msgspec.json.encode(proof.to_dict()))
                 return
     raise LedgerError("the transaction is not in this ledger")
 
@@ -171,7 +177,7 @@ def prove(data: Path, transaction: str) -> None:
 def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
     """Check a proof in FILE (or -) that TRANSACTION is in the block with BLOCK_HASH; needs no ledger."""
     try:
-        raw = msgspec.json.decode(file.read())
+        raw = msgspec.json.decode(file.read(LONGEST_PROOF))
     except (msgspec.DecodeError, RecursionError) as error:
         raise LedgerError(f"the proof is not JSON: {printable(error)}") from None
     if not isinstance(raw, dict):
@@ -186,8 +192,8 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
 
 def _summary(report: VerifyReport) -> str:
     return (
-        f"good: {report.blocks} blocks, {report.transactions} transactions, {report.tx_bytes} bytes, "
-        f"tip {report.tip_hash.hex()}"
+        f"good: {counted(report.blocks, 'block')}, {counted(report.transactions, 'transaction')}, "
+        f"{report.tx_bytes} bytes, tip {report.tip_hash.hex()}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from honeybadger.cli.options import F, FiniteFloat, option
+from honeybadger.cluster.manifest import Runtime
 
 
 class TxSize(click.ParamType[Any]):
@@ -41,6 +42,27 @@ class SubmitTo(click.ParamType[Any]):
         return {"1": 1, "f+1": min(faults + 1, correct)}.get(choice, correct)
 
 
+#: transactions per second: no process offers more
+Rate = FiniteFloat(min=0.1, max=1e6)
+#: transactions that a load offers in all: times and answers of each are kept until its end
+MOST_OFFERED = 200_000_000
+
+
+def check_offer(rate: float, seconds: float) -> None:
+    """UsageError if so much cannot be offered."""
+    if rate * seconds > MOST_OFFERED:
+        raise click.UsageError(
+            f"{rate:g} transactions per second for {seconds:g} s are more than the {MOST_OFFERED:,} that can be offered"
+        )
+
+
+def check_window(window: int, largest: int, runtime: Runtime) -> None:
+    """UsageError if a node does not take so many unanswered transactions, which have up to `largest` bytes."""
+    most = min(runtime.mempool_transactions, runtime.mempool_bytes // largest)
+    if window > most:
+        raise click.UsageError(f"--window {window}: a node takes {most:,} unanswered transactions of this size")
+
+
 def load_options(function: F) -> F:
     """What is offered, and when."""
     for decorate in reversed(
@@ -48,7 +70,7 @@ def load_options(function: F) -> F:
             option("--tx-size", default="250", type=TxSize(), help="Bytes per transaction: 250, 100-500 or exp:250."),
             option("--duration", default=10.0, type=FiniteFloat(min=0.1), help="Measured seconds."),
             option("--warmup", default=2.0, type=FiniteFloat(min=0), help="Seconds before measuring."),
-            option("--rate", type=FiniteFloat(min=0.1), help="Offered transactions per second.  [default: saturate]"),
+            option("--rate", type=Rate, help="Offered transactions per second.  [default: saturate]"),
             option(
                 "--arrivals",
                 type=click.Choice(["fixed", "poisson"]),

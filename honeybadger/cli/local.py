@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-import signal
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from honeybadger.cli import signals
 from honeybadger.cli.fault_options import fault_options, parse
-from honeybadger.cli.load_options import SubmitTo, TxSize, load_options
+from honeybadger.cli.load_options import SubmitTo, TxSize, check_offer, check_window, load_options
 from honeybadger.cli.options import (
     Directory,
     FiniteFloat,
@@ -28,8 +27,10 @@ from honeybadger.cli.options import (
 )
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.cluster.toml_file import read_toml
 from honeybadger.cluster.wan.namespaces import MOST_NODES
 from honeybadger.cluster.wan.profile import Profile
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from bench.settings import LocalSettings
@@ -54,16 +55,6 @@ def read_config(context: click.Context, _: click.Parameter, path: Path | None) -
         values[parameter.name] = value
     context.default_map = {**(context.default_map or {}), **values}
     return path
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's contents; ClusterError, in one line, if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ClusterError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
 
 
 def known_keys(command: click.Command, *without: str) -> dict[str, click.Parameter]:
@@ -120,7 +111,9 @@ def parse_byzantine(texts: Sequence[str], nodes: int) -> dict[int, str]:
             raise click.UsageError(f"--byzantine {piece!r:.80}: the strategies are {', '.join(STRATEGIES)}")
         strategies += [found[2]] * int(found[1])
     if len(strategies) >= nodes and strategies:
-        raise click.UsageError(f"--byzantine: {len(strategies)} liars would leave no correct one of {nodes} nodes")
+        raise click.UsageError(
+            f"--byzantine: {counted(len(strategies), 'liar')} would leave no correct one of {counted(nodes, 'node')}"
+        )
     return dict(enumerate(strategies, nodes - len(strategies)))
 
 
@@ -131,13 +124,13 @@ def check_outages(options: dict[str, Any], correct: int) -> None:
     if (crash or restarts) and not options["instrumentation"]:
         raise click.UsageError("--no-instrumentation: what is committed after a crash is told by the reported phases")
     if restart > correct:
-        raise click.UsageError(f"--restart {restart}: there are only {correct} correct nodes")
+        raise click.UsageError(f"--restart {restart}: the cluster has only {counted(correct, 'correct node')}")
     if crash and restarts:
         raise click.UsageError("--crash and --restart cannot be combined")
     if options["restart_primary"] and (restart or options["restart_all"] or correct < options["nodes"]):
         raise click.UsageError("--restart-primary cannot be combined with --restart, --restart-all or --byzantine")
     if crash >= correct:
-        raise click.UsageError(f"--crash {crash} would leave none of {correct} correct nodes")
+        raise click.UsageError(f"--crash {crash} would leave none of {counted(correct, 'correct node')}")
     if rounds > 1 and not restarts:
         raise click.UsageError("--restart-rounds needs --restart, --restart-all or --restart-primary")
     if restarts and options["durability"] == "memory":
@@ -190,6 +183,10 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         )
     if options["window"] is not None and options["rate"] is not None:
         raise click.UsageError("--window is for the closed loop, without --rate")
+    if options["window"] is not None:
+        check_window(options["window"], sizes.high, Runtime())
+    if options["rate"] is not None:
+        check_offer(options["rate"], end_s)
     if options["arrivals"] != "fixed" and options["rate"] is None:
         raise click.UsageError("--arrivals is for the open loop, with --rate")
     if options["base_port"] is not None and options["base_port"] + 3 * nodes - 1 > 65535:
@@ -302,20 +299,18 @@ def command(context: click.Context, /, **options: Any) -> int:
         raise click.UsageError("--restart-after needs --restart, --restart-all or --restart-primary")
     byzantine, faults = settings.byzantine, settings.faults
     if len(byzantine) > faults:
-        click.echo(f"note: {len(byzantine)} nodes lie, but the protocol tolerates f = {faults}", err=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # End like Ctrl-C: the nodes must not outlive this command.
-        signal.signal(number, signal.default_int_handler)
+        click.echo(f"note: {counted(len(byzantine), 'liar')}, but the protocol tolerates f = {faults}", err=True)
+    signals.end_like_an_interrupt()
     try:
         with Display(sys.stderr) as display:
             summary = LocalRun(settings, display.show).run()
     except ValueError as error:
         raise ClusterError(str(error)) from None
     finally:
-        if settings.out is not None and settings.out.exists() and not (settings.out / "summary.json").exists():
+        if settings.out is not None and settings.out.is_dir() and not (settings.out / "summary.json").exists():
             click.echo(f"{settings.out} holds a run that was not finished", err=True)
     if options["as_json"]:
-        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
         for warning in summary["warnings"]:
             click.echo(f"attention: {warning}", err=True)
     else:

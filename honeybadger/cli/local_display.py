@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from honeybadger.cli.console import PlainConsole
+from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from bench.settings import Progress
@@ -22,7 +24,7 @@ class Display:
     """Context manager around a run; `show` may be called as often as one likes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream)
+        self._console = PlainConsole(file=stream)
         self._live = Live(console=self._console, refresh_per_second=8, transient=True)
         self._last_line = ""
         self._page_shown = False
@@ -51,7 +53,7 @@ class Display:
             line += f" ({', '.join(progress.link_faults)})" if progress.link_faults else ""
             if line != self._last_line:
                 self._last_line = line
-                self._console.print(line, highlight=False)
+                self._console.print(line)
 
     def show_live(self, progress: Progress) -> None:
         """Show the present state on a terminal, nothing elsewhere."""
@@ -60,7 +62,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     @staticmethod
     def _line(progress: Progress) -> str:
@@ -85,7 +87,7 @@ class Display:
 
 def print_table(summary: dict[str, Any]) -> None:
     """The result, for people."""
-    console = Console()
+    console = PlainConsole()
     crashed = set(summary["crashed"])
     table = Table(title=f"{summary['protocol']} on this machine", show_header=False)
     table.add_column("")
@@ -162,8 +164,8 @@ def print_table(summary: dict[str, Any]) -> None:
         )
     console.print(nodes)
     for warning in summary["warnings"]:
-        console.print(f"attention: {warning}", highlight=False, markup=False, soft_wrap=True)
-    console.print("valid: ledgers agree, nothing lost or doubled" if summary["valid"] else "INVALID", highlight=False)
+        console.print(f"attention: {warning}", soft_wrap=True)
+    console.print("valid: ledgers agree, nothing lost or doubled" if summary["valid"] else "INVALID")
 
 
 def _load(summary: dict[str, Any]) -> str:
@@ -241,7 +243,9 @@ def _byzantine_rows(summary: dict[str, Any]) -> list[Row]:
         kinds.setdefault(fault["kind"], []).append(fault)
     for kind, faults in kinds.items():
         accused = sorted({fault["node"] for fault in faults})
-        text = f"recorded by {max(fault['recorded_by'] for fault in faults)} correct nodes, of nodes {accused}"
+        text = (
+            f"recorded by {counted(max(fault['recorded_by'] for fault in faults), 'correct node')}, of nodes {accused}"
+        )
         rows.append((kind, f"{sum(fault['records'] for fault in faults)}", text))
     return rows
 

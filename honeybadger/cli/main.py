@@ -7,11 +7,12 @@ traceback.
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 
 import click
+
+from honeybadger.cli import streams
 
 #: command → (module, one line for the overview)
 COMMANDS = {
@@ -57,29 +58,43 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; the only place where errors become exit statuses."""
+    streams.prepare()
+    status = _run()
+    try:
+        streams.finish()
+    except OSError as error:
+        # The reader of our output has gone (`… | head`), or there is no room for it.
+        status = _failed(error)
+    sys.exit(status)
+
+
+def _run() -> int:
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.show()
         else:
             _complain(error.format_message())
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`… | head`): nothing more to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)
+        return error.exit_code
     except Exception as error:
         if not _is_for_people(error):
             raise
-        _complain(str(error))
-        sys.exit(getattr(error, "exit_status", 1))
-    sys.exit(status if isinstance(status, int) else 0)
+        return _failed(error)
+    return status if isinstance(status, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output wants no more of it.
+        return 141
+    _complain(str(error))
+    return int(getattr(error, "exit_status", 1))
 
 
 def _complain(message: str) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,12 +14,14 @@ import gevent
 import msgspec
 from gevent.socket import wait_read
 
+from honeybadger.cli import signals, streams
 from honeybadger.cli.options import Directory, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import TOKEN_FILE, load_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
+from honeybadger.cluster.secret_file import exposure
 from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal_files import JournalError
@@ -59,6 +62,7 @@ def command(
     events: Path | None,
 ) -> None:
     """Run one node until it is interrupted."""
+    streams.never_wait()
     # Written so that nan is refused too.
     if schedule_start is not None and not 0 <= schedule_start < LATEST_TIME:
         raise click.UsageError(f"--schedule-start {schedule_start} is not a Unix time")
@@ -85,14 +89,19 @@ def command(
     def say(line: str) -> None:
         click.echo(f"node {node_keys.node}: {line}", err=True)
 
+    for secret in (keys, keys.with_name(TOKEN_FILE)):
+        if warning := exposure(secret):
+            say(warning)
     log = EventLog(events.open("ab") if events is not None else None, say)
     try:
         token = load_token(keys.with_name(TOKEN_FILE))
         node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start, token))
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, node.stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # With SIGTERM, the command that started an attached node ends it.
+        if not signals.is_ignored(number) or (attached and number == signal.SIGTERM):
+            gevent.signal_handler(number, node.stop)
     if attached:
         gevent.spawn(_stop_with_input, node)
     member = manifest.members[node_keys.node]
@@ -114,8 +123,10 @@ def command(
 def _stop_with_input(node: Node) -> None:
     """Stop the node when there is nothing more to read, which is when whoever holds the other end is gone."""
     descriptor = sys.stdin.fileno()
-    while True:
-        wait_read(descriptor)
-        if not os.read(descriptor, 4096):
-            break
+    # A terminal that was closed raises where a pipe just ends.
+    with suppress(OSError):
+        while True:
+            wait_read(descriptor)
+            if not os.read(descriptor, 4096):
+                break
     node.stop()

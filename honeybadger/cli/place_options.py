@@ -98,7 +98,11 @@ def chosen_place(
     if containers:
         return _in_containers(experiment, image, cpus or "", memory or "")
     if hosts is not None:
-        return _on_hosts(experiment, hosts, known_hosts.expanduser(), wheels)
+        try:
+            known_hosts = known_hosts.expanduser()
+        except RuntimeError as error:
+            raise click.UsageError(f"--known-hosts {known_hosts}: {error}") from None
+        return _on_hosts(experiment, hosts, known_hosts, wheels)
     return Chosen(PROCESSES, lambda stack, runs, keep, say: None)
 
 

@@ -10,15 +10,26 @@ from typing import Any
 import click
 import msgspec
 import zmq
-from rich.console import Console
 from rich.table import Table
 
+from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.options import FiniteFloat, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Status, StatusRequest
+
+
+class Shown(msgspec.Struct):
+    """What the table shows of what a node says of itself."""
+
+    height: int
+    epoch: int
+    peers_connected: int
+    mempool: int
+    faults: list[tuple[int, str, int]]
+    connections_cut: dict[str, int]
 
 
 @click.command("status")
@@ -40,10 +51,10 @@ def command(cluster: Path, node: int | None, timeout: float, curve: bool | None,
         [manifest.members[index] for index in asked], timeout, manifest.runtime.curve if curve is None else curve
     )
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(answers), indent=2))
     else:
         _print(manifest, asked, answers)
-    return 0 if all(answer is not None for answer in answers) else 1
+    return 0 if all(_shown(answer) for answer in answers) else 1
 
 
 def _ask(members: Sequence[Member], timeout: float, curve: bool) -> list[dict[str, Any] | None]:
@@ -70,23 +81,30 @@ def _print(manifest: Manifest, asked: Sequence[int], answers: list[dict[str, Any
     for heading in ("node", "address", "height", "epoch", "peers", "mempool", "faults seen"):
         table.add_column(heading, justify="left" if heading == "address" else "right")
     others = len(manifest.members) - 1
-    for index, status in zip(asked, answers, strict=True):
+    for index, answer in zip(asked, answers, strict=True):
         member = manifest.members[index]
         address = place(member.host, member.client_port)
+        status = _shown(answer)
         if status is None:
-            table.add_row(str(index), address, "no answer", *["–"] * 4)
+            table.add_row(str(index), address, "no answer" if answer is None else "nonsense", *["–"] * 4)
             continue
-        faults = [f"node {node}: {kind} ×{count}" for node, kind, count in status["faults"]]
-        faults += [
-            f"connections of {whose} cut ×{count}" for whose, count in status["connections_cut"].items() if count
-        ]
+        faults = [f"node {node}: {kind} ×{count}" for node, kind, count in status.faults]
+        faults += [f"connections of {whose} cut ×{count}" for whose, count in status.connections_cut.items() if count]
         table.add_row(
             str(index),
             address,
-            str(status["height"]),
-            str(status["epoch"]),
-            f"{status['peers_connected']} of {others}",
-            f"{status['mempool']:,}",
+            str(status.height),
+            str(status.epoch),
+            f"{status.peers_connected} of {others}",
+            f"{status.mempool:,}",
             ", ".join(faults) or "none",
         )
-    Console().print(table)
+    PlainConsole().print(table)
+
+
+def _shown(answer: dict[str, Any] | None) -> Shown | None:
+    """None if there is none, or if a node that lies sent nonsense."""
+    try:
+        return msgspec.convert(answer, Shown)
+    except msgspec.ValidationError:
+        return None

@@ -5,12 +5,12 @@ Not in the key file, so that whoever submits need not be given a node's secret k
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
 
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.secret_file import write_new
 
 TOKEN_FILE = "http-token"
 
@@ -22,15 +22,13 @@ def new_token() -> str:
 
 def save_token(path: Path, token: str) -> None:
     """Write with mode 0600; refuses to replace a file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
+    write_new(path, token + "\n")
 
 
 def load_token(path: Path) -> str:
     """The token; "" if there is no such file: then nobody may submit. ClusterError, without the token, otherwise."""
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8-sig").strip()
     except FileNotFoundError:
         return ""
     except OSError as error:

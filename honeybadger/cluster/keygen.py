@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -63,17 +64,25 @@ def make_cluster(
 
 
 def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> None:
-    """Write `cluster.toml`, and `keys.toml` and `http-token` in `node-<i>`; refuses to overwrite a cluster."""
+    """Write `cluster.toml`, and `keys.toml` and `http-token` in `node-<i>`; refuses to overwrite any of them.
+
+    If it fails it removes what it has written, so that it can be repeated.
+    """
     path = directory / "cluster.toml"
     if path.exists():
         raise ClusterError(f"{path} exists already; choose another directory or remove it")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for node in keys:
-            home = directory / f"node-{node.node}"
-            home.mkdir(mode=0o700, exist_ok=True)
-            node.save(home / "keys.toml")
-            save_token(home / TOKEN_FILE, new_token())
-        manifest.save(path)
+        with ExitStack() as undo:
+            for node in keys:
+                home = directory / f"node-{node.node}"
+                home.mkdir(mode=0o700, exist_ok=True)
+                node.save(home / "keys.toml")
+                undo.callback((home / "keys.toml").unlink)
+                save_token(home / TOKEN_FILE, new_token())
+                undo.callback((home / TOKEN_FILE).unlink)
+            undo.callback(path.unlink, missing_ok=True)
+            manifest.save(path)
+            undo.pop_all()
     except OSError as error:
         raise ClusterError(f"{error.filename or directory}: {error.strerror}") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -15,6 +13,8 @@ from crypto.errors import CryptoError
 from crypto.signatures import SigningKey
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.cluster.secret_file import write_new
+from honeybadger.cluster.toml_file import read_toml
 
 SCHEMA = 1
 
@@ -46,15 +46,9 @@ class NodeKeys:
     def load(path: Path, manifest: Manifest) -> NodeKeys:
         """Read and check every share against the dealer's commitments; ClusterError in one line."""
         try:
-            file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-        except FileNotFoundError:
-            raise ClusterError(f"{path}: there is no such key file") from None
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
+            file = msgspec.convert(read_toml(path), _File)
         except msgspec.ValidationError as error:
             raise ClusterError(f"{path}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
         if file.schema != SCHEMA:
             raise ClusterError(f"{path}: schema {file.schema} is not {SCHEMA}")
         if not 0 <= file.node < manifest.quorums.nodes:
@@ -92,6 +86,4 @@ class NodeKeys:
         }
         if self.signing_key is not None:
             raw["signing_secret_key"] = self.signing_key.to_bytes().hex()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(tomli_w.dumps(raw))
+        write_new(path, tomli_w.dumps(raw))

@@ -8,10 +8,8 @@ injects into the links may differ between nodes.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 import struct
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,10 +23,13 @@ from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.sizes import check as check_sizes
+from honeybadger.cluster.toml_file import read_toml
+from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
+from honeybadger.wording import counted
 
 SCHEMA = 1
 Durability = Literal["fsync", "os", "memory"]
@@ -121,9 +122,9 @@ class Manifest:
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None
         if len(members) != consensus.nodes:
-            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {len(members)} members are listed")
+            raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {counted(len(members), 'member')} listed")
         for index, member in enumerate(members):
-            if not _is_host(member.host):
+            if not is_host(member.host):
                 raise ClusterError(
                     f'members[{index}].host "{_plain(member.host)}" is not a host name, an IPv4 address,'
                     " or an IPv6 address without brackets and zone"
@@ -140,7 +141,7 @@ class Manifest:
             raise ClusterError("two members use the same host and port")
         self.consensus = consensus
         self.members = members
-        if not _is_host(self.runtime.http_host):
+        if not is_host(self.runtime.http_host, to_listen=True):
             raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)
         for index, fault in enumerate(self.faults):
@@ -161,14 +162,7 @@ class Manifest:
     @staticmethod
     def load(path: Path) -> Manifest:
         """Read and validate; ClusterError names the file and what is wrong with it."""
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ClusterError(f"{path}: there is no such manifest") from None
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+        raw = read_toml(path)
         try:
             file = msgspec.convert(raw, _File)
             if file.schema != SCHEMA:
@@ -220,19 +214,6 @@ def _signing_keys(members: list[Member]) -> PublicSigningKeys | None:
         return PublicSigningKeys([bytes.fromhex(member.signing_key) for member in members])
     except CryptoError as error:
         raise ClusterError(str(error)) from None
-
-
-def _is_host(text: str) -> bool:
-    """Whether it could be one: names are looked up later.
-
-    No zone (`fe80::1%eth0`): it means something else on each machine.
-    """
-    if ":" in text:
-        try:
-            return not ipaddress.IPv6Address(text).scope_id
-        except ValueError:
-            return False
-    return bool(re.fullmatch(r"[!-~]{1,255}", text)) and not text.startswith("[")
 
 
 def _is_z85_key(text: str) -> bool:

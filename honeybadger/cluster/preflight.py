@@ -25,7 +25,7 @@ def check_machine(nodes: int, curve: bool) -> None:
     needed = BASE_DESCRIPTORS + DESCRIPTORS_PER_PEER * nodes
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ClusterError(f"{nodes} nodes need {needed} file descriptors, the limit is {hard}; raise `ulimit -n`")
+        raise ClusterError(f"N = {nodes} needs {needed} file descriptors, the limit is {hard}; raise `ulimit -n`")
     # As many as allowed, within reason: strangers' connections take descriptors too.
     wanted = max(needed, GENEROUS_DESCRIPTORS)
     if soft < wanted:

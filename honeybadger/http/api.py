@@ -62,11 +62,17 @@ class Node:
 
 
 class Api:
-    """The resources; each answers with JSON unless it says otherwise."""
+    """The resources; each answers with JSON unless it says otherwise, and to HEAD wherever it answers to GET."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._page = Page()
+
+    def __getattr__(self, name: str) -> Any:
+        """What Falcon asks for by name: HEAD is GET, whose body it leaves out."""
+        if not name.startswith("on_head_"):
+            raise AttributeError(name)
+        return getattr(self, name.replace("head", "get", 1))
 
     def on_get_page(self, request: Request, response: Response) -> None:
         """The page that shows the cluster."""
@@ -79,8 +85,6 @@ class Api:
         why = self._node.unwell()
         response.status = falcon.HTTP_503 if why else falcon.HTTP_200
         response.data = error_body(why) if why else HEALTHY
-
-    on_head_health = on_get_health
 
     def on_get_status(self, request: Request, response: Response) -> None:
         """What `honeybadger status --json` shows of this node."""

@@ -98,6 +98,7 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
 
     server: HttpServer
     wsgi_input: Body | None
+    path: str
 
     def handle(self) -> None:
         """Serve the connection. It pays for itself with its first request, or else before another takes its place."""
@@ -187,6 +188,8 @@ class Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         if not raw_requestline.endswith("\n"):
             raise Refusal(414, f"the request line is longer than {pywsgi.MAX_REQUEST_LINE - 2} bytes")
         super().read_request(raw_requestline)
+        # As for a proxy: the server's name before the path is of no interest here.
+        self.path = re.sub(r"^https?://[^/?]+/?", "/", self.path, flags=re.IGNORECASE)
         if self.request_version not in ("HTTP/1.0", "HTTP/1.1"):
             raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         if self.headers.get("transfer-encoding") is not None:

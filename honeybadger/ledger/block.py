@@ -2,10 +2,9 @@
 
 Guarantee: two nodes that agreed on the same proposals build byte-identical headers and bodies, hence the
 same hash. The body holds the transactions in canonical order (ascending proposer index, then position in
-the proposal, first occurrence kept), which is one of the two orders PROTOCOLS.md 1.1 step 6 allows; the
-other, sorting by hash, costs a hash per transaction. A header binds chain id, height, epoch, previous hash,
-proposers, transaction count, size and Merkle root, and ``hash = SHA-256(header bytes)``, so any SHA-256
-tool can check a chain.
+the proposal, first occurrence kept). Every node derives that order alike; the paper sorts, which would cost
+more per transaction. A header binds chain id, height, epoch, previous hash, proposers, transaction count,
+size and Merkle root, and ``hash = SHA-256(header bytes)``, so any SHA-256 tool can check a chain.
 
 Both encodings are MessagePack and canonical: decoding refuses whatever does not re-encode to the same
 bytes, so one block has one encoding (the byte offsets kept by ``history`` rely on that for bodies).

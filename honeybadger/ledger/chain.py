@@ -2,7 +2,7 @@
 on disk.
 
 Guarantee: ``extend`` is a function of the blocks before it and its arguments, so nodes that agree on every
-epoch's contributions have identical chains (PROTOCOLS.md 1.1 step 6). No transaction is in the chain twice.
+epoch's contributions have identical chains (Miller et al., CCS 2016, figure 1). No transaction is in the chain twice.
 A block is in ``durable_height`` only after the store has committed it.
 
 Threads: ``extend`` and ``committed`` belong to the thread that owns the protocol; ``flush`` is slow (disk)

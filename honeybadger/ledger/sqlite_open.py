@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
-from urllib.parse import quote
 
 from honeybadger.ledger.block import HASH_BYTES
 from honeybadger.ledger.errors import LedgerError, printable
@@ -17,6 +20,8 @@ SCHEMA_VERSION = 1
 PAGE_BYTES = 65536
 """Large pages: a 10 MB body in 4 KiB pages costs a third more CPU."""
 BUSY_SECONDS = 10.0
+LONGEST_PATH = 504
+"""Bytes: 512, less what SQLite appends for names of its own."""
 
 BEYOND_REPAIR = (
     "the database file itself is damaged, which `honeybadger ledger repair` cannot mend: move it and its -wal and -shm"
@@ -35,18 +40,60 @@ CREATE TABLE bodies (height INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
 
 
-def connect(path: Path, durability: Durability, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open a connection that any thread may use, one at a time (the caller locks), in autocommit mode."""
+def connect(path: Path, durability: Durability) -> sqlite3.Connection:
+    """Open or create for writing: for any thread, one at a time (the caller locks), in autocommit mode."""
     in_memory = durability == "memory"
-    target = ":memory:" if in_memory else f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(
-        target, uri=not in_memory, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+    if not in_memory and len(os.fsencode(path.absolute())) > LONGEST_PATH:
+        raise LedgerError(f"the path is longer than the {LONGEST_PATH} bytes that SQLite takes: {path}")
+    return _connect(
+        ":memory:" if in_memory else f"{path.absolute().as_uri()}?mode=rwc",
+        f"PRAGMA page_size = {PAGE_BYTES}",
+        "PRAGMA journal_mode = WAL",
+        f"PRAGMA synchronous = {'FULL' if durability == 'fsync' else 'NORMAL'}",
     )
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """The same for reading; SQLite has to write its index of the log beside the file, also for that."""
+    return _connect(f"{path.absolute().as_uri()}?mode=ro", "SELECT count(*) FROM sqlite_master")
+
+
+def connect_anywhere(path: Path) -> sqlite3.Connection:
+    """The same also where nothing can be written, and under a path that is too long for SQLite.
+
+    What a stopped node left is then read as it is. What a killed one left, some of it in the log beside the file, is
+    copied to a temporary directory, as is a file with too long a path.
+    """
+    path = path.resolve()
+    log = path.with_name(f"{path.name}-wal")
+    with _unless_it_must_write():
+        return connect_reader(path)
+    if not log.exists() or not log.stat().st_size:
+        with _unless_it_must_write():
+            return _connect(f"{path.as_uri()}?immutable=1", "SELECT count(*) FROM sqlite_master")
+    with TemporaryDirectory(prefix="honeybadger-") as home:
+        copy = Path(home) / "ledger.sqlite"
+        shutil.copyfile(path, copy)
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
+        # What is open stays when its directory goes; without the log, nothing beside it is looked for any more.
+        return _connect(copy.as_uri(), "PRAGMA journal_mode = DELETE")
+
+
+@contextmanager
+def _unless_it_must_write() -> Iterator[None]:
     try:
-        if not read_only:
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'fsync' else 'NORMAL'}")
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+
+
+def _connect(target: str, *statements: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+    try:
+        for statement in statements:
+            connection.execute(statement)
     except BaseException:
         connection.close()
         raise

@@ -25,21 +25,31 @@ from honeybadger.network.security import secure_client
 
 #: a node that was too busy to answer is asked again after this, seconds
 BUSY_PAUSE_S = 0.1
+#: ZeroMQ counts milliseconds in 32 bits
+LONGEST_POLL_MS = 2**31 - 1
 
 
 class NodeClient:
     """Sends requests to, and receives replies from, the node at `host`:`port`.
 
-    `server_key`: the node's public key (Z85). Sends never block: a node that is away loses requests beyond ZeroMQ's
-    queue. `longest_reply`: for a node that is not trusted, bytes of a reply, of which few are held; 0: no limit.
+    `server_key`: the node's public key (Z85). Sends never block: requests beyond a queue of `queue` are not taken.
+    `longest_reply`: for a node that is not trusted, bytes of a reply, of which few are held; 0: no limit.
     """
 
     def __init__(
-        self, context: Any, host: str, port: int, server_key: str, curve: bool = True, *, longest_reply: int = 0
+        self,
+        context: Any,
+        host: str,
+        port: int,
+        server_key: str,
+        curve: bool = True,
+        *,
+        longest_reply: int = 0,
+        queue: int = 1000,
     ) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.sndhwm = 1000
+        self.socket.sndhwm = queue
         self.socket.rcvhwm = 4 if longest_reply else 0
         if longest_reply:
             self.socket.maxmsgsize = longest_reply
@@ -62,7 +72,7 @@ class NodeClient:
     def receive(self, timeout_s: float) -> Reply | None:
         """The next reply, or None after `timeout_s` seconds, whatever else the node sends meanwhile."""
         limit = time.monotonic() + timeout_s
-        while self.socket.poll(max(0, int((limit - time.monotonic()) * 1000))):
+        while self.socket.poll(max(0, min(LONGEST_POLL_MS, int((limit - time.monotonic()) * 1000)))):
             reply = _decode(self.socket.recv(zmq.NOBLOCK))
             if reply is not None:
                 return reply

@@ -100,12 +100,15 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 raise ValueError(f"{name} names a node twice")
 
     def check(self, nodes: int) -> None:
-        """ValueError if it names a node that `nodes` nodes do not have, or parts nobody from anybody."""
+        """ValueError if it names a node that `nodes` nodes do not have, or strikes none of their links."""
         for name, indices in self._indices():
             if indices and max(indices) >= nodes:
                 raise ValueError(f"{name} names node {max(indices)}, but the last of {nodes} nodes is {nodes - 1}")
         if len(self.groups) == 1 and len(self.groups[0]) == nodes:
             raise ValueError("groups has all nodes in one")
+        struck = len({*self.senders, *self.receivers}) if self.senders and self.receivers else nodes
+        if self.kind != "slow" and struck < 2:
+            raise ValueError("strikes no link: a node has none to itself")
 
     def concerns(self, sender: int, receiver: int) -> bool:
         """Whether it strikes what `sender` sends to `receiver`."""

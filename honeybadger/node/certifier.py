@@ -9,7 +9,7 @@ and after a crash of all nodes the epoch has to be run again, by all of them. So
 A node that misses a certificate (it was stored at no disk before a crash, or shares were dropped for a slow peer) asks
 for it: whoever has the certificate sends that, whoever has the block sends its share again.
 
-Source: the threshold-signed blocks of erlang-hbbft; PROTOCOLS: quorum f+1 because the subset is agreed already.
+Source: the threshold-signed blocks of erlang-hbbft; the quorum is f+1 because the subset is agreed already.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Mempool:
         """Reserve for `epoch` a uniformly random choice of `count` of the `first` oldest, within `max_bytes`
         serialised.
 
-        Source: Miller et al. (CCS 2016), section 4.4: randomness makes proposals disjoint and unpredictable.
+        Source: Miller et al. (CCS 2016), sections 4.2 and 4.3: randomness makes proposals disjoint and unpredictable.
         """
         candidates = list(islice(self._waiting, first))
         # A random key each, and the `count` smallest of them: a uniform choice in a few vector operations.

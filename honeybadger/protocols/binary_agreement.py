@@ -33,7 +33,7 @@ share. Every third round at least succeeds with probability 1/2, so a correct no
 probability below 2^-(ROUND_WINDOW/3).
 
 Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016),
-section 4.3.
+section 4.4 and appendix C.
 """
 
 from __future__ import annotations

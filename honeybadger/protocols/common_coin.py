@@ -8,9 +8,9 @@ round: no two coins of a chain's life are related. A public implementation signs
 repeat.
 
 Source: Cachin, Kursawe and Shoup (2000) for the construction; Boldyreva (2002) for the signature; Miller et al.
-(CCS 2016), section 4.3. Departure: shares are combined optimistically and the result is verified once; only if
-that fails are shares verified one by one, which names the senders of bad ones. Their later shares are verified
-before use (`suspects`).
+(CCS 2016), section 4.4 and appendix C. Departure: shares are combined optimistically and the result is verified
+once; only if that fails are shares verified one by one, which names the senders of bad ones. Their later shares are
+verified before use (`suspects`).
 """
 
 from __future__ import annotations

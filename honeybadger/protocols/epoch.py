@@ -8,7 +8,7 @@ Rules that matter:
   - Every malformed included proposal (ciphertext, encryption, batch) becomes the empty contribution, by a
     deterministic function of the delivered bytes and public keys. The epoch never waits for it.
 
-Source: Miller et al. (CCS 2016), figure 1 and section 4.2. Departure: the paper's "wait for f+1 shares" is read as f+1
+Source: Miller et al. (CCS 2016), figure 1 and section 4.3. Departure: the paper's "wait for f+1 shares" is read as f+1
 VALID shares; they are combined optimistically and checked against the ciphertext's key commitment.
 """
 

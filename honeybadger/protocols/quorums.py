@@ -1,7 +1,7 @@
 """Quorum sizes: the only place where arithmetic on N and f is written.
 
 N nodes, at most f of them Byzantine, N >= 3f+1. `ready` and `quorum` are equal only when N = 3f+1 exactly.
-Source: Miller et al., "The Honey Badger of BFT Protocols" (CCS 2016), sections 4.2 to 4.4.
+Source: Miller et al., "The Honey Badger of BFT Protocols" (CCS 2016), section 4.4.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ class Quorums:
         if self.nodes < 1:
             raise ValueError(f"a cluster needs at least one node, not {self.nodes}")
         if self.faults < 0 or self.nodes < 3 * self.faults + 1:
-            raise ValueError(
-                f"{self.nodes} nodes tolerate at most f = {(self.nodes - 1) // 3} faults, not {self.faults}"
-            )
+            raise ValueError(f"N = {self.nodes} tolerates at most f = {(self.nodes - 1) // 3}, not {self.faults}")
 
     @property
     def weak(self) -> int:

@@ -35,6 +35,8 @@ def test_defaults_and_names_as_they_are_written(tmp_path):
         (TWO + "port = '22'\n", "port"),
         (TWO + "nodes = 0\n", "nodes"),
         (TWO + "address = 'a b'\n", "address"),
+        (TWO + "address = '192.0.2.0/24'\n", 'host b: "192.0.2.0/24" is not a host name'),
+        (TWO.replace('"b"', '"b"\naddress = "192.0.2.9"').replace("192.0.2.2", "*"), '"*" is not a host name'),
         (TWO + "address = '192.0.2.1'\n", "two hosts have the address 192.0.2.1"),
         (TWO.replace('"b"', '"a"'), "two hosts are called a"),
         (TWO.replace('"b"', '"b c"'), "name"),

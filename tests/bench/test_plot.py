@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 from results_helpers import experiment_results, made_up, write
@@ -74,6 +75,13 @@ def test_more_kinds_than_a_figure_holds_and_faults(tmp_path):
     written = draw_all(grouped(read_results(tmp_path)), tmp_path / "figures")
     assert len(written) == 6 * 3
     assert len({row["line"] for row in read_csv(tmp_path / "figures" / "time-series.csv")}) == 8
+
+
+def test_what_is_in_a_label_is_no_formula(tmp_path):
+    pytest.importorskip("matplotlib")
+    groups = grouped(experiment_results(tmp_path, [1.0, 2.0], **{"batch-size": [1, 2]}))
+    groups = [replace(group, options={**group.options, "wan": f"{number}$_$"}) for number, group in enumerate(groups)]
+    assert "1$_$" in next(p for p in draw_all(groups, tmp_path / "f") if p.name == "latency-cdf.csv").read_text()
 
 
 def test_only_lines_of_several_points_are_drawn(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 
 import pytest
 from results_helpers import experiment_results, made_up, write
@@ -12,8 +13,9 @@ from bench.compare import chosen, differences, pair
 from bench.experiment import Experiment
 from bench.figure_data import latency_rows
 from bench.report import as_markdown, csv_rows, notes, spread, table
-from bench.results import Group, grouped, label, read_results
+from bench.results import Group, Record, grouped, label, read_results, write_record
 from bench.series import csv_text
+from honeybadger.cli.main import main
 from honeybadger.cluster.errors import ClusterError
 
 KINDS = {"nodes": [4, 7], "batch-size": 100, "repeats": 3}
@@ -96,14 +98,21 @@ def test_differences_are_named(tmp_path):
 def test_what_is_meant_to_differ_may(groups):
     four, seven = chosen(groups, {"nodes": "4"}), chosen(groups, {"nodes": "7.0"})
     assert pair(four, seven, ["nodes", "faults"])[1] == []
+    assert pair(four, seven, ["nodes"])[1] == [], "f follows N"
     assert pair(four, seven)[1] == ["nodes: N = 4 against N = 7", "faults: f = 1 against f = 2"]
+
+
+def test_faults_that_do_not_follow_the_nodes_are_named(tmp_path, groups):
+    fewer = grouped(experiment_results(tmp_path / "b", [1.0], nodes=7, faults=1, **{"batch-size": 100}))
+    assert pair(chosen(groups, {"nodes": "4"}), fewer, ["nodes"])[1] == []
+    assert pair(chosen(groups, {"nodes": "7"}), fewer, ["nodes"])[1] == ["faults: f = 2 against f = 1"]
 
 
 def test_kinds_without_counterpart_are_told(tmp_path, groups):
     fewer = grouped(experiment_results(tmp_path / "b", [1.0, 2.0], **{"nodes": [4, 10], "batch-size": 100}))
     comparisons, unlike = pair(groups, fewer)
     assert len(comparisons) == 1
-    assert unlike == ["1 kinds of runs of A have no counterpart", "1 kinds of runs of B have no counterpart"]
+    assert unlike == ["no counterpart for 1 kind of runs of A", "no counterpart for 1 kind of runs of B"]
     with pytest.raises(ClusterError, match="no run of A has the settings"):
         pair(groups, grouped(experiment_results(tmp_path / "c", [1.0, 2.0], **{"batch-size": [1, 2]})))
 
@@ -145,3 +154,19 @@ def test_lower_bounds_warnings_and_older_definitions_are_told(tmp_path):
     said = "\n".join(notes(groups))
     assert "in 2 of 85 blocks" in said and "attention: 1 runs are older" in said
     assert differences(*groups, ["batch-size"]) == ["schema of the summary: 2 against 1 and 2"]
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_a_report_says_what_it_does_not_count(tmp_path, monkeypatch, capsys, form):
+    first, second, third = (
+        result.directory for result in experiment_results(tmp_path, [1.0, 2, 3], **{"batch-size": [1, 2, 3]})
+    )
+    (second / "summary.json").write_text("")
+    write_record(tmp_path, Record("", [first.name, second.name]))
+    monkeypatch.setattr(sys, "argv", ["honeybadger", "bench", "report", str(tmp_path), "--format", form])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    out, err = capsys.readouterr()
+    for line in (f"does not ask for them: {third.name}", f"damaged: {second / 'summary.json'}"):
+        assert line in (err if form == "csv" else out)

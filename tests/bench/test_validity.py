@@ -113,7 +113,7 @@ def test_valid(changes):
             {"committed_tx": 0, "refused_tx": {"too long": 3}, "unanswered_tx": 12},
             'measured window: 3 were refused as "too long" and 12 were still unanswered at the end',
         ),
-        ({"link_faults": [{**CUT, "end_s": 40.0}], "unanswered_tx": 7, "abandoned_tx": 3}, "4 transactions were still"),
+        ({"link_faults": [{**CUT, "end_s": 40.0}], "unanswered_tx": 7, "abandoned_tx": 3}, "4 transactions still"),
     ],
 )
 def test_invalid(changes, says):

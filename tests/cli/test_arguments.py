@@ -29,6 +29,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
+#: what a run that is left out leaves on standard output
+SUMMARY = '{\n  "valid": true,\n  "warnings": []\n}\n'
+
+
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> list[LocalSettings]:
     """What `honeybadger local` would run; the run itself is left out."""
@@ -39,7 +43,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[LocalSettings]:
             seen.append(settings)
 
         def run(self) -> dict[str, object]:
-            return {"valid": True}
+            return {"valid": True, "warnings": []}
 
     monkeypatch.setattr(bench.local_run, "LocalRun", FakeRun)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -91,7 +95,7 @@ def test_keys_of_a_config_are_the_long_flag_names(run: Run, tmp_path: Path, sett
     config = tmp_path / "run.toml"
     config.write_text("json = true\nnodes = 7\ntx_size = 20\nrestart-all = true\nduration = 6\ncurve = false\n")
     status, out, _ = run("local", "--config", config, "--tx-size", "30")
-    assert (status, out) == (0, '{\n  "valid": true\n}\n')
+    assert (status, out) == (0, SUMMARY)
     (chosen,) = settings
     assert (chosen.nodes, chosen.tx_sizes.mean, chosen.restart, chosen.duration_s) == (7, 30, 7, 6.0)
     assert chosen.runtime.curve is False
@@ -102,7 +106,7 @@ def test_the_environment_uses_flag_names_too(
 ) -> None:
     monkeypatch.setenv("HONEYBADGER_JSON", "1")
     monkeypatch.setenv("HONEYBADGER_RESTART_ALL", "1")
-    assert run("local")[:2] == (0, '{\n  "valid": true\n}\n')
+    assert run("local")[:2] == (0, SUMMARY)
     assert settings[0].restart == 4
 
 
@@ -115,7 +119,7 @@ def test_byzantine_nodes_are_the_last_ones(run: Run, settings: list[LocalSetting
 
 def test_more_liars_than_f_are_allowed_and_said(run: Run, settings: list[LocalSettings]) -> None:
     status, _, err = run("local", "--byzantine", "2:silent", "--json")
-    assert status == 0 and err == "note: 2 nodes lie, but the protocol tolerates f = 1\n"
+    assert status == 0 and err == "note: 2 liars, but the protocol tolerates f = 1\n"
     assert settings[0].byzantine == {2: "silent", 3: "silent"}
 
 
@@ -169,8 +173,8 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--out", ""), "--out"),
         (("--protocol", "x" * 5000), "unknown protocol"),
         (("--protocol", "\x1b[31m\nraft"), "[31m raft"),
-        (("--restart", 5), "there are only 4 correct nodes"),
-        (("--restart", 4, "--byzantine", "1:silent"), "there are only 3 correct nodes"),
+        (("--restart", 5), "the cluster has only 4 correct nodes"),
+        (("--restart", 4, "--byzantine", "1:silent"), "the cluster has only 3 correct nodes"),
         (("--restart", 1, "--crash", 1), "cannot be combined"),
         (("--restart-all", "--crash", 1), "cannot be combined"),
         (("--restart-rounds", 2), "needs --restart"),
@@ -198,6 +202,14 @@ def test_timeouts_are_finite(run: Run, command: tuple[str, ...], value: str) -> 
         (("--delay", "soon"), "--delay"),
         (("--delay", "1s@5-;2s@11-", "--warmup", 1, "--duration", 10), "a delay fault would begin at 11 s"),
         (("--restart-after", 1), "--restart-after needs --restart"),
+        (("--restart", 2, "--byzantine", "3:silent"), "the cluster has only 1 correct node"),
+        (("--rate", 1e9), "--rate"),
+        (("--rate", 1e6, "--duration", 1e6), "1e+06 transactions per second for 1e+06 s are more than"),
+        (("--window", 1_000_001), "--window"),
+        (("--window", 100_000, "--tx-size", 10_000), "--window"),
+        (("--partition", "0>0"), "strikes no link"),
+        (("--delay", "3>3:50ms"), "strikes no link"),
+        (("-n", 1, "--drop", "0.5"), "strikes no link"),
     ],
 )
 def test_local_checks_before_it_begins(run: Run, settings: list[object], options: tuple[str, ...], says: str) -> None:
@@ -229,10 +241,60 @@ def test_no_command_shows_the_overview(run: Run) -> None:
     assert "Commands:" in out + err
 
 
-@pytest.mark.parametrize("host", ["", "a b", " ", "h" * 256, "a\nb"])
+NO_HOSTS = [
+    *(
+        "",
+        "a b",
+        " ",
+        "h" * 256,
+        "h" * 64,
+        "a\nb",
+        "a\n",
+        "*",
+        "10.0.0.1/24",
+        "10.0.0.256",
+        "10.0.1",
+        "1234",
+        "0.0.0.0",
+    ),
+    *(
+        "::",
+        "[::1]",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "http://a",
+        "a:7100",
+        "-a",
+        "a-",
+        "a..b",
+        ".",
+        "a,b",
+        "ä",
+    ),
+    *("tcp://*", "$HOME", "a@b", "fe80::1%eth0", "::1/64"),
+]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
 def test_keygen_refuses_a_host_that_is_none(run: Run, tmp_path: Path, host: str) -> None:
     refused(run("keygen", "--host", host, "--out", tmp_path / "c"), "is not a host name")
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("host", ["*", "10.0.0.1/24", "a:80", "224.0.0.1", "[::]", ""])
+def test_http_cannot_listen_on_what_is_no_address(run: Run, tmp_path: Path, host: str) -> None:
+    refused(run("keygen", "--http-host", host, "--out", tmp_path / "c"), "http_host")
+    assert run("keygen", "--out", tmp_path / "c")[0] == 0
+    files = ("--cluster", tmp_path / "c" / "cluster.toml", "--keys", tmp_path / "c" / "node-0" / "keys.toml")
+    refused(run("node", *files, "--data", tmp_path / "d", "--http-host", host), "http_host")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "node-{i}", "a_1.B-2.example.", "10.0.0.1", "fe80::1", "::ffff:10.0.0.1"]
+)
+def test_keygen_takes_names_and_addresses(run: Run, tmp_path: Path, host: str) -> None:
+    assert run("keygen", "--host", host, "--http-host", "::", "--out", tmp_path / "c")[0] == 0
 
 
 def test_keygen_wants_a_name_for_its_directory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

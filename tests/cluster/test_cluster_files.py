@@ -211,7 +211,7 @@ def test_damaged_keys_in_a_manifest(cluster: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     refused(path, lambda: Manifest.load(path), "not a valid TOML file")
     path.unlink()
-    refused(path, lambda: Manifest.load(path), "no such manifest")
+    refused(path, lambda: Manifest.load(path), "No such file")
     refused(cluster, lambda: Manifest.load(cluster), "directory")
     path.write_text(whole.rsplit("[[members]]", 1)[0])
     refused(path, lambda: Manifest.load(path), "members")
@@ -246,7 +246,7 @@ def test_damaged_key_files(cluster: Path) -> None:
     other, _ = make_cluster(4, 1, Parameters(), ADDRESSES)
     refused(path, lambda: NodeKeys.load(path, other), "not the one that the manifest lists")
     path.unlink()
-    refused(path, lambda: NodeKeys.load(path, manifest), "no such key file")
+    refused(path, lambda: NodeKeys.load(path, manifest), "No such file")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

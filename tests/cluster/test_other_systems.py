@@ -15,8 +15,8 @@ from honeybadger.node.journal import Journal
 
 IMPORT_ALL = """
 import importlib, os, pkgutil, select, socket, sys
-import asyncssh, blake3, cryptography, falcon, gevent.socket, matplotlib.pyplot, msgspec, numpy
-import prometheus_client, psutil, pyblst
+import asyncssh, blake3, cryptography, falcon, gevent.socket, matplotlib.pyplot, msgspec, numpy, prometheus_client
+import psutil, pyblst
 import multiprocessing, rich.live, sqlite3, tomli_w, urllib.request, uuid, yaml, zmq.green, zmq.utils.monitor
 for module, names in {
     os: "fdatasync sched_setscheduler sched_getaffinity sched_param SCHED_RR setns unshare pidfd_open posix_fadvise",

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import tomli_w
 
+from honeybadger.cluster.wan.namespaces import _free_network
+
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-NETWORK = "10.213.77"
 
 
 def why_not() -> str:
@@ -45,7 +46,8 @@ class SshHosts:
     def __init__(self, root: Path, count: int) -> None:
         self.root = root
         self.count = count
-        self._id = os.getpid() % 10_000
+        self._id = os.getpid()
+        self._network = _free_network(self._id)
         self._switch = f"hb{self._id}-switch"
         self._cable = f"hbv{self._id}"
         self._daemons: list[subprocess.Popen[bytes]] = []
@@ -71,7 +73,7 @@ class SshHosts:
         ip("-n", self._switch, "link", "set", "bridge", "up")
         ip("link", "add", self._cable, "type", "veth", "peer", "name", "outside", "netns", self._switch)
         ip("-n", self._switch, "link", "set", "outside", "master", "bridge", "up")
-        ip("addr", "add", f"{NETWORK}.254/24", "dev", self._cable)
+        ip("addr", "add", f"{self._network[254]}/24", "dev", self._cable)
         ip("link", "set", self._cable, "up")
         lines = []
         for number in range(self.count):
@@ -132,7 +134,7 @@ class SshHosts:
         return f"hb{self._id}-{number}"
 
     def address(self, number: int) -> str:
-        return f"{NETWORK}.{number + 1}"
+        return str(self._network[number + 1])
 
     def directory(self, number: int) -> Path:
         return self.root / f"host-{number}"

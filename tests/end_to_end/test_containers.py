@@ -1,7 +1,8 @@
 """Nodes in real containers: image, Compose, experiments, a Swarm of one machine. Started by `make containers`.
 
 Nothing is pulled: the base image is made with debootstrap (as root, some minutes), unless HONEYBADGER_TEST_BASE names
-an image that is there. Whatever is made is removed: containers, networks, volumes, images.
+an image that is there. Whatever is made is removed: containers, networks, volumes, images. Others may use the engine
+meanwhile: tests know what is theirs by the labels of their projects.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,9 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120.0
+#: labels that say which project of Compose, or which stack, something belongs to
+PROJECT = "com.docker.compose.project"
+STACK = "com.docker.stack.namespace"
 
 
 def sh(*command: str | Path, timeout: float = 900) -> str:
@@ -98,30 +103,56 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     tag = secrets.token_hex(4)
     given = os.environ.get("HONEYBADGER_TEST_BASE")
     base, name = given or f"honeybadger-test-base:{tag}", f"honeybadger-test:{tag}"
+    stage = f"honeybadger-test-stage:{tag}"
     (directory / "context").mkdir()
-    before = set(docker("image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true").split())
     try:
         if not given:
             make_base(directory, base)
         ask = "import sys; print('%d.%d' % sys.version_info[:2])"
         make_wheels(directory, docker("run", "--rm", "--network", "none", base, "python3", "-c", ask).strip())
         began = time.monotonic()
-        sh(
-            *("docker", "build", "--network", "none", "--tag", name, "--file", ROOT / "docker" / "Dockerfile"),
-            *("--build-arg", f"BASE={base}", "--build-arg", "PIP_NO_INDEX=1", "--build-arg", "COMMIT=0123abcd"),
-            directory / "context",
-        )
+        # The first stage gets a name too, by which it can be removed.
+        for made in (("--tag", stage, "--target", "install"), ("--tag", name)):
+            sh(
+                *("docker", "build", "--network", "none", *made, "--file", ROOT / "docker" / "Dockerfile"),
+                *("--build-arg", f"BASE={base}", "--build-arg", "PIP_NO_INDEX=1", "--build-arg", "COMMIT=0123abcd"),
+                directory / "context",
+            )
         print(f"image built in {time.monotonic() - began:.0f} s")
         yield name
     finally:
-        made = set(docker("image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true").split()) - before
-        for one in (name, *made, *([] if given else [base])):
+        for one in (name, stage, *([] if given else [base])):
             subprocess.run(["docker", "image", "rm", "--force", one], capture_output=True, check=False)
 
 
-def left_behind() -> str:
-    """Containers, networks and volumes that there are."""
-    return docker("ps", "--all", "--quiet") + docker("network", "ls", "--quiet") + docker("volume", "ls", "--quiet")
+def left_behind(label: str) -> dict[str, list[str]]:
+    """Containers, networks and volumes that have this label."""
+    listed = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+    return {command[0]: docker(*command, "--quiet", "--filter", f"label={label}").split() for command in listed}
+
+
+@contextmanager
+def nothing_left_of(image: str, runs: int, log: Path) -> Iterator[None]:
+    """Within it, containers of the image are made for so many projects; in the end nothing is left of these.
+
+    Experiments name their projects at random; the engine tells who made what.
+    """
+    names = {image, docker("image", "inspect", "--format", "{{.Id}}", image).strip()}
+    command = ["docker", "events", "--since", f"{time.time():.6f}", "--filter", "type=container"]
+    command += ["--filter", "event=create", "--format", "{{json .Actor.Attributes}}"]
+
+    def projects() -> set[str]:
+        made = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return {one[PROJECT] for one in made if one["image"] in names and PROJECT in one}
+
+    with log.open("w") as file, subprocess.Popen(command, stdout=file) as events:
+        try:
+            yield
+            until(lambda: len(projects()) == runs)
+        finally:
+            events.terminate()
+    for project in projects():
+        assert not any(left_behind(f"{PROJECT}={project}").values())
 
 
 def deal(home: Path, *hosts: str) -> Path:
@@ -184,7 +215,6 @@ def test_the_image_is_small_healthy_and_not_root(image):
 
 
 def test_four_nodes_with_compose_survive_what_is_done_to_one(image, tmp_path):
-    before = left_behind()
     network = free_network(4)
     manifest = deal(tmp_path / "c", *(str(network[2 + index]) for index in range(4)))
     file = write_compose(manifest, image)
@@ -192,6 +222,7 @@ def test_four_nodes_with_compose_survive_what_is_done_to_one(image, tmp_path):
     compose = [*compose_program(), "--project-name", project, "--file", file]
     try:
         sh(*compose, "up", "--detach")
+        assert all(left_behind(f"{PROJECT}={project}").values())
         ids = [container(project, f"node-{index}") for index in range(4)]
         (found,) = json.loads(docker("inspect", ids[3]))
         assert found["HostConfig"]["Memory"] == 512 << 20 and found["HostConfig"]["NanoCpus"] == 10**9
@@ -235,11 +266,11 @@ def test_four_nodes_with_compose_survive_what_is_done_to_one(image, tmp_path):
             store.close()
     finally:
         sh(*compose, "down", "--volumes", "--timeout", "1")
-    assert left_behind() == before
+    assert not any(left_behind(f"{PROJECT}={project}").values())
 
 
 def container(project: str, service: str) -> str:
-    labels = (f"label=com.docker.compose.project={project}", f"label=com.docker.compose.service={service}")
+    labels = (f"label={PROJECT}={project}", f"label=com.docker.compose.service={service}")
     (found,) = docker("ps", "--all", "--quiet", *(part for label in labels for part in ("--filter", label))).split()
     return found
 
@@ -250,15 +281,14 @@ def network_of(container: str) -> str:
 
 
 def test_an_experiment_in_containers_is_like_any_other(image, tmp_path):
-    before = left_behind()
     manifest, out = tmp_path / "two.toml", tmp_path / "out"
     manifest.write_text(
         "duration = 10\nwarmup = 1\nbatch-size = 200\nrate = 200\nseed = 5\nrestart = [0, 1]\nrestart-after = 1\n"
     )
     run = ("bench", "run", str(manifest), "--containers", "--image", image, "--cpus", "1", "--out", str(out))
-    result = run_command(*run, timeout=400)
-    assert result.returncode == 0, result.stderr
-    assert left_behind() == before
+    with nothing_left_of(image, 2, tmp_path / "made"):
+        result = run_command(*run, timeout=400)
+        assert result.returncode == 0, result.stderr
     plain, restarted = sorted(
         (json.loads(path.read_text()) for path in out.glob("runs/*/summary.json")), key=lambda s: len(s["restarted"])
     )
@@ -285,7 +315,6 @@ def test_an_experiment_in_containers_is_like_any_other(image, tmp_path):
 
 def test_every_fault_in_containers(image, tmp_path):
     """One experiment with a run for each."""
-    before = left_behind()
     faults = [
         "crash = 1",
         "restart-all = true",
@@ -296,14 +325,14 @@ def test_every_fault_in_containers(image, tmp_path):
     series = "".join(f"[[series]]\n{fault}\n" for fault in faults)
     manifest, out = tmp_path / "faults.toml", tmp_path / "out"
     manifest.write_text(f"duration = 8\nwarmup = 1\nbatch-size = 200\nrate = 200\n{series}")
-    result = run_command(
-        "bench", "run", str(manifest), "--containers", "--image", image, "--out", str(out), timeout=600
-    )
-    assert result.returncode == 0 and b"Traceback" not in result.stderr, result.stderr
+    with nothing_left_of(image, len(faults), tmp_path / "made"):
+        result = run_command(
+            "bench", "run", str(manifest), "--containers", "--image", image, "--out", str(out), timeout=600
+        )
+        assert result.returncode == 0 and b"Traceback" not in result.stderr, result.stderr
     found = [json.loads(path.read_text()) for path in out.glob("runs/*/summary.json")]
     assert len(found) == len(faults) and all(summary["valid"] for summary in found)
     assert {fault["node"] for summary in found for fault in summary["faults_recorded"]} == {3}, "only the liar"
-    assert left_behind() == before
 
 
 def test_an_image_that_is_not_there_is_one_line(image, tmp_path):
@@ -321,7 +350,7 @@ def test_an_image_that_is_not_there_is_one_line(image, tmp_path):
 def test_the_same_file_is_a_stack_on_a_swarm_of_one_machine(image, tmp_path):
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
         pytest.skip("this engine belongs to a Swarm already")
-    before = set(left_behind().split())
+    before = swarm_networks()
     file = write_compose(deal(tmp_path / "c", "node-{i}"), image)
     stack = f"hbtest{secrets.token_hex(4)}"
     docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
@@ -340,16 +369,18 @@ def test_the_same_file_is_a_stack_on_a_swarm_of_one_machine(image, tmp_path):
         until(lambda: all(one and one["height"] >= height and one["peers_connected"] == 3 for one in status(stack)))
     finally:
         sh("docker", "stack", "rm", stack)
-        until(lambda: not docker("ps", "--all", "--quiet", "--filter", f"name={stack}").strip())
+        until(lambda: not left_behind(f"{STACK}={stack}")["ps"])
+        volumes = left_behind(f"{STACK}={stack}")["volume"]
         docker("swarm", "leave", "--force")
-        for kind, names in (("network", left("network", before)), ("volume", left("volume", before))):
+        for kind, names in (("network", swarm_networks() - before), ("volume", volumes)):
             for name in names:
                 sh("docker", kind, "rm", name)
-    assert set(left_behind().split()) == before
+    assert len(volumes) == 4 and not any(left_behind(f"{STACK}={stack}").values())
 
 
-def left(kind: str, before: set[str]) -> set[str]:
-    return set(docker(kind, "ls", "--quiet").split()) - before
+def swarm_networks() -> set[str]:
+    """What an engine makes for itself when it joins a Swarm; this one belonged to none."""
+    return {"ingress", "docker_gwbridge"}.intersection(docker("network", "ls", "--format", "{{.Name}}").split())
 
 
 def task(stack: str, node: int) -> str:

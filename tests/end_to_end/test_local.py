@@ -83,11 +83,11 @@ def test_a_terminated_run_leaves_no_node_behind(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: (out / "node-3" / "events.jsonl").exists())
-        children = [child.pid for child in psutil.Process(process.pid).children()]
+        children = psutil.Process(process.pid).children()
         assert len(children) >= 4
         process.terminate()
         assert process.wait(30) == 130
-        wait_until(lambda: not any(psutil.pid_exists(pid) for pid in children))
+        assert psutil.wait_procs(children, 30)[1] == []
     finally:
         process.kill()
         process.wait()

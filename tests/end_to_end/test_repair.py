@@ -51,11 +51,11 @@ def test_damaged_blocks_are_fetched_from_the_others(tmp_path):
         assert "honeybadger ledger repair" in node.last_words
 
         result = run_command(*repair)
-        said = result.stdout.decode()
-        assert result.returncode == 0, said + result.stderr.decode()
+        said = result.stderr.decode()
+        assert result.returncode == 0, said
         assert f"block {first}: body is missing; fetched from node " in said
         assert f"block {second}: header cannot be decoded" in said
-        assert said.splitlines()[-1].startswith("repaired 2; good: ")
+        assert result.stdout.startswith(b"repaired 2; good: ")
         assert rows(node.data / "ledger.sqlite") == whole
 
         node.restart()

@@ -1,6 +1,6 @@
 """Real nodes whose links and processes fail: as long as N-f can talk they go on; who was cut off takes part again.
 
-Numbers of scenarios: PROTOCOLS, section 8. Faults begin and end when the test says so, never at a time.
+Numbers of scenarios: docs/scenarios.md. Faults begin and end when the test says so, never at a time.
 """
 
 from __future__ import annotations

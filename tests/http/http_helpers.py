@@ -43,8 +43,8 @@ class Served:
         return self.ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
-def read_reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One reply from the socket; fails if the server closes before its end."""
+def read_reply(client: socket.socket, *, with_body: bool = True) -> tuple[int, dict[str, str], bytes]:
+    """One reply from the socket, without a body if it is to HEAD; fails if the server closes before its end."""
     data = b""
     while b"\r\n\r\n" not in data:
         part = client.recv(65536)
@@ -53,7 +53,7 @@ def read_reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    while len(body) < int(headers.get("content-length", "0")):
+    while with_body and len(body) < int(headers.get("content-length", "0")):
         part = client.recv(65536)
         assert part, "the connection ended within the body"
         body += part

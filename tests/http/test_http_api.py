@@ -108,6 +108,26 @@ def test_transactions_are_taken_and_what_is_not_is_named(node: Fixture) -> None:
     assert node.mempool.select(5, 10, 10, 1000) == [b"new", b"old", b"\xab\xcd"]
 
 
+PATHS = ["/", "/health", "/status", "/metrics", "/blocks/1", "/blocks/9", "/blocks/x", "/proofs/00", "/nothing"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, f"/proofs/{b'first'.hex()}", "/blocks/1?limit=0"])
+def test_head_is_get_without_the_body(node: Fixture, path: str) -> None:
+    head, get = node.client.simulate_head(path), node.client.simulate_get(path)
+    assert head.status_code == get.status_code and head.headers == get.headers
+    assert head.content == b"" and len(get.content) == int(head.headers["content-length"])
+    assert node.client.simulate_head("/transactions").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/status", "/blocks/1", "/"])
+def test_head_leaves_the_connection_to_the_next_request(node: Fixture, path: str) -> None:
+    with serving(node.made(TOKEN)) as served, served.connect() as client:
+        for method in ("HEAD", "HEAD", "GET"):
+            client.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            status, headers, body = read_reply(client, with_body=method == "GET")
+            assert status == 200 and (len(body) == int(headers["content-length"])) == (method == "GET")
+
+
 def test_the_limits_of_the_mempool_hold(node: Fixture) -> None:
     reply = node.post({"transactions": [f"{i:02x}" for i in range(8)]}, 202)
     assert reply["taken"] == 5

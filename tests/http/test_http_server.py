@@ -47,6 +47,23 @@ def test_requests_follow_each_other_on_a_connection(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("http://x/a", "/a"),
+        ("HTTP://10.0.0.1:8100/a/b?c=http://d", "/a/b"),
+        ("https://[fe80::1]:8100/", "/"),
+        ("http://x", "/"),
+        ("http://x?c", "/"),
+        ("/http://x/a", "/http://x/a"),
+        ("//x/a", "//x/a"),
+    ],
+)
+def test_a_target_may_name_the_server_too(served: Served, target: str, path: str) -> None:
+    """As for a proxy; every server must take it (RFC 9112, section 3.2.2)."""
+    assert served.get(target)[2] == f"GET {path} 0".encode()
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "says"),
     [
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "request line"),

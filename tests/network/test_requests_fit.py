@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from bench.steady_load import SteadyLoad
-from honeybadger.cli.submit import REQUEST_BYTES, _requests
+from honeybadger.cli.submit import REQUEST_BYTES, _Submission
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import LONGEST_REQUEST, Submit, encoder
 
@@ -36,9 +36,12 @@ def fit(requests: list[Submit], transactions: int) -> None:
 @pytest.mark.parametrize("first", [REQUEST_BYTES - 1, REQUEST_BYTES, 1])
 def test_submit_leaves_the_longest_transaction_alone(first: int) -> None:
     transactions = [bytes(first), bytes(LONGEST_TX), *[b"x"] * 1001, bytes(LONGEST_TX)]
-    requests = list(_requests(transactions))
-    fit(requests, len(transactions))
-    assert [request.request for request in requests] == [0, 1, 2, 1002, 1003]
+    client: Any = Recorder()
+    submission = _Submission(client, 1.0, "node 0")
+    submission._waiting = list(transactions)
+    submission._send()
+    fit(client.requests, len(transactions))
+    assert [request.request for request in client.requests] == [0, 1, 2, 1002, 1003]
 
 
 def test_a_steady_load_of_large_transactions_fits() -> None:

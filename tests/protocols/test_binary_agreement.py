@@ -74,7 +74,7 @@ def with_both_values():
 
 
 def test_one_aux_slot_per_sender():
-    """Scenario 10: AUX(0) and AUX(1) of one node count once (pitfall P3), duplicates too."""
+    """Scenario 10: AUX(0) and AUX(1) of one node count once, duplicates too."""
     agreement, recorder, _, _ = with_both_values()
     for value in (0, 1, 0):
         give(agreement, [0, 3], aux(value))
@@ -85,14 +85,14 @@ def test_one_aux_slot_per_sender():
 
 
 def test_conf_carries_the_aux_set_not_bin_values():
-    """Pitfall P4."""
+    """Scenario 43: bin_values has both values, the accepted AUX messages one."""
     agreement, recorder, _, _ = with_both_values()
     give(agreement, [0, 1, 2], aux(1))
     assert recorder.of(Conf) == [conf(2)]
 
 
 def test_one_conf_slot_per_sender():
-    """Scenario 13: CONF({0,1}), CONF({0}), CONF({1}) of one node use one slot; no early coin (pitfall P2)."""
+    """Scenario 13: CONF({0,1}), CONF({0}), CONF({1}) of one node use one slot; no early coin."""
     agreement, recorder, _, _ = with_both_values()
     give(agreement, [0, 1, 2], aux(1))
     for values in (3, 1, 2, 3):
@@ -216,7 +216,7 @@ def test_a_term_replaces_the_senders_conf():
 
 
 def test_relay_goes_on_after_the_decision_and_in_old_rounds():
-    """Section 2.4: BVALs of f+1 nodes are relayed whatever this node has decided; AUX and shares are not answered."""
+    """Scenario 40: BVALs of f+1 nodes are relayed whatever this node has decided; AUX and shares are not answered."""
     agreement, recorder, _, _ = alone()
     give(agreement, [1, 2], term(1))
     recorder.sent.clear()

@@ -68,7 +68,7 @@ def test_a_bad_share_is_rejected_and_its_sender_flagged(kind):
 
 
 def test_identity_binds_every_field():
-    """Chain, epoch, proposer and round: no two coins share an identity (pitfall P5)."""
+    """Chain, epoch, proposer and round: no two coins share an identity (scenario 44)."""
     identities = {
         coin_identity(chain, epoch, proposer, number)
         for chain in (CHAIN, bytes(32))

@@ -19,7 +19,6 @@ and hold for all pairs that `[[pairs]]` does not name. Node i is in region i mod
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +26,7 @@ from typing import Annotated
 import msgspec
 
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 
 PROFILES = Path(__file__).parent / "profiles"
 #: a round trip is between these, milliseconds; less than the first is not told from the machine's own delay
@@ -120,11 +120,7 @@ class Profile:
     def load(path: Path) -> Profile:
         """From a file; ClusterError names it and what is wrong with it."""
         try:
-            return Profile(path.stem, msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File))
-        except OSError as error:
-            raise ClusterError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ClusterError(f"{path}: not a valid TOML file: {error}") from None
+            return Profile(path.stem, msgspec.convert(read_toml(path), _File))
         except (msgspec.ValidationError, ValueError) as error:
             raise ClusterError(f"{path}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The mistakes that implementations of PBFT are known for, one test or more for each."""
+"""The mistakes that implementations of PBFT are known for, one test or more for each; docs/scenarios.md lists them."""
 
 import msgspec
 import pytest

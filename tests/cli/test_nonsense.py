@@ -1,0 +1,161 @@
+"""Every option and argument of every command, given nonsense: one `error:` line or none, no traceback, no end of
+memory, no waiting for ever. What would really run nodes is left out: here it is about what is asked for."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import psutil
+import pytest
+
+import bench.local_run
+import bench.plot
+from bench.load import Load, Settings
+from honeybadger.cli import node as node_command
+from honeybadger.cli.main import cli, main
+from honeybadger.cluster.keygen import make_cluster, write_cluster
+from honeybadger.cluster.processes import free_ports
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.protocols.parameters import Parameters
+
+sys.path.append(str(Path(__file__).parents[1] / "bench"))
+from results_helpers import experiment_results
+
+NONSENSE = ["0", "-1", "nan", "-inf", "", "9" * 30, "1e308", "1e-308", "1e7", "٣", "\udcff", "a\nb\x1b[31m", "x" * 5000]
+NONSENSE += ["~nosuchuser", "/dev/zero", "/", "[/x]", "{0}", "0>0", "0|0", "=", ":", ";", "💥"]
+#: numbers of seconds to wait: a person may really want to
+PATIENCE = {"--timeout", "--seconds"}
+BASE = {
+    "keygen": "--out new",
+    "node": "--cluster c/cluster.toml --keys c/node-0/keys.toml --data new",
+    "local": "",
+    "bench run": "m.toml --out new",
+    "bench report": "results",
+    "bench compare": "results results",
+    "bench plot": "results --out new",
+    "bench limit": "--seconds 0.05 --batch-size 10",
+    "cluster compose": "c/cluster.toml",
+    "cluster load": "--cluster c/cluster.toml --timeout 0.1 --duration 0.1",
+    "submit": "--cluster c/cluster.toml --timeout 0.1 lines",
+    "status": "--cluster c/cluster.toml --timeout 0.1",
+    "ledger show": "ledger.sqlite",
+    "ledger verify": "ledger.sqlite",
+    "ledger repair": "ledger.sqlite --cluster c/cluster.toml --timeout 0.1",
+    "ledger export": "ledger.sqlite",
+    "ledger prove": "ledger.sqlite 00",
+    "ledger check-proof": "proof.json 00 00",
+}
+
+
+class Accepted(BaseException):
+    """Something would be run now."""
+
+
+def accept(*_: object) -> None:
+    raise Accepted
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with one good file of each kind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench.local_run, "LocalRun", accept)
+    monkeypatch.setattr(node_command, "Node", accept)
+    monkeypatch.setattr(bench.plot, "draw_all", accept)
+    ports = free_ports(2)
+    manifest, keys = make_cluster(1, 0, Parameters(), [("127.0.0.1", *ports)])
+    write_cluster(tmp_path / "c", manifest, keys)
+    SQLiteStore(tmp_path / "ledger.sqlite", durability="os", chain_id=manifest.chain_id).close()
+    experiment_results(tmp_path / "results", [1000.0, 500.0], nodes=[4, 7])
+    (tmp_path / "m.toml").write_text("nodes = 1\n")
+    (tmp_path / "proof.json").write_text("{}")
+    (tmp_path / "lines").write_text("one\n")
+    return tmp_path
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + (2 << 30), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from leaves(found, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+def command_lines(name: str, command: click.Command) -> Iterator[list[str]]:
+    usual = BASE[name].split()
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    positions = [i for i, word in enumerate(usual) if word[:2] != "--" and (not i or usual[i - 1][:2] != "--")]
+    for parameter in command.params:
+        for value in NONSENSE:
+            if isinstance(parameter, click.Argument):
+                at = positions[arguments.index(parameter)]
+                yield (
+                    [*usual[:at], *usual[at + 1 :], "--", value]
+                    if len(arguments) == 1
+                    else [
+                        *usual[:at],
+                        value,
+                        *usual[at + 1 :],
+                    ]
+                )
+            elif isinstance(parameter, click.Option) and not parameter.is_flag and parameter.name != "help":
+                flag = max(parameter.opts, key=len)
+                if not (flag in PATIENCE and value == "1e7"):
+                    yield [*usual, flag, value]
+
+
+COMMANDS = dict(leaves(cli))
+
+
+def test_every_command_is_tried() -> None:
+    assert COMMANDS.keys() == BASE.keys()
+
+
+@pytest.mark.parametrize("name", BASE)
+def test_nonsense_is_refused_in_one_line(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in command_lines(name, COMMANDS[name]):
+        monkeypatch.setattr(sys, "argv", ["honeybadger", *name.split(), *words])
+        with little_memory(), pytest.raises((SystemExit, Accepted)) as end:
+            main()
+        err = capsys.readouterr().err
+        if isinstance(end.value, SystemExit):
+            assert err.count("error: ") <= 1 and "Traceback" not in err, (words, err)
+            assert end.value.code == 0 or name == "status" or err.splitlines()[-1].startswith("error: "), (words, err)
+        shutil.rmtree(here / "new", ignore_errors=True)
+
+
+def test_large_transactions_do_not_fill_the_memory_of_who_offers_them(here: Path) -> None:
+    common = {"manifest": "c/cluster.toml", "output": "", "curve": True, "seed": 1, "warmup_s": 0.0, "duration_s": 1.0}
+    for tx_size, most in (("250", 1000), ("60000000", 4)):
+        load = Load(Settings(**common, tx_size=tx_size, rate=1.0, window=1, warm_tx=1, skip=[], patience_s=1.0))
+        assert load._nodes[0].client.socket.sndhwm == most
+        load._nodes[0].client.close()
+
+
+def test_more_nodes_than_there_is_memory_are_refused() -> None:
+    from bench.this_machine import ThisMachine
+    from honeybadger.cluster.errors import ClusterError
+
+    with pytest.raises(ClusterError, match="of memory or more"):
+        ThisMachine().addresses(os.sysconf("SC_PHYS_PAGES"), None)

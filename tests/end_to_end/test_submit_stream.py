@@ -1,0 +1,52 @@
+"""`honeybadger submit -` sends lines as they arrive."""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cluster_harness import PATIENCE_S, one_line_error, run_command, running
+
+pytestmark = pytest.mark.processes
+
+
+def test_lines_are_sent_as_they_arrive(tmp_path: Path) -> None:
+    with running(tmp_path / "c", 1) as cluster:
+        manifest = ("--cluster", str(cluster.manifest_path))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "honeybadger.cli.main", "submit", *manifest, "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            for number in range(3):
+                process.stdin.write(b"line %d\n" % number)
+                assert select.select([process.stdout], [], [], PATIENCE_S)[0], "no answer while the input is open"
+                assert process.stdout.readline().strip().isdigit()
+            process.stdin.write(b"a last line without an end")
+            process.stdin.close()
+            assert process.stdout.readline().strip().isdigit()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+
+        # What came before a bad line was sent when that arrived; of a file, nothing is.
+        bad = b"c0ffee\n\nnonsense\nc0ffee00\n"
+        piped = run_command("submit", *manifest, "--hex", "-", stdin=bad)
+        assert one_line_error(piped) == "error: line 3: not hexadecimal" and piped.stdout.strip().isdigit()
+        (tmp_path / "lines").write_bytes(bad.replace(b"c0ffee", b"badbad"))
+        from_file = run_command("submit", *manifest, "--hex", str(tmp_path / "lines"))
+        assert one_line_error(from_file) == "error: line 3: not hexadecimal" and from_file.stdout == b""
+        assert "line 1: a transaction is longer" in one_line_error(run_command("submit", *manifest, "/dev/zero"))
+
+        many = b"".join(b"%d\n" % number for number in range(50_000))
+        heights = run_command("submit", *manifest, "-", stdin=many).stdout.split()
+        assert len(heights) == 50_000 and heights == sorted(heights, key=int)
+    assert len(cluster.transactions(0)) == 4 + 1 + 50_000
