@@ -75,6 +75,7 @@ TRIALS = [
         "of 7, one lies, one is killed and returns, delays",
         f"-n 7 {SHORT} --byzantine 1:equivocate-broadcast --restart 1 --delay 20ms~10ms",
     ),
+    Trial("of 7, one serves blocks in drips, one returns", f"-n 7 {SHORT} --byzantine 1:drip-blocks --restart 1"),
     Trial("2 of 4 silent (more than f)", f"{SHORT} --byzantine 2:silent", "nothing was committed"),
 ]
 

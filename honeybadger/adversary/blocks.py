@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from honeybadger.adversary.agreement import IDENTITY, some_point
 from honeybadger.adversary.base import Adversary
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, BodyPart, CertifiedHeader
+from honeybadger.protocols.base import Context
 from honeybadger.protocols.messages import Message
 
 
@@ -54,3 +56,35 @@ class BadCertificates(Adversary):
             case 1:
                 return CertifiedHeader(0, message.header, some_point(2 + self.number(1000)), message.body_bytes)
         return message
+
+
+class DripBlocks(Adversary):
+    """Takes part in consensus, but serves blocks one message every `EVERY_S` seconds: correct, and never silent.
+
+    Correct nodes must catch up beside it about as fast as without it. Nothing can be proven: it might be slow.
+    """
+
+    EVERY_S = 4.0
+    #: messages kept for one node, of which a new answer displaces the oldest
+    KEPT = 1000
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._waiting: dict[int, deque[Message]] = {node: deque(maxlen=self.KEPT) for node in self.others}
+        self._next = 0.0
+
+    def lie(self, recipient: int, message: Message) -> Sequence[Message]:
+        """See `Adversary`."""
+        if not isinstance(message, CertifiedHeader | BodyPart):
+            return [message]
+        self._waiting[recipient].append(message)
+        return []
+
+    def tick(self, now: float) -> None:
+        """See `Adversary`."""
+        if now < self._next:
+            return
+        self._next = now + self.EVERY_S
+        for node, waiting in self._waiting.items():
+            if waiting:
+                self.outbox.send(node, waiting.popleft())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from honeybadger.adversary.agreement import BadCoinShares, EquivocateVotes
 from honeybadger.adversary.base import Adversary
-from honeybadger.adversary.blocks import BadCertificates
+from honeybadger.adversary.blocks import BadCertificates, DripBlocks
 from honeybadger.adversary.broadcast import BadShards, EquivocateBroadcast
 from honeybadger.adversary.decryption import BadDecryptionShares, StaleShares
 from honeybadger.adversary.garbage import GarbageProposals
@@ -23,6 +23,7 @@ STRATEGIES: dict[str, Callable[[Context], Adversary]] = {
     "stale-shares": StaleShares,
     "garbage-proposals": GarbageProposals,
     "bad-certificates": BadCertificates,
+    "drip-blocks": DripBlocks,
     "replay": Replay,
     "flood": Flood,
 }
@@ -40,6 +41,7 @@ EXPECTED_FAULTS: Mapping[str, frozenset[FaultKind]] = {
     "stale-shares": frozenset({_K.BAD_DECRYPTION_SHARE, _K.BAD_CERTIFICATE}),
     "garbage-proposals": frozenset({_K.BAD_CIPHERTEXT, _K.BAD_CONTRIBUTION}),
     "bad-certificates": frozenset({_K.BAD_CERTIFICATE}),
+    "drip-blocks": frozenset(),
     "replay": frozenset({_K.NOT_THE_PROPOSER}),
     "flood": frozenset({_K.FUTURE_ROUND, _K.NOT_A_MEMBER}),
 }

@@ -109,10 +109,12 @@ def load_command(
 ) -> int:
     """Offer transactions to a running cluster at a steady rate, and say what became of them.
 
-    Exit status 0 only if all of them were committed and all nodes then have the same ledger. Whether a run is valid in
-    every respect, and what it measures, only `honeybadger bench run` says.
+    After --timeout it goes on with the nodes that are there, if these are N-f, and names the rest.
+
+    Exit status 0 only if all transactions were committed and all nodes then have the same ledger. Whether a run is
+    valid in every respect, and what it measures, only `honeybadger bench run` says.
     """
-    from bench.steady_load import SteadyLoad
+    from bench.steady_load import SteadyLoad, names
 
     check_offer(rate, duration)
     manifest = Manifest.load(cluster)
@@ -135,5 +137,7 @@ def load_command(
             if seconds is not None
         ]
         click.echo(f"latency of all offered: {', '.join(told)}")
-        click.echo(f"nodes: {'the same ledger' if found.same_ledger else 'NOT the same ledger'}, height {found.height}")
+        without = f"; without {names(found.missing)}" if found.missing else ""
+        same = "the same ledger" if found.same_ledger else "NOT the same ledger"
+        click.echo(f"nodes: {same}, height {found.height}{without}")
     return 0 if found.ok else 1

@@ -28,6 +28,7 @@ class Shown(msgspec.Struct):
     epoch: int
     peers_connected: int
     mempool: int
+    silent_through: int
     faults: list[tuple[int, str, int]]
     connections_cut: dict[str, int]
 
@@ -100,6 +101,11 @@ def _print(manifest: Manifest, asked: Sequence[int], answers: list[dict[str, Any
             ", ".join(faults) or "none",
         )
     PlainConsole().print(table)
+    for index, answer in zip(asked, answers, strict=True):
+        if (status := _shown(answer)) and status.silent_through:
+            click.echo(
+                f"node {index} is silent through epoch {status.silent_through}: votes of an earlier run may be lost"
+            )
 
 
 def _shown(answer: dict[str, Any] | None) -> Shown | None:

@@ -65,6 +65,7 @@ class NodeStatus(msgspec.Struct):
     mempool_bytes: Count
     uptime_s: Seconds
     faults: Annotated[list[tuple[Count, Name, Count]], Meta(max_length=1000)]
+    silent_through: Count = 0
     transactions: Count = 0
     tx_per_s: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
     phases: Phases = msgspec.field(default_factory=Phases)

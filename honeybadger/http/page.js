@@ -88,14 +88,17 @@ function row(node, top, longest) {
   if (!status) {
     line.className = "silent";
     const state = make("td");
-    state.append(make("span", "silent", "state bad"));
+    state.append(make("span", "no answer", "state bad"));
     line.append(state);
     for (let i = 0; i < 9; i++) line.append(make("td", "–", i < 6 || i > 7 ? "n" : ""));
     return line;
   }
   const behind = top - status.height;
   const state = make("td");
-  state.append(behind > BEHIND ? make("span", `${whole.format(behind)} behind`, "state warn") : make("span", "up", "state good"));
+  if (status.silent_through) {
+    state.append(make("span", `mute through epoch ${whole.format(status.silent_through)}`, "state bad"));
+    state.title = "It lost votes of an earlier run, so it says nothing and takes no transactions until then.";
+  } else state.append(behind > BEHIND ? make("span", `${whole.format(behind)} behind`, "state warn") : make("span", "up", "state good"));
   const current = status.phases.current;
   const reached = current ? inOrder(current).at(-1)[0] : null;
   const faults = status.faults.reduce((sum, [, , count]) => sum + count, 0);

@@ -84,9 +84,10 @@ class HttpService:
         )
         self._blocks = BlockReader(parts.store, for_blocks)
         self._view = ClusterView(parts.context, parts.manifest, parts.curve, parts.me, parts.status)
+        status = Kept(parts.status)
         node = api.Node(
-            Kept(parts.status),
-            self._unwell,
+            status,
+            lambda: str(status()["unwell"]),
             self._view,
             Kept(metrics.text),
             self._submit,
@@ -128,11 +129,6 @@ class HttpService:
 
     def _busy(self) -> bool:
         return len(self._parts.mempool) > 0 or self._parts.observed.tx_per_s > 0
-
-    def _unwell(self) -> str:
-        needed = self._parts.manifest.quorums.quorum - 1
-        connected = sum(link.connected for link in self._parts.peers.links.values())
-        return f"connected to {connected} other nodes of {needed} needed" if connected < needed else ""
 
     def _submit(self, transactions: Sequence[bytes]) -> Submission:
         submission = self._parts.application.submit(Request(NOBODY, 0), transactions)

@@ -21,6 +21,7 @@ Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: ``extend`` 30-3
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from itertools import chain as concatenate
 from itertools import pairwise
 from pathlib import Path
 
-from honeybadger.ledger.block import Block, build_block
+from honeybadger.ledger.block import Block, Header, build_block
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import BodyReader, History, Sorted
 from honeybadger.ledger.store import BlockStore
@@ -126,11 +127,7 @@ class Chain:
         """
         if epoch <= self._epoch:
             raise ValueError(f"epoch {epoch} does not follow epoch {self._epoch}")
-        proposers = [proposer for proposer, _ in contributions]
-        if any(a >= b for a, b in pairwise(proposers)):
-            raise ValueError("contributions must ascend by proposer")
-        # A dict keeps the first occurrence and the order, all in C.
-        distinct = list(dict.fromkeys(concatenate.from_iterable(part for _, part in contributions)))
+        proposers, distinct = _flattened(contributions)
         new = Sorted.of(distinct)
         duplicates = self._history.find(new)
         if duplicates:
@@ -142,6 +139,24 @@ class Chain:
         self._advance(block, new)
         return ChainUpdate(block, duplicates)
 
+    def repeat(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+        """An agreed epoch that the chain has already was run again: nothing is appended.
+
+        ``LedgerError`` if it ended differently, so that this chain is not the one that the nodes agree on now.
+        """
+        header = self._header_of(epoch)
+        if header is None:
+            raise LedgerError(f"epoch {epoch} was run again, but the ledger has no block of it")
+        proposers, distinct = _flattened(contributions)
+        heights = self._history.find(distinct)
+        transactions = [t for t in distinct if heights.get(t, header.height) >= header.height]
+        again = build_block(self.chain_id, header.previous, header.height, epoch, proposers, transactions)
+        if again.header != header:
+            raise LedgerError(
+                f"epoch {epoch} was run again and its result differs from block {header.height} in the ledger:"
+                " votes of this node were lost, or more nodes are faulty than the cluster tolerates"
+            )
+
     def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
         """Append a certified block that other nodes agreed on. The caller has verified body and certificate.
 
@@ -150,7 +165,10 @@ class Chain:
         header = block.header
         expected = (self.chain_id, self._height + 1, self._tip_hash)
         if (header.chain_id, header.height, header.previous) != expected or header.epoch <= self._epoch:
-            raise LedgerError(f"block {header.height} does not follow block {self._height}")
+            raise LedgerError(
+                f"block {header.height} of the other nodes, which is certified, does not follow block {self._height}"
+                " in the ledger: up to there the ledger differs from theirs"
+            )
         with self._hand_over:
             self._pending[header.height] = block
             self._certificates[header.height] = certificate
@@ -218,6 +236,20 @@ class Chain:
         if len(self._recent) > RECENT_HASHES:
             del self._recent[next(iter(self._recent))]
 
+    def _header_of(self, epoch: int) -> Header | None:
+        """Epochs ascend with heights."""
+        height = 1 + bisect_left(range(1, self._height + 1), epoch, key=lambda height: self._header(height).epoch)
+        header = self._header(height) if height <= self._height else None
+        return header if header is not None and header.epoch == epoch else None
+
+    def _header(self, height: int) -> Header:
+        with self._hand_over:
+            block = self._pending.get(height)
+        header = block.header if block is not None else self._store.header(height)
+        if header is None:
+            raise LedgerError(f"block {height} is missing in the store")
+        return header
+
     @contextmanager
     def _open_body(self, height: int) -> Iterator[BodyReader]:
         with self._hand_over:
@@ -227,3 +259,12 @@ class Chain:
         else:
             with self._store.open_body(height) as body:
                 yield body
+
+
+def _flattened(contributions: Sequence[tuple[int, Sequence[bytes]]]) -> tuple[list[int], list[bytes]]:
+    """The proposers, and all their transactions, each once, in canonical order."""
+    proposers = [proposer for proposer, _ in contributions]
+    if any(a >= b for a, b in pairwise(proposers)):
+        raise ValueError("contributions must ascend by proposer")
+    # A dict keeps the first occurrence and the order, all in C.
+    return proposers, list(dict.fromkeys(concatenate.from_iterable(part for _, part in contributions)))

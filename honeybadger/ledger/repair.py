@@ -2,11 +2,14 @@
 
 ``damage`` finds them. What another node serves is checked before it is used: its header must have a certificate that
 holds, or the hash that this ledger itself asks for at that height; its body must be the one that the header commits to.
-So one honest member is enough, and no member is trusted. Each block is replaced in one transaction.
+So one honest member is enough, and no member is trusted. The member that was quickest is asked first, so one that is
+slow on purpose costs one block's time. Each block is replaced in one transaction.
 """
 
 from __future__ import annotations
 
+import bisect
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,6 +68,14 @@ class _NoAnswer(Exception):
     """A member has not served the block; one line."""
 
 
+@dataclass(eq=False, slots=True)
+class _Member:
+    """Whom to ask. `took`: what part of its time the last block took; infinite if it did not serve it."""
+
+    source: Source
+    took: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RepairReport:
     """What ``repair_ledger`` did: ``verify`` is the check at the end, ``repaired`` the heights that were replaced or
@@ -113,7 +124,8 @@ class _Repair:
     ) -> None:
         self._store = store
         self._key = key
-        self._sources = list(sources)
+        #: the quickest first, beginning with those that were not asked yet
+        self._members = [_Member(source) for source in sources]
         self._say = say
         self._patience_s = patience_s
         self.repaired: set[int] = set()
@@ -152,24 +164,25 @@ class _Repair:
             return "the rest of the block is good, so it was written again from its own header"
         body = own.body if own is not None else None
         # Those that have no certificate for it are asked again if nobody has one.
-        uncertified: list[Source] = []
-        for sources, needs_certificate in ((list(self._sources), True), (uncertified, False)):
-            for source in sources:
+        uncertified: list[_Member] = []
+        for members, needs_certificate in ((list(self._members), True), (uncertified, False)):
+            for member in members:
+                name, began = member.source.name, time.monotonic()
+                got, took = None, math.inf
                 try:
-                    got = self._fetch(source, damage.height, expected, certificate, needs_certificate, body)
+                    got = self._fetch(member.source, damage.height, expected, certificate, needs_certificate, body)
+                    length = len(got[0].body) if got is not None else 0
+                    took = (time.monotonic() - began) / (self._patience_s + length / SLOWEST)
                 except _Garbage as error:
-                    self._say(f"{source.name} served garbage for block {damage.height}: {error}")
-                    self._ask_last(source)
+                    self._say(f"{name} served garbage for block {damage.height}: {error}")
                 except _NoAnswer as error:
-                    self._say(f"{source.name} did not serve block {damage.height}: {error}")
-                    self._ask_last(source)
-                else:
-                    if got is None:
-                        uncertified.append(source)
-                        continue
-                    block, proof = got
-                    self._store.replace(block, proof)
-                    return f"fetched from {source.name}"
+                    self._say(f"{name} did not serve block {damage.height}: {error}")
+                self._rank(member, took)
+                if got is not None:
+                    self._store.replace(*got)
+                    return f"fetched from {name}"
+                if took < math.inf:
+                    uncertified.append(member)
         return None
 
     def _own(self, height: int, expected: bytes | None) -> tuple[Block | None, bytes | None, bool]:
@@ -229,9 +242,11 @@ class _Repair:
             body = _fetch_body(source, header, first, limit)
         return Block(header, body), certificate
 
-    def _ask_last(self, source: Source) -> None:
-        self._sources.remove(source)
-        self._sources.append(source)
+    def _rank(self, member: _Member, took: float) -> None:
+        """Ask the member after those that are quicker, or as quick."""
+        member.took = took
+        self._members.remove(member)
+        bisect.insort(self._members, member, key=lambda other: other.took)
 
 
 def _ask(source: Source, height: int, offset: int) -> Piece:

@@ -53,7 +53,8 @@ class Committed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
-    """Node → client: the transactions at `positions` were not taken: "full", "too long" or "empty"."""
+    """Node → client: the transactions at `positions` were not taken: "full", "too long", "empty", or "silent" if
+    the node lost its votes and may propose nothing for now."""
 
     request: int
     reason: str

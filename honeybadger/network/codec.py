@@ -100,10 +100,16 @@ class Header:
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Second part of the first message on every connection: which chain the sender runs, setting by setting."""
+    """Second part of a greeting: which chain the sender runs, setting by setting.
+
+    `heard`: session of the greeting that the sender heard last from the recipient, and the number before its `base`;
+    zeros before the first. `twice`: the sender hears two processes that use the recipient's keys.
+    """
 
     chain_id: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     settings: dict[str, str]
+    heard: tuple[int, int] = (0, 0)
+    twice: bool = False
 
 
 class Codec:

@@ -12,6 +12,9 @@ Restarts. What a peer has acknowledged is still retained until the peer has the 
 what it had processed, and its new incarnation (another session) is sent everything again from there. Messages that
 are not addressed to the present incarnation are ignored.
 
+Sessions. Who is listened to if several processes greet with the peer's keys is told in `sessions`; each has a sequence
+of its own. Who is not listened to keeps its entries, since they would be ignored, and greets again.
+
 Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held
 per peer; beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch
 up from the ledger, and `cluster.sizes` sees to it that the cap is large enough for what is in no ledger yet. One slow
@@ -21,10 +24,12 @@ or dead peer costs its own cap and never holds up the others.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from honeybadger.network.codec import DATA, HELLO, Header
+from honeybadger.network.codec import DATA, HELLO, Header, Hello
+from honeybadger.network.sessions import Greeting, Sessions
 
 #: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone)
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
@@ -36,7 +41,6 @@ ENTRIES_PER_MESSAGE = 64
 
 #: memory that an entry costs beside its bytes, roughly; it counts against the cap, or empty entries would be free
 ENTRY_BYTES = 128
-
 
 #: what a peer was last told: its session, the acknowledgement, our horizon, our durable epoch
 Announcement = tuple[int, int, int, int]
@@ -81,6 +85,16 @@ class Outgoing:
         return self._base
 
     @property
+    def highest(self) -> int:
+        """Highest sequence number that can have been acknowledged."""
+        return max(self._highest, self._base - 1)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether entries were sent on this connection that are not acknowledged."""
+        return self._sent > 0
+
+    @property
     def backlog(self) -> int:
         """Entries that the peer has not acknowledged."""
         return len(self._queue) + sum(map(len, self._waiting.values()))
@@ -109,7 +123,7 @@ class Outgoing:
 
         After a rewind that may be more than was sent again: the acknowledgement was lost with the connection.
         """
-        if ack > max(self._highest, self._base - 1):
+        if ack > self.highest:
             return False
         while self._base <= ack:
             entry = self._take_oldest()
@@ -126,16 +140,24 @@ class Outgoing:
             for epoch in [epoch for epoch in self._retained if epoch <= durable]:
                 self.held_bytes -= sum(map(_cost, self._retained.pop(epoch)))
 
+    def skip_number(self) -> None:
+        """If nothing is owed, move on by a number: the peer acknowledges it, which shows that it hears this node."""
+        if not self._queue:
+            self._base += 1
+
     def peer_restarted(self, horizon: int) -> None:
         """A new incarnation of the peer, which knows nothing of what the old one acknowledged: send it all again.
 
-        Under new sequence numbers, and only what is within its horizon, which may be lower than the old one's.
+        Under new sequence numbers, and only what is within its horizon, which may be lower than the old one's; so may
+        be what it has on disk.
         """
+        self._durable = 0
         entries = [entry for epoch in sorted(self._retained) for entry in self._retained[epoch]]
         entries += self._queue
         for epoch in sorted(self._waiting):
             entries += self._waiting[epoch]
-        self._base += len(self._queue)
+        # One more than there were: nobody can have heard of it before this.
+        self._base += len(self._queue) + 1
         self._retained.clear()
         self._queue.clear()
         self._queued_bytes = 0
@@ -257,29 +279,53 @@ class Link:
         self._session = session
         self.outgoing = Outgoing(held_bytes_cap)
         self.incoming = Incoming()
+        self.sessions = Sessions(session)
         self.connected = False
         #: the highest epoch that the peer says it has on disk
         self.peer_durable = 0
+        #: whether the peer, by its last word, listens to this session
+        self.heeded = False
         self._greeted = False
         self._announced: Announcement = NOTHING
 
     def connection_opened(self) -> None:
         """The path to the peer is (again) there: greet, then resend what is unacknowledged."""
         self.connected = True
-        self._greeted = False
-        self._announced = NOTHING
         self.outgoing.rewind()
+        self.greet_again()
 
     def connection_closed(self) -> None:
         """The path to the peer is gone; what was in flight may be lost."""
         self.connected = False
 
+    def greet_again(self) -> None:
+        """The peer may not know that this node is here, or whom it listens to."""
+        self._greeted = False
+        self._announced = NOTHING
+
+    def greeted(self, header: Header, hello: Hello) -> Greeting:
+        """What a greeting asks for. `receive` is to follow if it is taken; if not, it must be answered first."""
+        greeting = self.sessions.greeted(header, hello, self.incoming.session, self.outgoing.highest)
+        if not greeting.taken:
+            # If the present session is alive, it will acknowledge this.
+            self.outgoing.skip_number()
+        return greeting
+
     def receive(self, header: Header, count: int) -> slice:
-        """Take the acknowledgement and horizon of a message; returns the slice of its entries to process."""
-        if header.session != self.incoming.session and self.incoming.session:
+        """Take the acknowledgement and horizon of a message; returns the slice of its entries to process.
+
+        A message of another session than the present one is its greeting, and from then on it is the present one.
+        """
+        present = self.incoming.session
+        if header.session != present and present:
             self.outgoing.peer_restarted(header.horizon)
-        elif header.ack_session == self._session:
-            self.outgoing.acknowledge(header.ack)
+            self.sessions.changed(present, self.outgoing.base - 1)
+        elif header.ack_session == self._session and self.outgoing.acknowledge(header.ack):
+            self.sessions.acknowledged = max(self.sessions.acknowledged, header.ack)
+        self.heeded = header.ack_session == self._session
+        if header.kind == HELLO:
+            # It may not know that it is listened to.
+            self._announced = NOTHING
         self.outgoing.set_horizon(header.horizon)
         self.outgoing.set_durable(header.durable)
         self.peer_durable = header.durable
@@ -289,18 +335,23 @@ class Link:
         """Whether the peer has not been told the latest acknowledgement, horizon or durable epoch."""
         return self._announced != (self.incoming.session, self.incoming.processed, horizon, durable)
 
-    def next_message(self, horizon: int, durable: int, hello: bytes, *, announce: bool) -> list[bytes] | None:
+    def next_message(
+        self, horizon: int, durable: int, hello: Callable[[tuple[int, int], bool], bytes], *, announce: bool
+    ) -> list[bytes] | None:
         """The next ZeroMQ message for the peer as parts, or None if there is nothing to say now.
 
-        `announce`: whether an acknowledgement alone is worth a message.
+        `hello(heard, twice)` encodes the second part of a greeting, see `Hello`. `announce`: whether an acknowledgement
+        alone is worth a message.
         """
         if not self._greeted:
-            self._greeted = True
-            return [self._header(HELLO, self.outgoing.base, horizon, durable), hello]
+            told = hello(self.sessions.heard, self.sessions.twice)
+            self._greeted, self.sessions.twice = True, False
+            return [self._header(HELLO, self.outgoing.base, horizon, durable), told]
         if not self.incoming.session:
-            # The peer ignores entries that are not addressed to its present incarnation, which is not known yet.
+            # The peer ignores what is not addressed to its present incarnation, which is not known yet.
             return None
-        first, entries = self.outgoing.next_entries()
+        # It ignores entries of a session that it does not listen to, too: they would have to be sent again.
+        first, entries = self.outgoing.next_entries() if self.heeded else (self.outgoing.base, [])
         if not entries and not (announce and self.owes_announcement(horizon, durable)):
             return None
         return [self._header(DATA, first, horizon, durable), *entries]

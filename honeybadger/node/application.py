@@ -6,7 +6,7 @@ Blocks are written to disk by a worker; `blocks_durable` says when, and only the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain as concatenate
 
@@ -48,7 +48,7 @@ class Submission:
 
 
 class NodeApplication:
-    """The `Application` of a running node."""
+    """The `Application` of a running node. `silent()`: whether it may propose nothing, because it lost its votes."""
 
     def __init__(
         self,
@@ -56,11 +56,13 @@ class NodeApplication:
         parameters: Parameters,
         mempool: Mempool,
         chain: Chain,
+        silent: Callable[[], bool] = lambda: False,
     ) -> None:
         self._limit = parameters.transactions_per_node(nodes)
         self._parameters = parameters
         self._mempool = mempool
         self._chain = chain
+        self._silent = silent
         #: committed, not yet durable; oldest first
         self.pending: deque[CommittedBlock] = deque()
         self.durable_epoch = chain.epoch if chain.height else 0
@@ -108,10 +110,11 @@ class NodeApplication:
         return self._chain.block_hash(epoch)
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`. After a restart the protocol may come again through epochs that the chain has: nothing is
-        appended then."""
+        """See `Application`. After a restart the protocol may come again through epochs that the chain has; LedgerError
+        if one of them ends differently now."""
         contributed = list(concatenate.from_iterable(part for _, part in contributions))
         if epoch <= self._chain.epoch:
+            self._chain.repeat(epoch, contributions)
             self._mempool.commit(epoch, contributed)
             return
         update = self._chain.extend(epoch, contributions)
@@ -154,7 +157,10 @@ class NodeApplication:
                         refused.append(position)
                 else:
                     durable.setdefault(height, []).append(position)
-        refusal = self._mempool.add(request, transactions, skip)
+        if self._silent():
+            refusal = Refusal({"silent": sorted(set(range(len(transactions))).difference(skip))})
+        else:
+            refusal = self._mempool.add(request, transactions, skip)
         for position in refused:
             refusal.add("full", position)
         return Submission(durable, refusal)

@@ -1,8 +1,8 @@
 """Writes committed blocks to disk in a worker thread, several at a time if they come faster than the disk.
 
-A block is written only after `request`, which the node calls when the votes that led to the block are on disk. A block
-that outlived the votes of its own node would be worth nothing: started again, the node could help others to decide
-differently, as a faulty one can.
+What may become durable is decided in one place, `votes_synced`, which the main loop calls when the votes of its tick
+are on disk. A block that outlived the votes of its own node would be worse than none: started again, the node could
+help others to decide differently, as a faulty one can, and hold a block that nobody else has.
 """
 
 from __future__ import annotations
@@ -22,25 +22,33 @@ class LedgerWriter:
         self, chain: Chain, on_durable: Callable[[int], None], on_failure: Callable[[Exception], None]
     ) -> None:
         self._chain = chain
+        #: blocks up to this height may be written
         self._through = chain.durable_height
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._pool = ThreadPool(1)
         self._running = False
+        self._failed = False
 
-    def request(self, *, certificates: bool = False) -> None:
-        """All blocks so far (or certificates) may be written. A write that is under way looks again when it ends."""
+    def votes_synced(self) -> None:
+        """The votes that led to the blocks so far are on disk: the blocks may follow."""
         self._through = self._chain.height
-        self._start(certificates)
+        if self._chain.durable_height < self._through:
+            self._start()
+
+    def write_certificates(self) -> None:
+        """Those of blocks that are on disk need not wait for the next block."""
+        self._start()
 
     def close(self) -> None:
-        """Write what may be written and stop the thread."""
+        """Write what may be written and stop the thread; does not try again what has failed."""
         self._pool.join()
-        self._chain.flush(self._through)
+        if not self._failed:
+            self._finish(self._flush())
         self._pool.kill()
 
-    def _start(self, certificates: bool) -> None:
-        if not self._running and (certificates or self._chain.durable_height < self._through):
+    def _start(self) -> None:
+        if not self._running:
             self._running = True
             self._pool.spawn(self._flush).rawlink(self._finished)
 
@@ -54,8 +62,13 @@ class LedgerWriter:
 
     def _finished(self, result: Any) -> None:
         self._running = False
-        if result.value is not None:
-            self._on_failure(result.value)
-            return
-        self._on_durable(self._chain.durable_height)
-        self._start(False)
+        self._finish(result.value)
+        if not self._failed and self._chain.durable_height < self._through:
+            self._start()
+
+    def _finish(self, error: Exception | None) -> None:
+        if error is None:
+            self._on_durable(self._chain.durable_height)
+        else:
+            self._failed = True
+            self._on_failure(error)

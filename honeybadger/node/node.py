@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
 from honeybadger.http.service import HttpParts, HttpService
 from honeybadger.ledger.chain import Chain
+from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.faulty_transport import FaultyTransport, PeerTransport
@@ -34,7 +36,7 @@ from honeybadger.node.peers import Peers
 from honeybadger.node.reactor import Reactor, ReactorTimers
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.node.report import Report
-from honeybadger.protocols.base import ConsensusProtocol, Context, Outbox, no_observer
+from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Outbox, no_observer
 from honeybadger.protocols.messages import Message
 
 
@@ -76,6 +78,8 @@ class Node:
         self._manifest = manifest
         self._failure = ""
         self._refused_by: set[int] = set()
+        #: peers that hear another process with the keys of this node
+        self._twin_heard_by: set[int] = set()
         self.notices = Notices(config.events, config.say)
         self.wake = Event()
 
@@ -100,7 +104,9 @@ class Node:
             config.say(f"votes of an earlier run may be lost: silent through epoch {self.journal.silent_through}")
         self.mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
         self.writer = LedgerWriter(self.chain, self._blocks_durable, self._ledger_failed)
-        self.application = NodeApplication(nodes, manifest.parameters, self.mempool, self.chain)
+        self.application = NodeApplication(
+            nodes, manifest.parameters, self.mempool, self.chain, lambda: self._silent_through() > 0
+        )
 
         credentials = Credentials(
             self.me,
@@ -131,6 +137,7 @@ class Node:
             self.notices.connection,
             self.notices.fault,
             self.journal,
+            self._twin_heard,
             count_messages=runtime.instrumentation,
         )
         outbox: Outbox = self.peers
@@ -192,12 +199,13 @@ class Node:
             self.peers,
             self.clients,
             self._each_tick,
-            self.writer.request,
+            self.writer.votes_synced,
             lambda: self.recovery.announced_epoch,
             self.recovery.may_go_on,
             self._each_second,
             self.wake,
             timers,
+            lambda: self.recovery.rest_s,
         )
         self.report = Report(
             self.me,
@@ -213,6 +221,8 @@ class Node:
             self.reactor,
             self.notices.faults,
             self._observed,
+            self._silent_through,
+            manifest.quorums.quorum - 1,
         )
         self._http = self._serve_http() if member.http_port else None
 
@@ -264,36 +274,48 @@ class Node:
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
         self._events.emit("started", node=self.me, height=self.chain.height)
-        self.report.start()
-        self.recovery.start()
-        if self._http is not None:
-            self._http.start()
         try:
-            self.reactor.run()
+            with ExitStack() as closing:
+                closing.callback(self._close)
+                closing.callback(self._write_last)
+                self.report.start()
+                self.recovery.start()
+                if self._http is not None:
+                    closing.callback(self._http.close)
+                    self._http.start()
+                self.reactor.run()
+        except (JournalError, LedgerError) as error:
+            self._failure = self._failure or str(error)
         finally:
-            if self._http is not None:
-                self._http.close()
-            self._each_second()
-            if not self._failure.startswith("ledger"):
-                self.writer.close()
-                self._blocks_durable(self.chain.durable_height)
-                if self._config.runtime.durability == "memory":
-                    self.store.save_copy(self._ledger_path)
-            self.clients.close()
-            self.transport.close(linger_ms=200)
-            self._zap_watcher.close()
-            self._zap.socket.close(0)
-            self._zmq.term()
-            self.journal.close()
-            self.store.close()
-            self.report.close()
             self._events.emit("stopped", node=self.me, failure=self._failure)
         if self._failure:
             raise NodeError(self._failure)
 
+    def _write_last(self) -> None:
+        """What may become durable was decided when the last votes were synced; nothing is added to it here."""
+        self._each_second()
+        self.writer.close()
+        if self._config.runtime.durability == "memory":
+            self.store.save_copy(self._ledger_path)
+
+    def _close(self) -> None:
+        self.clients.close()
+        self.transport.close(linger_ms=200)
+        self._zap_watcher.close()
+        self._zap.socket.close(0)
+        self._zmq.term()
+        self.store.close()
+        self.report.close()
+        self.journal.close()
+
     def stop(self) -> None:
         """End `run`; safe to call from a signal handler's greenlet."""
         self.reactor.stop()
+
+    def _silent_through(self) -> int:
+        """The epoch through which this node says nothing, because it lost its votes; 0 if it speaks."""
+        through = self.journal.silent_through
+        return through if self.protocol.epoch <= through else 0
 
     # -- callbacks -----------------------------------------------------------------------------------------
 
@@ -310,7 +332,7 @@ class Node:
         self._zap.refused.clear()
 
     def _each_second(self) -> None:
-        self.writer.request(certificates=True)
+        self.writer.write_certificates()
         self.recovery.each_second()
         self.notices.each_second()
         self._events.emit("usage", **self.report.usage())
@@ -338,7 +360,7 @@ class Node:
         self._fail(f"ledger: {error}")
 
     def _fail(self, why: str) -> None:
-        self._failure = why
+        self._failure = self._failure or why
         self.reactor.stop()
 
     def _check_hello(self, hello: Hello) -> str:
@@ -353,3 +375,9 @@ class Node:
         if len(self._refused_by) >= self._manifest.quorums.weak:
             # More peers than can be faulty run another chain: it is this node that is wrong.
             self._fail(f"the manifest of this node differs from that of nodes {sorted(self._refused_by)}: {why}")
+
+    def _twin_heard(self, peer: int) -> None:
+        self._twin_heard_by.add(peer)
+        if len(self._twin_heard_by) >= self._manifest.quorums.weak:
+            # One of them is correct.
+            self.notices.fault(self.me, FaultKind.KEYS_USED_TWICE, f"heard by nodes {sorted(self._twin_heard_by)}")

@@ -40,6 +40,9 @@ class Notices:
 
     def fault(self, node: int, kind: FaultKind, detail: str) -> None:
         """See `Outbox`."""
+        if kind is FaultKind.KEYS_USED_TWICE:
+            # Somebody must look for the other process: a node whose keys are used elsewhere counts as faulty.
+            self.say_once(f"two processes use the keys of node {node} at the same time")
         count = self.faults[node, kind.name] = self.faults[node, kind.name] + 1
         if count <= FAULT_EVENTS:
             self._events.emit("fault", node=node, kind=kind.name, detail=detail)

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+import msgspec
+
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
 from honeybadger.network.faulty_transport import PeerTransport
 from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
@@ -20,10 +22,12 @@ from honeybadger.protocols.messages import Message
 
 #: how long an acknowledgement may wait for a message to travel with, seconds
 ACK_DELAY_S = 0.02
-#: dead incarnations of a peer whose late greetings are recognised
-GONE_SESSIONS = 8
-#: incarnations of a peer that are listened to per second
+#: how often a peer is greeted again that does not listen, seconds
+GREET_S = 1.0
+#: sessions of a peer that take the place of another per second
 RESTARTS_PER_S = 4
+#: greetings of a peer that are answered by one per second
+GREETINGS_PER_S = 4
 
 
 class SendJournal(Protocol):
@@ -45,7 +49,8 @@ class Peers:
     """Implements `Outbox`; delivers what peers send as decoded messages.
 
     `check_hello(hello)` returns why a peer is refused, or "". `on_refused(peer, why)`, `on_connection(peer, up,
-    failure)` and `on_fault(node, kind, detail)` report.
+    failure)` and `on_fault(node, kind, detail)` report; `on_twin(peer)`: the peer hears another process that uses
+    this node's keys.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Peers:
         on_connection: Callable[[int, bool, str], None],
         on_fault: OnFault,
         journal: SendJournal | None = None,
+        on_twin: Callable[[int], None] = lambda peer: None,
         *,
         count_messages: bool = True,
     ) -> None:
@@ -69,7 +75,7 @@ class Peers:
         self._session = session
         self._codec = codec
         self._transport = transport
-        self._hello = codec.encode_hello(hello)
+        self._hello = hello
         self._check_hello = check_hello
         self._on_refused = on_refused
         self._on_connection = on_connection
@@ -77,15 +83,15 @@ class Peers:
         self._journal = journal
         self.held_bytes_cap = held_bytes_cap
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
-        self._accepted_session: dict[int, int] = {}
+        self._on_twin = on_twin
         self._restarts = PerSecond(RESTARTS_PER_S)
-        #: sessions of dead incarnations
-        self._gone: dict[int, deque[int]] = {peer: deque(maxlen=GONE_SESSIONS) for peer in self.links}
+        self._greetings = PerSecond(GREETINGS_PER_S)
         self._common: dict[int, list[Message]] = {}
         self._private: dict[int, dict[int, list[Message]]] = {peer: {} for peer in self.links}
         #: messages to oneself, handled by the reactor in order
         self.loopback: deque[Message] = deque()
         self._next_ack = 0.0
+        self._next_greeting = 0.0
         #: by type: messages, those to everybody once, and their bytes, to all peers together
         self.messages_sent: Counter[str] = Counter()
         self.bytes_sent: Counter[str] = Counter()
@@ -138,9 +144,10 @@ class Peers:
         except WireError as error:
             self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
             return iter(())
-        if self._accepted_session.get(sender) != header.session or header.ack_session != self._session:
-            # Not greeted yet, refused, or meant for an earlier incarnation of this node: nothing is taken, nothing
-            # is acknowledged.
+        link = self.links[sender]
+        if header.session != link.incoming.session or header.ack_session != self._session:
+            # Not greeted yet, or not the session that is listened to; or meant for an earlier incarnation of this
+            # node, or another process with its keys: nothing is taken, nothing is acknowledged.
             return iter(())
         return self._entries(sender, header, frames)
 
@@ -158,24 +165,41 @@ class Peers:
     def _greeted(self, sender: int, header: Header, frames: list[object]) -> None:
         if len(frames) != 2:
             raise WireError("greeting without settings")
-        why = self._check_hello(self._codec.decode_hello(frames[1].buffer))  # type: ignore[attr-defined]
+        hello = self._codec.decode_hello(frames[1].buffer)  # type: ignore[attr-defined]
+        why = self._check_hello(hello)
         if why:
-            self._accepted_session.pop(sender, None)
+            # Whoever is listened to stays so: this may be another process with the same keys.
             self._on_refused(sender, why)
             return
-        if header.session in self._gone[sender]:
-            # A late word of an incarnation that is dead: the present one would be muted until it greets again.
+        link = self.links[sender]
+        greeting = link.greeted(header, hello)
+        if greeting.twin:
+            self._on_fault(sender, FaultKind.KEYS_USED_TWICE, f"session {header.session:x} beside another")
+        if not greeting.taken:
+            # Whoever sits at the peer's address may answer.
+            if self._greetings.take(sender):
+                link.greet_again()
             return
-        if (former := self.links[sender].incoming.session) not in (0, header.session):
+        if greeting.takes_over:
             if not self._restarts.take(sender):
-                # No process starts that often; and each time everything that it may need is queued again.
+                # Each time, everything that it may need is queued again. It will greet again.
                 return
-            self._gone[sender].append(former)
-            # Another incarnation. What ZeroMQ still queues for the old one is dropped with its connection: a peer that
-            # greets again and again without reading must not fill our memory.
+            # What ZeroMQ still queues for the former session is dropped with its connection: a peer that greets again
+            # and again without reading must not fill our memory.
             self._transport.reset(sender)
-        self._accepted_session[sender] = header.session
-        self.links[sender].receive(header, 0)
+        link.receive(header, 0)
+        if hello.twice:
+            self._on_twin(sender)
+        if not link.heeded and self._greetings.take(sender):
+            self._greet_again(sender)
+
+    def _greet_again(self, peer: int) -> None:
+        """It does not listen to this node. What was sent to it meanwhile is lost, and sent again on a new connection:
+        on this one it might wait in ZeroMQ twice."""
+        link = self.links[peer]
+        if link.connected and link.outgoing.in_flight:
+            self._transport.reset(peer)
+        link.greet_again()
 
     def connections_changed(self) -> None:
         """Take note of connections that opened, closed or failed."""
@@ -212,13 +236,23 @@ class Peers:
         announce = now >= self._next_ack
         if announce:
             self._next_ack = now + ACK_DELAY_S
+        unheard = now >= self._next_greeting
+        if unheard:
+            self._next_greeting = now + GREET_S
         for peer, link in self.links.items():
-            while link.connected and (message := link.next_message(horizon, durable, self._hello, announce=announce)):
+            if unheard and not link.heeded:
+                self._greet_again(peer)
+            while link.connected and (
+                message := link.next_message(horizon, durable, self._encode_hello, announce=announce)
+            ):
                 if not self._transport.send(peer, message):
                     # A connection may be announced a moment before its socket can send: begin again next time.
                     # If it is really gone, its event closes the link.
                     link.connection_opened()
                     break
+
+    def _encode_hello(self, heard: tuple[int, int], twice: bool) -> bytes:
+        return self._codec.encode_hello(msgspec.structs.replace(self._hello, heard=heard, twice=twice))
 
     def _entries_of(self, epoch: int, messages: list[Message], receivers: int) -> Iterator[Entry]:
         """The messages as entries for so many peers, counted by type."""
@@ -236,8 +270,8 @@ class Peers:
         newest = max((epoch for epochs in written for epoch in epochs), default=-1)
         if newest > 0:
             journal.reserve(newest)
-        if newest >= 0:
-            journal.sync()
+        # Also if nothing leaves: a vote may have led to a block without being sent to anybody.
+        journal.sync()
         if journal.silent_through:
             for epochs in written:
                 for epoch in [epoch for epoch in epochs if 0 < epoch <= journal.silent_through]:

@@ -57,7 +57,8 @@ class Reactor:
     `handle(sender, message)` takes every message, the node's own included; `each_tick()` runs before it, `flushed()`
     when the tick's votes are on disk and its frames on their way. `durable_epoch()` says up to where the ledger is on
     disk, `may_read()` whether messages of peers may be taken: a node whose disk lags behind lets them wait at the
-    senders. `every_second()` is called about once a second.
+    senders. `every_second()` is called about once a second. `rest_s()`: a tick must follow after so many seconds,
+    though nothing happens.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Reactor:
         every_second: Callable[[], None],
         wake: Event,
         timers: ReactorTimers | None = None,
+        rest_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._me = me
         self._timers = timers or ReactorTimers()
@@ -87,6 +89,7 @@ class Reactor:
         self._may_read = may_read
         self._every_second = every_second
         self._wake = wake
+        self._rest_s = rest_s
         self._running = True
         self._entries: Iterator[tuple[int, list[Message]]] | None = None
         self.messages_handled = 0
@@ -131,7 +134,7 @@ class Reactor:
                 gevent.sleep(ACK_DELAY_S)
             else:
                 owed = peers.owes_announcements(horizon, durable)
-                until = min(IDLE_S, next_second - now, self._timers.next_at - now)
+                until = min(IDLE_S, next_second - now, self._timers.next_at - now, self._rest_s())
                 self._wake.wait(max(0.0, min(until, ACK_DELAY_S) if owed else until))
 
     def _take_from_peers(self, until: float) -> bool:

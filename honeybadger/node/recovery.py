@@ -10,6 +10,7 @@ Without `enabled` nothing of this happens, and what is durable counts as settled
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -30,6 +31,7 @@ from honeybadger.node.block_messages import (
     CertificateRequest,
     CertifiedHeader,
 )
+from honeybadger.node.block_server import BlockServer
 from honeybadger.node.catch_up import CatchUp
 from honeybadger.node.certifier import Certifier
 from honeybadger.node.events import EventLog
@@ -80,14 +82,14 @@ class Recovery:
             manifest.quorums,
             manifest.chain_id,
             manifest.public_keys,
-            store,
             outbox,
             self._peer_epoch,
             self._adopt,
             self.may_go_on,
             sorted(links),
-            self._uncertified,
-            lambda peer, size: links[peer].outgoing.make_room(size),
+        )
+        self._server = BlockServer(
+            store, outbox, self._uncertified, lambda peer, size: links[peer].outgoing.make_room(size)
         )
         self._next_poll = self._next_certification = 0.0
 
@@ -100,6 +102,11 @@ class Recovery:
     def announced_epoch(self) -> int:
         """The highest epoch whose messages peers need not keep for this node."""
         return self._chain.certified_epoch if self._enabled else FORGET
+
+    @property
+    def rest_s(self) -> float:
+        """How long nothing need be looked at: while blocks are fetched, whoever keeps them back says nothing."""
+        return POLL_S if self._catch_up.is_fetching else math.inf
 
     def may_go_on(self) -> bool:
         """Whether the disk keeps up, so that more blocks may come."""
@@ -118,11 +125,11 @@ class Recovery:
 
     def each_tick(self) -> None:
         """Between two flushes: look now and then whether this node is behind."""
-        self._catch_up.sent()
+        self._server.sent()
         now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
-            self._catch_up.poll(self._chain.height, self._protocol.epoch)
+            self._catch_up.poll(self._chain.height, max(0, self._chain.epoch), self._protocol.epoch)
 
     def each_second(self) -> None:
         """Ask for certificates that did not come by themselves."""
@@ -157,16 +164,17 @@ class Recovery:
         """Read what a peer wants. A block that is damaged here is somebody else's to serve, and no reason to die."""
         try:
             if isinstance(message, BlockRequest):
-                self._catch_up.serve(sender, message)
+                self._server.serve(sender, message)
             else:
                 self._certifier.handle_request(sender, message)
         except LedgerError as error:
             self._damaged(f"the ledger is damaged, see `honeybadger ledger repair`: {error}")
 
     def _peer_epoch(self, peer: int) -> int:
-        """The highest epoch that the peer says it has certified on disk; 0 if it does not take part in recovery."""
-        durable = self._links[peer].peer_durable
-        return durable if durable < FORGET else 0
+        """The highest epoch that the peer says it has certified on disk; 0 if it is not there, or does not take part
+        in recovery."""
+        link = self._links[peer]
+        return link.peer_durable if link.connected and link.peer_durable < FORGET else 0
 
     def _uncertified(self, header: Header) -> None:
         """A peer wants a block whose certificate is missing here: make it, at most one in a while."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,9 @@ from honeybadger.protocols.base import ConsensusProtocol
 
 @dataclass
 class Report:
-    """Reads the parts of node `me`. `faults`: how often, by node and kind; `observed`: what its events tell."""
+    """Reads the parts of node `me`. `faults`: how often, by node and kind; `observed`: what its events tell;
+    `silent_through()`: the epoch through which the node says nothing, because it lost its votes, 0 if it speaks;
+    `needed`: to how many others it must be connected for consensus."""
 
     me: int
     protocol_name: str
@@ -37,6 +39,8 @@ class Report:
     reactor: Reactor
     faults: Mapping[tuple[int, str], int]
     observed: Observed
+    silent_through: Callable[[], int]
+    needed: int
     _started: float = field(default_factory=time.monotonic)
     _usage: ProcessUsage = field(default_factory=ProcessUsage)
     _lag: HubLag = field(default_factory=HubLag)
@@ -51,15 +55,25 @@ class Report:
         self._usage.close()
         self._lag.close()
 
+    def unwell(self) -> str:
+        """Why the node cannot take part in consensus, for people; "" if it can."""
+        if through := self.silent_through():
+            now = self.protocol.epoch
+            return f"silent through epoch {through} (now {now}): votes of an earlier run may be lost"
+        connected = self._connected()
+        return f"connected to {connected} other nodes of {self.needed} needed" if connected < self.needed else ""
+
     def status(self) -> dict[str, Any]:
-        """Plain data for `honeybadger status`."""
+        """Plain data for `honeybadger status`, and for HTTP, which shows nothing else of how the node is."""
         return {
             "node": self.me,
             "protocol": self.protocol_name,
             "height": self.chain.durable_height,
             "epoch": self.protocol.epoch,
             "tip": self.chain.tip_hash.hex(),
-            "peers_connected": sum(link.connected for link in self.peers.links.values()),
+            "unwell": self.unwell(),
+            "silent_through": self.silent_through(),
+            "peers_connected": self._connected(),
             "mempool": len(self.mempool),
             "mempool_bytes": self.mempool.bytes,
             "faults": [[node, kind, count] for (node, kind), count in sorted(self.faults.items())],
@@ -99,6 +113,9 @@ class Report:
             "pending_blocks": len(self.application.pending),
             **self._bounds(),
         }
+
+    def _connected(self) -> int:
+        return sum(link.connected for link in self.peers.links.values())
 
     def _connections_cut(self) -> dict[str, int]:
         """Incoming connections that brought too much, see `receive_guard`."""

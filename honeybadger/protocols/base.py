@@ -47,6 +47,7 @@ class FaultKind(StrEnum):
     BAD_NEW_VIEW = "sent an invalid new view"
     BAD_REQUEST = "passed on a malformed transaction"
     BAD_FRAME = "sent a frame that does not decode"
+    KEYS_USED_TWICE = "two processes use its keys at the same time"
     UNKNOWN_MESSAGE = "sent a message that this protocol does not know"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.adversary import STRATEGIES, FilteredOutbox
+from honeybadger.adversary.blocks import DripBlocks
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, BodyPart, CertifiedHeader
 from honeybadger.protocols.quorums import Quorums
@@ -67,6 +68,24 @@ def test_served_blocks_are_false():
     assert b"x" * 10 not in bodies
     assert {m.header == b"h" * 130 for m in headers} == {m.certificate == bytes(48) for m in headers} == {True, False}
     assert sent.messages[-1][1].certificate != bytes(48)
+
+
+def test_blocks_drip_whole_and_in_order():
+    """A message every few seconds to each node that asked; other messages are not held up."""
+    sent = Sent()
+    context = SimpleNamespace(me=3, quorums=Quorums(4, 1), outbox=sent)
+    adversary = DripBlocks(context)
+    outbox = FilteredOutbox(sent, 4, adversary.change)
+    answer = [CertifiedHeader(0, b"h" * 130, bytes(48), 20), BodyPart(0, 1, 0, b"x" * 20)]
+    for recipient in (0, 1):
+        for message in answer:
+            outbox.send(recipient, message)
+    outbox.send(0, share(1))
+    assert sent.messages == [(0, share(1))]
+    for turn in range(4):
+        adversary.tick(100.0 + turn * DripBlocks.EVERY_S)
+        adversary.tick(101.0 + turn * DripBlocks.EVERY_S)
+    assert sent.messages[1:] == [(node, message) for message in answer for node in (0, 1)]
 
 
 def test_silence_covers_blocks():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from rich.table import Table
 from honeybadger.cli import status
 from honeybadger.cli.console import PlainConsole
 from honeybadger.cli.main import main
-from honeybadger.cli.submit import _submit
+from honeybadger.cli.submit import _Submission
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.network.client_protocol import Refused
 from honeybadger.protocols.parameters import Parameters
@@ -50,7 +52,15 @@ def run_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: list[di
     return int(caught.value.code or 0)
 
 
-GOOD = {"height": 5, "epoch": 6, "peers_connected": 3, "mempool": 7, "faults": [], "connections_cut": {}}
+GOOD = {
+    "height": 5,
+    "epoch": 6,
+    "peers_connected": 3,
+    "mempool": 7,
+    "silent_through": 0,
+    "faults": [],
+    "connections_cut": {},
+}
 
 
 def test_status_shows_every_address(
@@ -75,6 +85,13 @@ def test_status_of_a_node_that_answers_nonsense(
     assert out.count("nonsense") == 1 and out.count("no answer") == 1 and out.count("3 of 3") == 2
 
 
-def test_a_reason_that_a_node_gives_is_a_line() -> None:
-    replies: Any = SimpleNamespace(send=lambda request: None, receive=lambda seconds: Refused(0, "\x1b[2J\n7", [0]))
-    assert _submit(replies, [b"x"], 1.0, "node 0") == ["refused: \\x1b[2J 7"]
+def test_a_reason_that_a_node_gives_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    replies: list[Refused] = []
+    with socket.socket() as idle, os.fdopen(os.open(os.devnull, os.O_RDONLY)) as empty:
+        node: Any = SimpleNamespace(
+            socket=idle.fileno(),
+            send=lambda request: replies.append(Refused(0, "\x1b[2J\n7", [0])),
+            receive_now=lambda: replies.pop() if replies else None,
+        )
+        _Submission(node, 1.0, "node 0").run(empty.fileno(), iter([[b"x"]]))
+    assert capsys.readouterr().out == "refused: \\x1b[2J 7\n"

@@ -36,7 +36,7 @@ from honeybadger.network.client_protocol import (
 from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.links import Entry, Outgoing
 from honeybadger.node.block_messages import BLOCK_MESSAGES, PART_BYTES, BodyPart, CertifiedHeader
-from honeybadger.node.catch_up import MESSAGE_BYTES
+from honeybadger.node.block_server import MESSAGE_BYTES
 from honeybadger.node.journal import Journal
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols import honey_badger as honey_badger_module

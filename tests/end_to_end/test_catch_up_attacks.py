@@ -48,3 +48,29 @@ def test_false_blocks_and_certificates_do_not_reach_a_ledger(tmp_path):
         assert set(cluster.transactions(BEHIND)) >= {*sent, *after.transactions}
     finally:
         cluster.stop()
+
+
+def test_a_node_that_serves_blocks_drop_by_drop_is_not_waited_for(tmp_path):
+    """The liar is asked first for a third of what is missing, and sends a message every four seconds: its third alone
+    would take two minutes. Nobody is accused."""
+    cluster = Cluster(tmp_path / "c")
+    try:
+        cluster.start(LIAR, extra=("--byzantine", "drip-blocks"))
+        cluster.start(0, 1, BEHIND)
+        cluster.wait_connected()
+        request = 0
+        while (top := cluster.height(0)) < 48:
+            request += 1
+            cluster.submit(request % 2, random_transactions(20), request)
+        wait_until(lambda: len({cluster.height(index) for index in range(4)}) == 1)
+        cluster.processes[BEHIND].kill()
+        shutil.rmtree(cluster.processes[BEHIND].data)
+        cluster.processes[BEHIND].restart()
+        cluster.wait_height(top, BEHIND)
+        adopted = cluster.events(BEHIND, "adopted")
+        cluster.stop()
+        assert {event["height"] for event in adopted} >= set(range(1, top - 3))
+        assert cluster.accused() == set()
+        same_prefix([cluster.blocks(index) for index in (0, 1, BEHIND)])
+    finally:
+        cluster.stop()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from http.client import HTTPConnection
 from pathlib import Path
 
+import msgspec
 import pytest
-from cluster_harness import Cluster, random_transactions, running, same_prefix, wait_until
+from cluster_harness import Cluster, random_transactions, run_command, running, same_prefix, wait_until
 
 from honeybadger.cluster.processes import NodeProcess
 
@@ -45,6 +47,18 @@ def finish(cluster: Cluster, sent: list[bytes]) -> None:
     for index in range(4):
         committed = cluster.transactions(index)
         assert len(set(committed)) == len(committed) and set(committed) >= set(sent)
+
+
+def how_it_is(cluster: Cluster, index: int) -> tuple[tuple[int, str], str, dict]:
+    """What the node says of itself: over HTTP, in the table of `status`, and in its JSON."""
+    connection = HTTPConnection("127.0.0.1", cluster.manifest.members[index].http_port, timeout=60)
+    connection.request("GET", "/health")
+    reply = connection.getresponse()
+    health = reply.status, reply.read().decode()
+    connection.close()
+    asked = ("status", "--cluster", str(cluster.manifest_path), "--node", str(index), "--timeout", "30")
+    table = " ".join(run_command(*asked).stdout.decode().split())
+    return health, table, msgspec.json.decode(run_command(*asked, "--json").stdout)[0]
 
 
 @pytest.mark.parametrize("what", ["journal", "events"])
@@ -94,11 +108,18 @@ def test_a_damaged_journal_costs_a_time_of_silence(tmp_path):
         node.restart()
         wait_until(lambda: "silent through epoch" in node.log.read_text()[said:])
         bound = int(node.log.read_text()[said:].split("silent through epoch")[1].split()[0])
-        own = cluster.offer(3, random_transactions(20))
+        cluster.wait_connected()
+        health, table, told = how_it_is(cluster, 3)
+        assert health[0] == 503 and f"silent through epoch {bound}" in health[1]
+        assert f"node 3 is silent through epoch {bound}" in table
+        assert told["silent_through"] == bound and told["unwell"] in health[1]
+        refused = run_command("submit", "--cluster", str(cluster.manifest_path), "--node", "3", "-", stdin=b"x")
+        assert refused.stdout.split() == [b"refused:", b"silent"] and refused.returncode != 0
         while (cluster.status(0) or {"epoch": 0})["epoch"] <= bound:
             sent += commit(cluster, len(sent) % 3, count=1)
-        own.wait()
-        sent += own.transactions + commit(cluster, 3)
+        wait_until(lambda: cluster.status(3)["silent_through"] == 0)
+        assert "silent" not in str(how_it_is(cluster, 3)[:2])
+        sent += commit(cluster, 3)
         finish(cluster, sent)
         blocks = cluster.blocks(0)
         before = blocks[0].header.epoch

@@ -6,6 +6,7 @@ Source: Bano, Sonnino, Chursin, Perelman, Li, Ching, Malkhi: "Twins: BFT Systems
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import contextmanager
 
 import msgspec
@@ -128,6 +129,38 @@ def test_twins_cannot_part_the_others(tmp_path, copied):
         for twin in pair:
             same_prefix([chains[0], blocks_of(cluster, twin)])
             assert {node for _, node, _, _ in cluster.accused(TWINNED)} <= {TWINNED}
+
+
+def test_a_clone_that_ran_elsewhere_for_seconds(tmp_path):
+    """Its greetings once took the place of the node's, which was not listened to again until it was restarted."""
+    with running(tmp_path / "c") as cluster:
+        node = cluster.processes[TWINNED]
+        sent = random_transactions(20)
+        cluster.submit(TWINNED, sent)
+        ports = free_ports(2)
+        home = tmp_path / "elsewhere"
+        (home / f"node-{TWINNED}").mkdir(parents=True)
+        shutil.copy(cluster.directory / f"node-{TWINNED}" / "keys.toml", home / f"node-{TWINNED}")
+        with_address(cluster.manifest, port=ports[0], client_port=ports[1]).save(home / "cluster.toml")
+        clone = NodeProcess(home, TWINNED)
+        try:
+            for turn in range(40):
+                load = cluster.offer(OTHERS[turn % 3], random_transactions(20))
+                load.wait()
+                load.client.close()
+                sent += load.transactions
+                time.sleep(0.2)
+        finally:
+            clone.kill()
+        own = cluster.offer(TWINNED, random_transactions(20))
+        cluster.wait_height(own.wait())
+        line = f"two processes use the keys of node {TWINNED}"
+        assert all(line in process.log.read_text() for process in cluster.processes.values())
+        assert {(node, kind) for _, node, kind, _ in cluster.accused()} == {(TWINNED, "KEYS_USED_TWICE")}
+        assert node.exit_status is None
+        assert set(cluster.stop().values()) == {0}
+        assert set(cluster.transactions(TWINNED)) == {*sent, *own.transactions}
+        same_prefix([cluster.blocks(index) for index in range(4)])
 
 
 def test_an_old_copy_of_all_data_put_back(tmp_path):

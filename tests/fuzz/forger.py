@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
 from memory_nodes import CODEC, HELLO, NODES, Clock, MemoryNode
 from mutations import EDGES, hostile_entry, hostile_header, mutated_bytes, nonsense, one_element_more
 
@@ -127,13 +128,14 @@ class Cluster:
 
     def _greet(self, victim: MemoryNode) -> None:
         """Under a new session, if the last one is no longer in order or by chance."""
-        link, accepted = victim.peers.links[EVIL], victim.peers._accepted_session.get(EVIL)
-        ours = self._sessions[victim.me] == accepted and link.incoming.processed < 2**40
+        link = victim.peers.links[EVIL]
+        ours = self._sessions[victim.me] == link.incoming.session and link.incoming.processed < 2**40
         if ours and self.rng.random() < 0.9:
             return
         self._sessions[victim.me] = session = self.rng.randrange(1, 2**63)
         head = Header(GREETING, session, 1, 1, victim.session, 0, 5, 0).encode()
-        self._deliver(victim, [head, CODEC.encode_hello(HELLO)])
+        hello = msgspec.structs.replace(HELLO, heard=(victim.session, 2**40))
+        self._deliver(victim, [head, CODEC.encode_hello(hello)])
 
     def _hostile(self, victim: MemoryNode) -> list[bytes]:
         rng = self.rng

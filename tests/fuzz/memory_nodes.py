@@ -127,7 +127,7 @@ class MemoryNode:
             CODEC,
             self.transport,  # type: ignore[arg-type]
             HELLO,
-            lambda hello: "" if hello == HELLO else "another chain",
+            lambda hello: "" if hello.chain_id == HELLO.chain_id else "another chain",
             lambda peer, why: self.refused.update([peer]),
             lambda peer, up, failure: None,
             lambda node, kind, detail: self.faults.update([(node, kind)]),
@@ -199,7 +199,7 @@ class MemoryNode:
     def stored(self) -> dict[str, int]:
         """How many things of each kind a peer could make this node keep."""
         protocol: Any = self.protocol
-        link = self.peers.links[3]
+        link, fetching = self.peers.links[3], self.recovery._catch_up
         agreements = [a for e in protocol._epochs.values() for a in e.subset.agreements]
         agreements += [a for late in protocol._lingering.values() for a in late.values()]
         broadcasts = [b for e in protocol._epochs.values() for b in e.subset.broadcasts]
@@ -210,7 +210,7 @@ class MemoryNode:
             "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
             "shards": sum(len(s.shards) for b in broadcasts for s in b._roots.values()),
             "certificate shares": sum(map(len, self.recovery._certifier._shares.values())),
-            "requests": len(self.recovery._catch_up._requests) + len(self.recovery._catch_up._ready),
+            "blocks fetched": len(fetching._ready) + sum(len(asked.wanted) for asked in fetching._requests.values()),
             "held bytes": link.outgoing.held_bytes,
             "mempool": len(self.mempool),
         }
@@ -231,7 +231,7 @@ LIMITS = {
     "roots": (PARAMETERS.epoch_window + 1) * NODES * 2 * NODES,
     "shards": (PARAMETERS.epoch_window + 1) * NODES * NODES,
     "certificate shares": 2 * 64 * NODES,
-    "requests": 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
+    "blocks fetched": 2 * 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST,
     "held bytes": (1 << 20) + CODEC.longest_part,
     "mempool": 1000,
 }

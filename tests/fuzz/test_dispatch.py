@@ -6,6 +6,7 @@ import random
 import tracemalloc
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from forger import BLOCK_TALK, recorded_entries
 from hypothesis import given, settings
@@ -30,7 +31,8 @@ from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.binary_agreement import ROUND_WINDOW
 from honeybadger.protocols.messages import BVal, CoinShare, Message, Ready
 
-GOOD = CODEC.encode_hello(HELLO)
+#: whoever says this has heard node 0 just now
+GOOD = CODEC.encode_hello(msgspec.structs.replace(HELLO, heard=(1000, 2**40)))
 
 
 class Lonely:
@@ -41,7 +43,7 @@ class Lonely:
         self.sent = 0
         self.node = MemoryNode(0, 1, self._count, clock)
         for peer in (1, 2, 3):
-            self.arrives(peer, Header(GREETING, 5, 1, 1, 0, 0, 9, 0).encode(), GOOD)
+            self.arrives(peer, Header(GREETING, 5, 1, 1, 1000, 0, 9, 0).encode(), GOOD)
         self.node.step()
 
     def arrives(self, sender: int, *parts: bytes) -> None:
@@ -103,7 +105,7 @@ def test_frames_of_any_bytes(messages: list[list[bytes]]) -> None:
         lonely.node.close()
 
 
-@pytest.mark.parametrize("between", ["nothing", "a refused greeting", "data"])
+@pytest.mark.parametrize("between", ["nothing", "a refused greeting", "data", "it does not listen"])
 def test_greeting_storms_do_not_fill_the_queue_to_the_peer(lonely: Lonely, between: str) -> None:
     """Each new session is owed everything again; what the one before it did not read must be gone by then."""
     node = lonely.node
@@ -116,7 +118,10 @@ def test_greeting_storms_do_not_fill_the_queue_to_the_peer(lonely: Lonely, betwe
         if between == "a refused greeting":
             other = CODEC.encode_hello(Hello(bytes(32), {}))
             lonely.arrives(3, Header(GREETING, 7, 1, 1, 0, 0, 9, 0).encode(), other)
-        lonely.arrives(3, Header(GREETING, session, 1, 1, 0, 0, 9, 0).encode(), GOOD)
+        lonely.arrives(3, Header(GREETING, session, 1, 1, 1000, 0, 9, 0).encode(), GOOD)
+        if between == "it does not listen":
+            lonely.arrives(3, Header(GREETING, 5, 1, 1, session % 2, 0, 9, 0).encode(), GOOD)
+            lonely.arrives(3, Header(GREETING, 5, 1, 1, 1000, 0, 9, 0).encode(), GOOD)
         if between == "data":
             lonely.arrives(3, Header(DATA, session, 1, 1, node.session, 0, 9, 0).encode())
         if not owed:
@@ -197,11 +202,11 @@ def test_memory_is_flat(lonely: Lonely, corpus: list[bytes], seed: int) -> None:
     def feed(count: int) -> int:
         for _ in range(count):
             link = lonely.node.peers.links[3]
-            session = lonely.node.peers._accepted_session.get(3, 0)
+            session = link.incoming.session
             good = Header(DATA, session, min(2**63, link.incoming.processed + 1), 1, lonely.node.session, 0, 9, 0)
             if rng.random() < 0.2:
                 session = rng.randrange(1, 2**63)
-                lonely.arrives(3, Header(GREETING, session, 1, 1, 0, 0, 9, 0).encode(), GOOD)
+                lonely.arrives(3, Header(GREETING, session, 1, 1, 1000, 0, 9, 0).encode(), GOOD)
             elif rng.random() < 0.2:
                 lonely.arrives(3, hostile_header(good, rng), hostile_entry(corpus, rng))
             else:

@@ -96,7 +96,7 @@ def test_the_cluster_is_shown(tmp_path: Path) -> None:
         "98,765",
         "1,235",
         "235 behind",
-        "silent",
+        "no answer",
         "broadcast, 20 ms",
         "200 ms, epoch 1239",
     ):
@@ -105,6 +105,12 @@ def test_the_cluster_is_shown(tmp_path: Path) -> None:
         assert text in dom, text
     assert dom.count("<tr") == 1 + 4 + 1 + 1
     assert 'id="trouble" role="alert" hidden' in dom
+
+
+def test_a_node_that_lost_its_votes_is_shown_as_such(tmp_path: Path) -> None:
+    with serving(page_with([node(0), node(1, silent_through=1300)])) as served:
+        dom = shown(served, tmp_path)
+    assert dom.count("mute through epoch") == dom.count("mute through epoch 1,300") == 1
 
 
 def test_what_nodes_say_is_text_and_runs_nothing(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_misuse_raises_and_changes_nothing() -> None:
     chain = Chain(memory_store(), CHAIN_ID)
     chain.extend(3, [(0, [b"a"])])
     tip = chain.tip_hash
-    with pytest.raises(ValueError, match="epoch 3"):
+    with pytest.raises(ValueError, match=r"epoch 3"):
         chain.extend(3, [(0, [b"b"])])
     for contributions in ([(1, [b"b"]), (0, [])], [(1, [b"b"]), (1, [])]):
         with pytest.raises(ValueError, match="ascend"):
@@ -320,6 +320,43 @@ def test_adopt_refuses_a_block_that_does_not_follow() -> None:
     chain.adopt(good, [b"x"], b"certificate")
     assert chain.flush() == [3]
     assert (store.certificate(3), verify_ledger(store).ok) == (b"certificate", True)
+
+
+def test_an_epoch_that_is_run_again_must_end_as_it_did() -> None:
+    store = memory_store()
+    first = [(0, [b"a", b"b"]), (2, [b"b", b"c"])]
+    second = [(1, [b"d", b"a"]), (2, [b"d", b"e"])]
+    chain = Chain(store, CHAIN_ID)
+    chain.extend(3, first)
+    chain.flush()
+    chain = Chain(store, CHAIN_ID)
+    chain.extend(5, second)
+    for _ in ("with the second block in memory", "with both on disk"):
+        chain.repeat(3, first)
+        chain.repeat(5, second)
+        chain.flush()
+    # The same block in other words is no difference.
+    chain.repeat(3, [(0, [b"a", b"b"]), (2, [b"c", b"b"])])
+    different = [
+        [(0, [b"a", b"b"]), (2, [b"b"])],
+        [(0, [b"a", b"b"]), (2, [b"b", b"c", b"new"])],
+        [(0, [b"a", b"b"]), (2, [b"b", b"c", b"d"])],
+        [(0, [b"b", b"a"]), (2, [b"b", b"c"])],
+        [(0, [b"a", b"b"]), (3, [b"b", b"c"])],
+        [(0, [b"a", b"b", b"c"])],
+        [],
+    ]
+    hashes = [header.hash for header in store.headers()]
+    assert chain.height == 2
+    for contributions in different:
+        with pytest.raises(LedgerError, match=r"epoch 3 was run again .* differs from block 1"):
+            chain.repeat(3, contributions)
+    with pytest.raises(LedgerError, match="differs from block 2"):
+        chain.repeat(5, first)
+    for epoch in (1, 4, 6):
+        with pytest.raises(LedgerError, match="no block of it"):
+            chain.repeat(epoch, first)
+    assert ([header.hash for header in store.headers()], chain.height) == (hashes, 2)
 
 
 def test_store_of_another_chain_is_refused() -> None:

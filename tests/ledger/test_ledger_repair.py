@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -389,6 +390,29 @@ def test_a_liar_or_a_silent_member_is_asked_last_from_then_on(path: Path) -> Non
     assert report.verify.ok
     assert (len(silent.asked), len(liar.asked)) == (1, 1)
     assert len(said) == 5
+
+
+@pytest.mark.parametrize("certified", [0, 8])
+def test_a_member_that_is_slow_but_correct_costs_one_block(
+    path: Path, monkeypatch: pytest.MonkeyPatch, certified: int
+) -> None:
+    """It keeps every deadline, so nothing can be said against it."""
+    tamper(path, ("DELETE FROM bodies WHERE height <= 7", ()))
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(repair_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def slow(seconds: float) -> Callable[[Answer, int], Answer]:
+        def bend(answer: Answer, offset: int) -> Answer:
+            clock.now += 0.0 if offset else seconds
+            return answer
+
+        return bend
+
+    slowest = Member("node 0", certified=certified, bend=slow(4.8))
+    slower = Member("node 1", bend=slow(0.9))
+    report, said = mend(path, slowest, slower, Member("node 2", bend=slow(0.01)), patience_s=5.0)
+    assert report.verify.ok and len(said) == 7
+    assert clock.now < 4.8 + 0.9 + 7 * 0.01 + 0.1
 
 
 def test_what_nobody_has_is_left_and_named(path: Path) -> None:

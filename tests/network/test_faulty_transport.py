@@ -539,6 +539,11 @@ def test_each_connection_carries_a_prefix_in_order(
         assert when >= sent_at.get(number, when) + conditions.delay_s - conditions.jitter_s
 
 
+def hello(heard: tuple[int, int], twice: bool) -> bytes:
+    """Second part of a greeting, shorter than a real one."""
+    return b"hello"
+
+
 class Side:
     """One node: a link over a faulty transport over one end of a pair of pipes."""
 
@@ -569,7 +574,7 @@ class Side:
                 self.link.connection_closed()
         while (arrived := self.outer.receive()) is not None:
             self.handle(arrived[1])
-        while self.link.connected and (message := self.link.next_message(9, 9, b"hello", announce=True)):
+        while self.link.connected and (message := self.link.next_message(9, 9, hello, announce=True)):
             if not self.outer.send(1 - self.me, message):
                 self.link.connection_opened()
                 break

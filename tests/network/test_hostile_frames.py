@@ -84,7 +84,7 @@ def test_messages_without_entries_end_a_tick_too(name: str) -> None:
         lambda peer, up, failure: None,
         lambda node, kind, detail: faults.append((node, kind)),
     )
-    peers._accepted_session[1] = peers.links[1].incoming.session = 5
+    peers.links[1].incoming.session = 5
     peers.links[1].incoming.processed = 1
     unused: Any = None
     reactor = Reactor(

@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from honeybadger.network import links as links_module
-from honeybadger.network.codec import DATA, HELLO, Header
+from honeybadger.network.codec import DATA, HELLO, Header, Hello
 from honeybadger.network.links import Entry, Link
 
 SIDES = st.sampled_from([0, 1])
+
+
+def hello(heard: tuple[int, int], twice: bool) -> bytes:
+    """Second part of a greeting."""
+    return msgspec.msgpack.encode(Hello(bytes(32), {}, heard, twice))
 
 
 @dataclass
@@ -31,7 +37,6 @@ class Node:
     live: bool = False
     horizon: int = 2
     durable: int = 0
-    accepted: int = 0
     restarted: bool = False
     #: what this incarnation offered
     offered: list[tuple[int, bytes]] = field(default_factory=list)
@@ -187,7 +192,7 @@ class LossyLinks(RuleBasedStateMachine):
         for count in range(most):
             if not node.link.connected:
                 return count
-            message = node.link.next_message(node.horizon, node.durable, b"hello", announce=announce)
+            message = node.link.next_message(node.horizon, node.durable, hello, announce=announce)
             if message is None:
                 return count
             if node.live:
@@ -195,13 +200,20 @@ class LossyLinks(RuleBasedStateMachine):
         return most
 
     def handle(self, side: int, message: list[bytes]) -> None:
-        """As `Peers` does; but a greeting never arrives after one of a later incarnation."""
+        """As `Peers` does."""
         node, head = self.nodes[side], Header.decode(message[0])
         if head.kind == HELLO:
-            if head.session >= node.accepted:
-                node.accepted = head.session
-                node.link.receive(head, 0)
-        elif node.accepted == head.session and head.ack_session == node.session:
+            before = node.link.incoming.session
+            greeting = node.link.greeted(head, msgspec.msgpack.decode(message[1], type=Hello))
+            if not greeting.taken:
+                node.link.greet_again()
+                return
+            if greeting.takes_over:
+                assert head.session > before, "a late word of a dead incarnation mutes the present one"
+            node.link.receive(head, 0)
+            if not node.link.heeded:
+                self.greet_again(side)
+        elif node.link.incoming.session == head.session and head.ack_session == node.session:
             assert head.kind == DATA
             for data in message[1:][node.link.receive(head, len(message) - 1)]:
                 assert int(data.split(b"/")[2]) <= node.horizon, "sent beyond the announced horizon"
@@ -209,16 +221,33 @@ class LossyLinks(RuleBasedStateMachine):
                     node.received.append(data)
                 node.link.incoming.done(1)
 
+    def greet_again(self, side: int) -> None:
+        """A connection on which entries were lost is made anew."""
+        link = self.nodes[side].link
+        if link.connected and link.outgoing.in_flight:
+            self.flap(side, 0)
+            link.connection_opened()
+        link.greet_again()
+
     def settle(self, *horizons: int) -> None:
         """A quiet network: everything within the horizons arrives."""
         for node, horizon in zip(self.nodes, horizons, strict=True):
             node.horizon = horizon
             self.reconnect(self.nodes.index(node))
             node.link.connection_opened()
-        while sum(self.say(side, 50, True) for side in (0, 1)):
+        for _ in range(1000):
+            said = sum(self.say(side, 50, True) for side in (0, 1))
+            unheard = [side for side in (0, 1) if not self.nodes[side].link.heeded]
+            if not said and not unheard:
+                break
+            if not said:
+                # A second has passed.
+                for side in unheard:
+                    self.greet_again(side)
             for side in (0, 1):
                 for which in range(len(self.nodes[side].connections)):
                     self.deliver(side, which, 10_000)
+        assert not said and not unheard
         self.nothing_is_lost_or_doubled()
         for node, other in zip(self.nodes, reversed(self.nodes), strict=True):
             within = [(i, epoch, data) for i, (epoch, data) in enumerate(other.offered) if epoch <= node.horizon]

@@ -15,10 +15,11 @@ from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec
 from honeybadger.network.links import Entry, Outgoing
+from honeybadger.node import block_server, rate
 from honeybadger.node import catch_up as catch_up_module
-from honeybadger.node import rate
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
-from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PARALLEL, PATIENCE_S, STALLED_S, CatchUp
+from honeybadger.node.block_server import BlockServer
+from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PATIENCE_S, STALLED_S, CatchUp
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.quorums import Quorums
@@ -71,7 +72,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     for module in (catch_up_module, rate):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.monotonic))
-    monkeypatch.setattr(catch_up_module, "PART_BYTES", PART)
+    for module in (catch_up_module, block_server):
+        monkeypatch.setattr(module, "PART_BYTES", PART)
     return made
 
 
@@ -95,12 +97,15 @@ class Bench:
             Quorums(4, 1),
             CHAIN_ID,
             PUBLIC,
-            self.store,
             self,
             lambda peer: self.peer_epochs[peer],
             self.chain.adopt,
             lambda: self.may_fetch,
             sorted(self.peer_epochs),
+        )
+        self.server = BlockServer(
+            self.store,
+            self,
             lambda header: self.wanted.append(header.height),
             lambda peer, size: self.links[peer].make_room(size),
         )
@@ -116,7 +121,7 @@ class Bench:
 
     def poll(self) -> list[tuple[int, BlockRequest]]:
         """The requests that this makes."""
-        self.catch_up.poll(self.chain.height, self.chain.height + 1)
+        self.catch_up.poll(self.chain.height, self.chain.height, self.chain.height + 1)
         asked = [(peer, message) for peer, message in self.sent if isinstance(message, BlockRequest)]
         self.sent.clear()
         return asked
@@ -130,7 +135,7 @@ class Bench:
                 self.catch_up.handle_part(sender, message, self.chain.height)
 
     def serve(self, first: int, count: int, asker: int = 0) -> list[Message]:
-        self.catch_up.serve(asker, BlockRequest(0, first, count))
+        self.server.serve(asker, BlockRequest(0, first, count))
         answers = [message for _, message in self.sent]
         self.sent.clear()
         return answers
@@ -175,7 +180,7 @@ def test_blocks_are_asked_for_when_far_behind_or_stalled_only(clock: Clock) -> N
     clock.now += STALLED_S / 2
     assert bench.poll() == []
     clock.now += STALLED_S
-    assert len(bench.poll()) == PARALLEL
+    assert [(request.first, request.count) for _, request in bench.poll()] == [(3, 2)], "what they have, and no more"
     bench = Bench(0, 2, 2)
     bench.poll()
     bench.peer_epochs[2] = 3 + FAR_BEHIND
@@ -224,8 +229,8 @@ def test_what_does_not_verify_is_not_adopted_and_its_sender_not_asked_for_a_whil
         clock.now += PATIENCE_S + 0.5
         if clock.now < 1000 + DISTRUST_S:
             assert first not in [peer for peer, _ in bench.poll()]
-    helper = next(peer for peer, request in bench.catch_up._requests.items() if peer == 3)
-    bench.take(bench.catch_up._requests[helper].peer, *answer(BLOCKS[2]))
+    helper = next(peer for peer, request in bench.catch_up._requests.items() if 3 in request.wanted)
+    bench.take(helper, *answer(BLOCKS[2]))
     assert bench.chain.height == 3, "one honest peer is enough"
     clock.now = 1000 + DISTRUST_S + PATIENCE_S + 1
     bench.poll()
@@ -276,7 +281,7 @@ def test_serving_stops_at_the_first_block_without_certificate(clock: Clock) -> N
 
 def test_serving_is_bounded_per_peer_and_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(BLOCKS[0].body)
-    monkeypatch.setattr(catch_up_module, "SERVED_BYTES_PER_S", 5 * size)
+    monkeypatch.setattr(block_server, "SERVED_BYTES_PER_S", 5 * size)
     server = Bench(1, 16, 0)
 
     def bodies(asker: int) -> int:
@@ -290,7 +295,7 @@ def test_serving_is_bounded_per_peer_and_second(clock: Clock, monkeypatch: pytes
 
 
 def test_serving_is_bounded_in_blocks_too(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up_module, "SERVED_BLOCKS_PER_S", 3)
+    monkeypatch.setattr(block_server, "SERVED_BLOCKS_PER_S", 3)
     server = Bench(1, 16, 0)
     assert sum(isinstance(message, CertifiedHeader) for message in server.serve(1, 4, 2)) == 3
 
@@ -311,11 +316,11 @@ class Flushed(Bench):
         """Answer the requests; what the link has to send then."""
         link = self.links[2]
         for first, count in requests:
-            self.catch_up.serve(2, BlockRequest(0, first, count))
+            self.server.serve(2, BlockRequest(0, first, count))
         for data, _ in self.CODEC.entries(message for _, message in self.sent):
             link.offer(Entry(0, data))
         self.sent.clear()
-        self.catch_up.sent()
+        self.server.sent()
         leaving: list[Message] = []
         while entries := link.next_entries()[1]:
             for entry in entries:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from honeybadger.network.codec import DATA, HELLO, Codec, Header, Hello
 from honeybadger.network.transport import PeerEvent
@@ -45,6 +46,13 @@ class FakeTransport:
         return found
 
 
+def difference(hello: Hello) -> str:
+    """Why a peer is refused."""
+    if hello.chain_id == OURS.chain_id:
+        return ""
+    return f"batch_size is 7 here and {hello.settings['batch_size']} there"
+
+
 class Bench:
     """Node 0 of three, all connected, none greeted."""
 
@@ -61,7 +69,11 @@ class Bench:
             CODEC,
             self.transport,  # type: ignore[arg-type]
             OURS,
-            lambda hello: "" if hello == OURS else f"batch_size is 7 here and {hello.settings['batch_size']} there",
+            lambda hello: (
+                ""
+                if hello.chain_id == OURS.chain_id
+                else f"batch_size is 7 here and {hello.settings['batch_size']} there"
+            ),
             lambda peer, why: self.refused.append((peer, why)),
             lambda *change: self.connections.append(change),
             lambda node, kind, detail: self.faults.append((node, kind)),
@@ -76,6 +88,12 @@ class Bench:
     def greets(self, *senders: int) -> None:
         for sender in senders:
             self.arrives(sender, HELLO, CODEC.encode_hello(OURS))
+        self.take()
+
+    def answers(self, sender: int, session: int) -> None:
+        """Whoever sits at the sender's address greets, having heard the latest greeting to there."""
+        heard = (77, self.peers.links[sender].outgoing.base - 1)
+        self.arrives(sender, HELLO, CODEC.encode_hello(replace(OURS, heard=heard)), session=session)
         self.take()
 
     def take(self) -> list[tuple[int, Message]]:
@@ -115,19 +133,40 @@ def test_another_incarnation_gets_a_fresh_connection() -> None:
     """What ZeroMQ queued for the old one is dropped: greeting again and again must not fill our memory."""
     bench = Bench()
     for session in (5, 5, 6, 7):
-        bench.arrives(1, HELLO, CODEC.encode_hello(OURS), session=session)
-        bench.take()
+        bench.answers(1, session)
     assert bench.transport.resets == [1, 1]
+    assert bench.faults == []
 
 
 def test_a_late_greeting_of_a_dead_incarnation_does_not_mute_the_present_one() -> None:
     bench = Bench()
-    for session in (5, 6, 5):
-        bench.arrives(1, HELLO, CODEC.encode_hello(OURS), session=session)
-    bench.take()
+    bench.answers(1, 5)
+    late = CODEC.encode_hello(replace(OURS, heard=(77, bench.peers.links[1].outgoing.base - 1)))
+    bench.answers(1, 6)
+    for _ in range(5):
+        bench.arrives(1, HELLO, late, session=5)
+        bench.arrives(1, DATA, entry(1), session=5)
+    assert bench.take() == []
     bench.arrives(1, DATA, entry(1), session=6)
     assert bench.take() == [(1, BVal(1, 0, 1, True))]
     assert bench.transport.resets == [1]
+    assert bench.faults == [], "nothing shows that the dead one is alive"
+
+
+def test_greetings_are_answered_and_sessions_changed_a_few_times_a_second() -> None:
+    """Each answer may wait in ZeroMQ, and each change queues again what the peer may need."""
+    bench = Bench()
+    bench.answers(1, 5)
+    bench.peers.flush(9, 0)
+    bench.transport.sent.clear()
+    for session in range(1000, 1100):
+        bench.arrives(1, HELLO, CODEC.encode_hello(OURS), session=session)
+        bench.take()
+        bench.peers.flush(9, 0)
+    assert len([parts for peer, parts in bench.transport.sent if peer == 1 and parts[0][1] == HELLO]) <= 6
+    for session in range(2000, 2100):
+        bench.answers(1, session)
+    assert len(bench.transport.resets) <= 4
 
 
 def test_data_for_an_earlier_incarnation_is_ignored() -> None:
@@ -162,7 +201,8 @@ def test_the_journal_is_asked_before_anything_leaves_and_silence_is_kept() -> No
     bench.greets(1, 2)
     journal = bench.peers._journal = FakeJournal(bench.transport, 3)
     bench.peers.flush(9, 0)
-    assert journal.calls == [], "a greeting says nothing about an epoch"
+    assert journal.calls == [("sync", 0, 0)], "a greeting says nothing about an epoch, but a block may be waiting"
+    journal.calls.clear()
     bench.transport.sent.clear()
     for epoch in (0, 3, 4):
         bench.peers.broadcast(BVal(epoch, 0, 0, True))
@@ -176,12 +216,14 @@ def test_the_journal_is_asked_before_anything_leaves_and_silence_is_kept() -> No
     assert len(bench.peers.loopback) == 3
 
 
-def test_a_later_refusal_ends_what_was_accepted() -> None:
+def test_a_second_process_of_another_chain_does_not_end_what_was_accepted() -> None:
+    """A node was mute for good when another one with its keys, but other settings, had greeted."""
     bench = Bench()
     bench.greets(1)
-    bench.arrives(1, HELLO, CODEC.encode_hello(THEIRS))
+    bench.arrives(1, HELLO, CODEC.encode_hello(THEIRS), session=6)
     bench.arrives(1, DATA, entry(1))
-    assert bench.take() == []
+    assert bench.take() == [(1, BVal(1, 0, 1, True))]
+    assert bench.refused == [(1, "batch_size is 7 here and 8 there")]
 
 
 def test_an_entry_is_acknowledged_only_after_it_was_processed() -> None:

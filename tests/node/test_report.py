@@ -54,6 +54,8 @@ class Bench:
             reactor=SimpleNamespace(longest_tick_s=0.5, ticks=3, messages_handled=9),
             faults={(1, "BAD_FRAME"): 2},
             observed=Observed(),
+            silent_through=lambda: 0,
+            needed=0,
         )
 
     def step(self) -> None:
