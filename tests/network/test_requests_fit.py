@@ -12,6 +12,7 @@ from bench.steady_load import SteadyLoad
 from honeybadger.cli.submit import REQUEST_BYTES, _Submission
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import LONGEST_REQUEST, Submit, encoder
+from honeybadger.protocols.quorums import Quorums
 
 LONGEST_TX = LONGEST_REQUEST - 1024
 
@@ -47,7 +48,7 @@ def test_submit_leaves_the_longest_transaction_alone(first: int) -> None:
 def test_a_steady_load_of_large_transactions_fits() -> None:
     """A thousand of them went into one request, whatever their size."""
     clients: Any = [Recorder() for _ in range(4)]
-    load = SteadyLoad(SimpleNamespace(members=clients), False)  # type: ignore[arg-type]
+    load = SteadyLoad(SimpleNamespace(members=clients, quorums=Quorums(4, 1)), False)  # type: ignore[arg-type]
     load._offer(clients, 1e5, 4e-4, 1 << 20)
     fit([request for client in clients for request in client.requests], 40)
 
