@@ -108,7 +108,7 @@ def test_catching_up_beside_a_node_that_serves_false_blocks(cluster):
     """Two correct nodes and the liar make blocks; the third correct node is late. It asks the liar, which is alone
     then, and the others when they are back."""
     manifest = cluster.manifest
-    runtime = msgspec.structs.replace(manifest.runtime, held_bytes_per_peer=1_800_000)
+    runtime = msgspec.structs.replace(manifest.runtime, held_bytes_per_peer=2_000_000)
     # Such a small cap takes small proposals.
     consensus = msgspec.structs.replace(
         manifest.consensus, epoch_window=2, max_tx_bytes=5_000, max_proposal_bytes=101_000

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 #: seconds on the steered clock: faults begin here, and are over
 BEGIN, END = 1000.0, 1_000_000.0
 #: less than what the nodes say to each other about MANY blocks of LARGE transactions, with parameters that allow it
-SMALL_CAP = Runtime(held_bytes_per_peer=1_800_000)
+SMALL_CAP = Runtime(held_bytes_per_peer=2_000_000)
 LARGE = 4000
 SMALL = {"epoch_window": 2, "max_tx_bytes": LARGE, "max_proposal_bytes": 100_000}
 #: more blocks than the epoch window has epochs
