@@ -22,7 +22,7 @@ SMALL_CAP = Runtime(held_bytes_per_peer=2_000_000)
 LARGE = 4000
 SMALL = {"epoch_window": 2, "max_tx_bytes": LARGE, "max_proposal_bytes": 100_000}
 #: more blocks than the epoch window has epochs
-MANY = 40
+MANY = 60
 
 
 def fault(kind: str, **details) -> LinkFault:
