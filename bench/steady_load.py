@@ -30,8 +30,9 @@ ASK_S = 0.5
 STATUS = 1 << 40
 #: seconds after which a person is told what is waited for
 WORTH_SAYING_S = 3.0
-#: transactions in a request, at the most
+#: transactions and bytes in a request, at the most; a longer transaction is alone in one
 LONGEST_BATCH = 1000
+LARGEST_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -149,7 +150,7 @@ class SteadyLoad:
         while self._offered < total:
             due = min(total, int((time.monotonic() - start) * rate) + 1)
             while self._offered < due:
-                count = min(due - self._offered, LONGEST_BATCH)
+                count = min(due - self._offered, LONGEST_BATCH, max(1, LARGEST_BATCH_BYTES // tx_bytes))
                 when = start + np.arange(self._offered, self._offered + count) / rate
                 client = clients[self._number % len(clients)]
                 if client.send(Submit(self._number, [secrets.token_bytes(tx_bytes) for _ in range(count)])):

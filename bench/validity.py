@@ -43,7 +43,7 @@ def why_invalid(
         *left_behind,
         "nothing was committed after the link faults" if summary["committed_tx_after_link_faults"] == 0 else "",
         _unequal(summary, check, same_height) if not cut_for_ever else "",
-        _nothing(left, cut_for_ever) if not summary["committed_tx"] else "",
+        _nothing(summary, left, cut_for_ever) if not summary["committed_tx"] else "",
         _unanswered(summary),
     )
     return next((reason for reason in reasons if reason), "")
@@ -70,9 +70,17 @@ def _unequal(summary: dict[str, Any], check: LedgerCheck, same_height: bool) -> 
     return ""
 
 
-def _nothing(left: str, cut_for_ever: bool) -> str:
-    why = f": {left}" if left else ": links are cut for ever" if cut_for_ever else ""
-    return f"nothing was committed in the measured window{why}"
+def _nothing(summary: dict[str, Any], left: str, cut_for_ever: bool) -> str:
+    why = left or ("links are cut for ever" if cut_for_ever else _fate(summary))
+    return "nothing was committed in the measured window" + (f": {why}" if why else "")
+
+
+def _fate(summary: dict[str, Any]) -> str:
+    """What became of the transactions that were not committed."""
+    fates = [f'{count} were refused as "{reason}"' for reason, count in sorted(summary["refused_tx"].items())]
+    if summary["unanswered_tx"]:
+        fates.append(f"{summary['unanswered_tx']} were still unanswered at the end")
+    return " and ".join(fates)
 
 
 def _unanswered(summary: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from honeybadger.cli import signals
-from honeybadger.cli.options import Directory, choose_faults, make_parameters, option, parameter_options, was_chosen
+from honeybadger.cli.options import Directory, choose_quorums, make_parameters, option, parameter_options, was_chosen
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Runtime
 from honeybadger.wording import counted
@@ -48,7 +48,7 @@ def command(
     Writes OUT/cluster.toml (public), OUT/node-<i>/keys.toml and OUT/node-<i>/http-token (secret, mode 0600). Whoever
     runs this command is a trusted dealer: it sees every secret key.
     """
-    faults = choose_faults(nodes, faults)
+    quorums = choose_quorums(nodes, faults)
     if len(hosts) not in (1, nodes):
         raise click.UsageError(f"give one --host for all nodes or one for each of the {nodes}, not {len(hosts)}")
     if not 1 <= base_port <= 65535 - 2 * nodes + 1:
@@ -59,11 +59,11 @@ def command(
     named = [hosts[i % len(hosts)].replace("{i}", str(i)) for i in range(nodes)]
     addresses = [(named[i], base_port + 2 * i, base_port + 2 * i + 1) for i in range(nodes)]
     runtime = Runtime(durability=durability, curve=curve, http_host=http_host)  # type: ignore[arg-type]
-    parameters = make_parameters(nodes, options, was_chosen)
+    parameters = make_parameters(quorums, options, was_chosen)
     signals.end_like_an_interrupt()
-    manifest, keys = make_cluster(nodes, faults, parameters, addresses, runtime, http_ports)
+    manifest, keys = make_cluster(nodes, quorums.faults, parameters, addresses, runtime, http_ports)
     write_cluster(out, manifest, keys)
-    click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {faults}")
+    click.echo(f"{out}/cluster.toml: chain {manifest.chain_id.hex()[:16]}…, N = {nodes}, f = {quorums.faults}")
     click.echo(f"{out}/node-<i>/keys.toml: secret keys of nodes 0 … {nodes - 1}; give each node only its own")
     if http_port:
         click.echo(f"{out}/node-<i>/http-token: lets its holder submit over HTTP to node i")

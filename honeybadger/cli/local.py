@@ -18,7 +18,7 @@ from honeybadger.cli.load_options import SubmitTo, TxSize, check_offer, check_wi
 from honeybadger.cli.options import (
     Directory,
     FiniteFloat,
-    choose_faults,
+    choose_quorums,
     find_protocol_or_fail,
     make_parameters,
     option,
@@ -149,7 +149,8 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     from bench.settings import LocalSettings
 
     nodes = options["nodes"]
-    faults = choose_faults(nodes, options["faults"])
+    quorums = choose_quorums(nodes, options["faults"])
+    faults = quorums.faults
     byzantine = parse_byzantine(options["byzantine"], nodes)
     correct = nodes - len(byzantine)
     check_outages(options, correct)
@@ -174,7 +175,7 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
         options = {**options, "encryption": "never"}
     elif not options["encrypt"] and options["encryption"] != "never":
         raise click.UsageError(f"--no-encrypt contradicts --encryption {options['encryption']}")
-    parameters = make_parameters(nodes, options, chosen_by_person)
+    parameters = make_parameters(quorums, options, chosen_by_person)
     sizes = options["tx_size"]
     if sizes.high > parameters.max_tx_bytes:
         raise click.UsageError(

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.manifest import Runtime
+from honeybadger.cluster.sizes import check as check_sizes
+from honeybadger.cluster.sizes import most_proposal_bytes
 from honeybadger.protocols.base import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
@@ -60,7 +64,7 @@ def parameter_options(function: F) -> F:
             option(
                 "--max-proposal-bytes",
                 type=int,
-                help="Longest proposal of a node, bytes.  [default: room for a full batch of 1 KiB transactions]",
+                help="Longest proposal of a node, bytes.  [default: a full batch of 1 KiB transactions, if that fits]",
             ),
             option(
                 "--encryption",
@@ -89,7 +93,7 @@ def parameter_options(function: F) -> F:
     return function
 
 
-def make_parameters(nodes: int, options: dict[str, Any], chosen_by_person: Callable[[str], bool]) -> Parameters:
+def make_parameters(quorums: Quorums, options: dict[str, Any], chosen_by_person: Callable[[str], bool]) -> Parameters:
     """Checked parameters from `parameter_options`, with the defaults that depend on others filled in.
 
     `chosen_by_person(name)`: whether an option was given; the protocol's own defaults take the place of the others.
@@ -102,12 +106,17 @@ def make_parameters(nodes: int, options: dict[str, Any], chosen_by_person: Calla
             chosen[name] = value
         elif name in specification.fixed and chosen[name] != value:
             raise ClusterError(f"protocol {specification.name}: {name} can only be {value}, not {chosen[name]}")
-    if options.get("max_proposal_bytes") is None:
-        per_node = max(1, chosen["batch_size"] // (1 if specification.whole_batches else max(1, nodes)))
-        chosen["max_proposal_bytes"] = max(1 << 20, chosen["max_tx_bytes"] + 16, min(per_node * 1024, 256 << 20))
-    parameters = Parameters(**chosen)
+    runtime = Runtime()
+    per_node = max(1, chosen["batch_size"] // (1 if specification.whole_batches else quorums.nodes))
+    wanted = min(max(1 << 20, chosen["max_tx_bytes"] + 16, per_node * 1024), 256 << 20)
+    parameters = Parameters(**{"max_proposal_bytes": wanted, **chosen})
     try:
-        parameters.check(nodes)
+        parameters.check(quorums.nodes)
+        if "max_proposal_bytes" not in chosen and (
+            most := most_proposal_bytes(specification, parameters, quorums, runtime)
+        ):
+            parameters = msgspec.structs.replace(parameters, max_proposal_bytes=most)
+        check_sizes(specification, parameters, quorums, runtime)
     except ValueError as error:
         raise ClusterError(str(error)) from None
     return parameters
@@ -128,16 +137,14 @@ def was_chosen(name: str) -> bool:
     return context is not None and context.get_parameter_source(name) not in default
 
 
-def choose_faults(nodes: int, faults: int | None) -> int:
-    """The given f, or the largest for N; ClusterError if N nodes cannot tolerate it."""
+def choose_quorums(nodes: int, faults: int | None) -> Quorums:
+    """N with the given f, or the largest for N; ClusterError if N nodes cannot tolerate it."""
     if nodes < 1:
         raise ClusterError(f"a cluster needs at least one node, not {nodes}")
-    chosen = Quorums.largest_faults(nodes) if faults is None else faults
     try:
-        Quorums(nodes, chosen)
+        return Quorums(nodes, Quorums.largest_faults(nodes) if faults is None else faults)
     except ValueError as error:
         raise ClusterError(str(error)) from None
-    return chosen
 
 
 cluster_option = option(

@@ -19,9 +19,10 @@ from honeybadger.ledger.errors import printable
 from honeybadger.network.addresses import place
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import Committed, Refused, Submit
+from honeybadger.protocols.split import split
 from honeybadger.wording import counted
 
-#: transactions, and bytes, per request
+#: transactions, and bytes, per request; a longer transaction is alone in one
 REQUEST_TRANSACTIONS = 1000
 REQUEST_BYTES = 4 * 1024 * 1024
 #: seconds without any answer after which a person is told what is waited for
@@ -156,14 +157,11 @@ class _Submission:
 
     def _send(self) -> None:
         while self._waiting and len(self._open) < WINDOW:
-            count = size = 0
-            while count < min(REQUEST_TRANSACTIONS, len(self._waiting)) and size < REQUEST_BYTES:
-                size += len(self._waiting[count])
-                count += 1
-            self._client.send(Submit(self._sent, self._waiting[:count]))
-            self._open[self._sent] = count
-            self._sent += count
-            del self._waiting[:count]
+            part = next(split(self._waiting, REQUEST_TRANSACTIONS, REQUEST_BYTES))
+            self._client.send(Submit(self._sent, part))
+            self._open[self._sent] = len(part)
+            self._sent += len(part)
+            del self._waiting[: len(part)]
 
     def _take_replies(self) -> bool:
         """Whether there were any. What is then known of the next transactions is printed."""

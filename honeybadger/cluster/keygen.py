@@ -20,8 +20,10 @@ from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import TOKEN_FILE, new_token, save_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
+from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.registry import find_protocol
 
 
 def make_cluster(
@@ -37,9 +39,9 @@ def make_cluster(
     `http_ports`: one for each node, 0 for none; None: no node serves HTTP.
     """
     try:
-        Quorums(nodes, faults)
-        parameters.check(nodes)
-    except ValueError as error:
+        # Before keys are dealt, which takes a while in a large cluster.
+        check_sizes(find_protocol(parameters.protocol), parameters, Quorums(nodes, faults), runtime or Runtime())
+    except (ValueError, LookupError) as error:
         raise ClusterError(str(error)) from None
     public, secret = deal(nodes, faults)
     _, signing = deal_signing_keys(nodes)

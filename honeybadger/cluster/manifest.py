@@ -22,6 +22,7 @@ from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.cluster.toml_file import read_toml
 from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
@@ -60,8 +61,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
-    peer that does not acknowledge; blocks that are longer cannot be sent to a peer that has missed them. `http_host`:
-    the address that HTTP listens on; loopback unless told otherwise.
+    peer that does not acknowledge; 0: as many as the parameters need (see `sizes`), 256 MiB at least and 2 GiB at the
+    most. `http_host`: the address that HTTP listens on; loopback unless told otherwise.
     """
 
     durability: Durability = "fsync"
@@ -70,7 +71,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     instrumentation: bool = True
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
-    held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+    held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=0)] = 0
     http_host: str = "127.0.0.1"
 
 
@@ -112,8 +113,9 @@ class Manifest:
         """ClusterError, in one line, for the first thing that is wrong."""
         try:
             self.quorums = Quorums(consensus.nodes, consensus.faults)
-            consensus.check(consensus.nodes)
             self.specification = find_protocol(consensus.protocol)
+            self.runtime = runtime or Runtime()
+            self.sizes = check_sizes(self.specification, consensus, self.quorums, self.runtime)
             self.public_keys = PublicKeys.from_dict(
                 consensus.nodes, self.quorums.weak, msgspec.to_builtins(consensus.keys)
             )
@@ -139,7 +141,6 @@ class Manifest:
             raise ClusterError("two members use the same host and port")
         self.consensus = consensus
         self.members = members
-        self.runtime = runtime or Runtime()
         if not is_host(self.runtime.http_host, to_listen=True):
             raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)

@@ -24,8 +24,9 @@ from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.store import BlockStore
 from honeybadger.ledger.verify import VerifyReport, check_certificate, read_header, verify_ledger
 
-#: a member that delivers a body more slowly than this, bytes per second, is given up
-SLOWEST = 1024 * 1024
+#: a member that delivers a body more slowly than this, bytes per second, is given up; half of what a node allows itself
+#: for the end of the longest body
+SLOWEST = 256 * 1024
 #: what a repaired block reveals about the blocks below it is repaired in the next pass
 PASSES = 8
 

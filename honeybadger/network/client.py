@@ -12,6 +12,7 @@ import zmq
 from honeybadger.network.addresses import endpoint
 from honeybadger.network.client_protocol import (
     BUSY,
+    LONGEST_REQUEST,
     BlockPart,
     BlockQuery,
     NoBlock,
@@ -57,9 +58,13 @@ class NodeClient:
         self.socket.connect(endpoint(self.socket, host, port))
 
     def send(self, request: Request) -> bool:
-        """Queue a request; False if the queue is full."""
+        """Queue a request; False if the queue is full. ValueError for one that is so long that the node would close the
+        connection."""
+        data = encoder.encode(request)
+        if len(data) > LONGEST_REQUEST:
+            raise ValueError(f"a request of {len(data)} bytes is longer than {LONGEST_REQUEST}")
         try:
-            self.socket.send(encoder.encode(request), zmq.NOBLOCK)
+            self.socket.send(data, zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True

@@ -10,7 +10,7 @@ messages in an entry, and the shape of every message by its type. Nothing is eve
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Union
 
@@ -21,12 +21,15 @@ from honeybadger.protocols.messages import Message
 WIRE_VERSION = 1
 #: messages in one entry, at the most
 MESSAGES_PER_ENTRY = 8192
-#: a message whose shard is at least this long (bytes) travels in an entry of its own
-LARGE_SHARD = 256 * 1024
-#: small messages are bundled up to about this many bytes of shards per entry
+#: a message that is at least this long (bytes, encoded) travels in an entry of its own
+LARGE_MESSAGE = 256 * 1024
+#: small messages are bundled up to this many bytes per entry
 BUNDLE_BYTES = 1024 * 1024
+#: a part may be that much longer than what a correct node sends: so that a message which is a little too long costs its
+#: sender a recorded fault, and not only its connection
+SPARE_BYTES = 64 * 1024
 
-#: bytes of a greeting, at the most: some 64 settings and a key for each of 255 members take a third of it
+#: bytes of a greeting, at the most: some 64 settings and two keys for each of 256 members take two thirds of it
 LONGEST_HELLO = 64 * 1024
 
 #: the `durable` epoch of a node that does not mean to come back after a crash
@@ -112,11 +115,11 @@ class Hello(msgspec.Struct, frozen=True):
 class Codec:
     """Encodes and decodes entries of a protocol's messages.
 
-    `longest_shard`: bytes; the longest shard (or other bulk field) a correct node sends.
+    `longest_message`: bytes; the longest encoded message a correct node sends.
     """
 
-    def __init__(self, message_types: Sequence[type[Message]], longest_shard: int) -> None:
-        self.longest_part = longest_shard + BUNDLE_BYTES + 64 * 1024
+    def __init__(self, message_types: Sequence[type[Message]], longest_message: int) -> None:
+        self.longest_part = max(longest_message, BUNDLE_BYTES) + SPARE_BYTES
         union: Any = Union[tuple(message_types)]  # noqa: UP007
         entry = Annotated[list[union], msgspec.Meta(max_length=MESSAGES_PER_ENTRY)]
         self._encoder = msgspec.msgpack.Encoder()
@@ -127,17 +130,33 @@ class Codec:
         """One entry."""
         return self._encoder.encode(messages)
 
-    def encode_each(self, messages: Sequence[Message]) -> tuple[bytes, list[int]]:
-        """One entry, as `encode` makes it, and how many bytes of it each message takes."""
-        if len(messages) == 1:
-            # Large ones travel alone: not copied a second time.
-            data = self._encoder.encode(messages)
-            return data, [len(data)]
-        parts = [self._encoder.encode(message) for message in messages]
-        count = len(parts)
-        # The header of a msgpack array.
-        head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-        return b"".join([head, *parts]), list(map(len, parts))
+    def entries(self, messages: Iterable[Message]) -> Iterator[tuple[bytes, list[tuple[Message, int]]]]:
+        """The messages, in order, as entries; of each what is in it, and how many bytes of it each message takes.
+
+        An entry is within the limits whatever the messages are made of: its size is that of their encodings. ValueError
+        for a message that no correct node accepts.
+        """
+        parts: list[bytes] = []
+        held: list[tuple[Message, int]] = []
+        size = 0
+        for message in messages:
+            alone = self._encoder.encode([message])
+            length = len(alone) - 1
+            if len(alone) > self.longest_part:
+                raise ValueError(f"a {type(message).__name__} of {length} bytes is longer than any may be")
+            large = length >= LARGE_MESSAGE
+            if parts and (large or size + length > BUNDLE_BYTES or len(parts) == MESSAGES_PER_ENTRY):
+                yield _array(parts), held
+                parts, held, size = [], [], 0
+            if large:
+                # Not copied a second time.
+                yield alone, [(message, length)]
+            else:
+                parts.append(alone[1:])
+                held.append((message, length))
+                size += length
+        if parts:
+            yield _array(parts), held
 
     def decode(self, data: bytes | memoryview) -> list[Message]:
         """The messages of an entry; WireError if it is malformed or too long."""
@@ -161,29 +180,9 @@ class Codec:
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise WireError(str(error)) from None
 
-    def bundles(self, messages: Iterable[Message]) -> Iterable[list[Message]]:
-        """Split messages into the lists that become one entry each, within the size limits.
 
-        In order; a large shard is alone.
-        """
-        bundle: list[Message] = []
-        size = 0
-        for message in messages:
-            shard = len(getattr(message, "shard", b"")) or getattr(message, "bulk", 0)
-            if shard >= LARGE_SHARD:
-                if bundle:
-                    # In order: the header of a block comes before its body.
-                    yield bundle
-                    bundle, size = [], 0
-                yield [message]
-                continue
-            # (`bulk`: what a message of another kind carries, in bytes.)
-            # Branches grow with log N and decryption shares with N: at hundreds of nodes they outweigh the shards.
-            shard += 128 + len(getattr(message, "branch", b"")) + 64 * len(getattr(message, "shares", ()))
-            if bundle and (size + shard > BUNDLE_BYTES or len(bundle) == MESSAGES_PER_ENTRY):
-                yield bundle
-                bundle, size = [], 0
-            bundle.append(message)
-            size += shard
-        if bundle:
-            yield bundle
+def _array(parts: list[bytes]) -> bytes:
+    """The msgpack array of these encoded items, fewer than 65,536."""
+    count = len(parts)
+    head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return b"".join([head, *parts])

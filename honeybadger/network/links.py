@@ -17,7 +17,8 @@ of its own. Who is not listened to keeps its entries, since they would be ignore
 
 Bounds. At most `IN_FLIGHT_BYTES` per peer are handed to ZeroMQ unacknowledged. At most `held_bytes_cap` are held
 per peer; beyond that the peer's oldest entries are dropped and it is marked as having lost messages: it must catch
-up from the ledger. One slow or dead peer costs its own cap and never holds up the others.
+up from the ledger, and `cluster.sizes` sees to it that the cap is large enough for what is in no ledger yet. One slow
+or dead peer costs its own cap and never holds up the others.
 """
 
 from __future__ import annotations
@@ -106,11 +107,12 @@ class Outgoing:
             self._shrink()
 
     def make_room(self, size: int) -> bool:
-        """Whether `size` bytes can be offered without loss of anything that the peer can use now.
+        """Whether `size` bytes can be offered without loss of anything that the peer can use now, nor of what it will
+        be told soon: half of the cap is for that.
 
         What it cannot use now makes way, if there is too much: as it would when the entries are offered.
         """
-        if self._queued_bytes + size > self._cap:
+        if self._queued_bytes + size > self._cap // 2:
             return False
         if self.held_bytes + size > self._cap:
             self._drop_unusable(min(self._cap // 2, self._cap - size))
@@ -212,8 +214,11 @@ class Outgoing:
         return entry
 
     def _shrink(self) -> None:
-        """Drop oldest entries down to half the cap, so that this is rare."""
+        """Drop oldest entries down to half the cap, so that this is rare; those that the peer can use now only if they
+        alone are over the cap."""
         self._drop_unusable(self._cap // 2)
+        if self.held_bytes <= self._cap:
+            return
         while self._queue and self.held_bytes > self._cap // 2:
             self.held_bytes -= _cost(self._take_oldest())
             self.dropped += 1

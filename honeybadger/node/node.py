@@ -117,7 +117,7 @@ class Node:
         )
         codec = Codec(
             (*manifest.specification.message_types, *BLOCK_MESSAGES),
-            manifest.specification.longest_bulk(manifest.parameters, manifest.quorums),
+            manifest.sizes.message,
         )
         self._zmq: Any = zmq.Context()
         self._zmq.max_sockets = max(1023, 8 * nodes)
@@ -128,7 +128,7 @@ class Node:
             self.me,
             nodes,
             secrets.randbits(63) | 1,
-            runtime.held_bytes_per_peer,
+            manifest.sizes.held,
             codec,
             self.transport,
             Hello(manifest.chain_id, manifest.settings),

@@ -81,6 +81,7 @@ class Peers:
         self._on_connection = on_connection
         self._on_fault = on_fault
         self._journal = journal
+        self.held_bytes_cap = held_bytes_cap
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         self._on_twin = on_twin
         self._restarts = PerSecond(RESTARTS_PER_S)
@@ -221,16 +222,15 @@ class Peers:
             self._write_ahead(self._journal)
         if self._common:
             for epoch in sorted(self._common):
-                for bundle in self._codec.bundles(self._common[epoch]):
-                    entry = Entry(epoch, self._encode(bundle, len(self.links)))
+                for entry in self._entries_of(epoch, self._common[epoch], len(self.links)):
                     for link in self.links.values():
                         link.outgoing.offer(entry)
             self._common.clear()
         for peer, epochs in self._private.items():
             if epochs:
                 for epoch in sorted(epochs):
-                    for bundle in self._codec.bundles(epochs[epoch]):
-                        self.links[peer].outgoing.offer(Entry(epoch, self._encode(bundle, 1)))
+                    for entry in self._entries_of(epoch, epochs[epoch], 1):
+                        self.links[peer].outgoing.offer(entry)
                 epochs.clear()
         now = time.monotonic()
         announce = now >= self._next_ack
@@ -254,16 +254,15 @@ class Peers:
     def _encode_hello(self, heard: tuple[int, int], twice: bool) -> bytes:
         return self._codec.encode_hello(msgspec.structs.replace(self._hello, heard=heard, twice=twice))
 
-    def _encode(self, bundle: list[Message], receivers: int) -> bytes:
-        """An entry for so many peers, counted by the types of its messages."""
-        if not self._count_messages:
-            return self._codec.encode(bundle)
-        data, sizes = self._codec.encode_each(bundle)
-        for message, size in zip(bundle, sizes, strict=True):
-            name = type(message).__name__
-            self.messages_sent[name] += 1
-            self.bytes_sent[name] += size * receivers
-        return data
+    def _entries_of(self, epoch: int, messages: list[Message], receivers: int) -> Iterator[Entry]:
+        """The messages as entries for so many peers, counted by type."""
+        for data, held in self._codec.entries(messages):
+            if self._count_messages:
+                for message, size in held:
+                    name = type(message).__name__
+                    self.messages_sent[name] += 1
+                    self.bytes_sent[name] += size * receivers
+            yield Entry(epoch, data)
 
     def _write_ahead(self, journal: SendJournal) -> None:
         """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""

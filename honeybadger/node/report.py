@@ -127,7 +127,7 @@ class Report:
         links = self.peers.links.items()
         return {
             "held_bytes": {peer: link.outgoing.held_bytes for peer, link in links},
-            "held_bytes_cap": self.runtime.held_bytes_per_peer,
+            "held_bytes_cap": self.peers.held_bytes_cap,
             "dropped_entries": {peer: link.outgoing.dropped for peer, link in links if link.outgoing.dropped},
             "epoch_bytes": held.epochs,
             "epoch_bytes_cap": held.epoch_cap,

@@ -296,17 +296,20 @@ def no_extra_epochs(parameters: Parameters) -> int:
 class Specification:
     """A protocol's entry in the registry (entry-point group `honeybadger.protocols`).
 
-    `longest_bulk(parameters, quorums)`: bytes of the longest bulky field (a shard, a batch) of a correct node's
-    message. `kept_epochs(parameters)`: of how many epochs before the first one a restarted node needs its votes.
-    `defaults`: parameters whose default differs from that of `Parameters`. `fixed`: those that cannot be chosen.
-    `needs_signing_keys`: members have Ed25519 keys. `whole_batches`: one node proposes B transactions at a time, not
-    every node B/N. `strategies`: which strategies of faulty nodes (`honeybadger.adversary`) make sense; None: all.
+    `longest_message(parameters, quorums)`: bytes of the longest encoded message of a correct node. `live_bytes`, of the
+    same: how many bytes of messages a correct node may have to keep for a peer that lags, because the blocks they lead
+    to are not in the ledgers of f+1 correct nodes yet. `kept_epochs(parameters)`: of how many epochs before the first
+    one a restarted node needs its votes. `defaults`: parameters whose default differs from that of `Parameters`.
+    `fixed`: those that cannot be chosen. `whole_batches`: a block is one node's proposal of B transactions, not those
+    of every node, B/N each. `needs_signing_keys`: members have Ed25519 keys. `strategies`: which strategies of faulty
+    nodes (`honeybadger.adversary`) make sense; None: all.
     """
 
     name: str
     message_types: tuple[type[Message], ...]
     build: Callable[[Context], ConsensusProtocol]
-    longest_bulk: Callable[[Parameters, Quorums], int]
+    longest_message: Callable[[Parameters, Quorums], int]
+    live_bytes: Callable[[Parameters, Quorums], int]
     kept_epochs: Callable[[Parameters], int] = no_extra_epochs
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()

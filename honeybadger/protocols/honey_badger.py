@@ -23,7 +23,7 @@ from typing import Any
 from crypto.erasure import CODES, ErasureCode
 from honeybadger.protocols.base import Context, FaultKind, HeldBytes, Specification, Vote
 from honeybadger.protocols.binary_agreement import BinaryAgreement
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD, Epoch
+from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD, SHARE_BYTES, Epoch
 from honeybadger.protocols.messages import (
     MESSAGE_TYPES,
     Aux,
@@ -42,6 +42,10 @@ from honeybadger.protocols.quorums import Quorums
 
 #: committed epochs whose agreements are kept for slow nodes, at the most
 LINGERING_EPOCHS = 200
+#: what VAL and ECHO carry beside the shard, and cost a link, at the most: 16 digests of the branch, root, address
+VAL_BYTES = 1024
+#: what one node says in one agreement, with what its messages cost a link: some 20 rounds of a message each tick
+AGREEMENT_BYTES = 16 * 1024
 
 
 class HoneyBadger:
@@ -232,9 +236,28 @@ def _erasure_code(parameters: Parameters, quorums: Quorums) -> ErasureCode:
     return CODES[parameters.erasure_code](quorums.data_shards, quorums.nodes)
 
 
-def _longest_shard(parameters: Parameters, quorums: Quorums) -> int:
+def _longest_val(parameters: Parameters, quorums: Quorums) -> int:
     code = _erasure_code(parameters, quorums)
-    return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
+    return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD) + VAL_BYTES
 
 
-SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger, _longest_shard)
+def _longest_message(parameters: Parameters, quorums: Quorums) -> int:
+    """VAL and ECHO carry a shard, decryption shares are a list of N."""
+    return max(_longest_val(parameters, quorums), VAL_BYTES + SHARE_BYTES * quorums.nodes)
+
+
+def _live_bytes(parameters: Parameters, quorums: Quorums) -> int:
+    """All that one node says to a peer in the epochs from the peer's first uncommitted one, e.
+
+    Who proposes in an epoch has committed all but the `pipeline_depth` - 1 before it, and an epoch needs the proposals
+    of N-f nodes, f+1 of them correct. So nobody has got beyond e + depth while e is not in the ledgers of f+1 correct
+    nodes, and correct nodes' proposals are of 2 depth epochs. Faulty ones may propose in the whole window of a
+    node that is at e + depth.
+    """
+    epochs = parameters.pipeline_depth + parameters.epoch_window + 1
+    shards = min(2 * parameters.pipeline_depth, epochs) * (quorums.nodes + 1) + epochs * quorums.faults
+    votes = epochs * quorums.nodes * (AGREEMENT_BYTES + SHARE_BYTES)
+    return shards * _longest_val(parameters, quorums) + votes
+
+
+SPECIFICATION = Specification("honeybadger", MESSAGE_TYPES, HoneyBadger, _longest_message, _live_bytes)

@@ -34,6 +34,7 @@ def reason(
         "committed_tx": 50,
         "committed_tx_after_crash": None,
         "committed_tx_after_link_faults": None,
+        "refused_tx": {},
         "unanswered_tx": 0,
         "abandoned_tx": 0,
         "final_heights": [5, 5, 5, 5],
@@ -108,6 +109,10 @@ def test_valid(changes):
         ({"check": LedgerCheck("", True, 5, "ab", 50, 9)}, "9 acknowledged transactions are not in the ledgers of all"),
         ({"committed_tx": 0}, "nothing was committed in the measured window"),
         ({"committed_tx": 0, "link_faults": [CUT]}, "links are cut for ever"),
+        (
+            {"committed_tx": 0, "refused_tx": {"too long": 3}, "unanswered_tx": 12},
+            'measured window: 3 were refused as "too long" and 12 were still unanswered at the end',
+        ),
         ({"link_faults": [{**CUT, "end_s": 40.0}], "unanswered_tx": 7, "abandoned_tx": 3}, "4 transactions still"),
     ],
 )

@@ -64,7 +64,7 @@ class Cluster:
         self.directory = directory
         ports = free_ports(3 * nodes)
         addresses = [("127.0.0.1", ports[2 * i], ports[2 * i + 1]) for i in range(nodes)]
-        chosen = Parameters(max_proposal_bytes=1 << 20, **{"batch_size": 200, **parameters})
+        chosen = Parameters(**{"max_proposal_bytes": 1 << 20, "batch_size": 200, **parameters})
         manifest, keys = make_cluster(
             nodes, (nodes - 1) // 3, chosen, addresses, runtime or Runtime(), http_ports=ports[2 * nodes :]
         )

@@ -108,12 +108,17 @@ def test_catching_up_beside_a_node_that_serves_false_blocks(cluster):
     """Two correct nodes and the liar make blocks; the third correct node is late. It asks the liar, which is alone
     then, and the others when they are back."""
     manifest = cluster.manifest
-    runtime = msgspec.structs.replace(manifest.runtime, held_bytes_per_peer=1 << 20)
-    Manifest(manifest.consensus, manifest.members, runtime).save(cluster.manifest_path)
+    runtime = msgspec.structs.replace(manifest.runtime, held_bytes_per_peer=2_000_000)
+    # Such a small cap takes small proposals.
+    consensus = msgspec.structs.replace(
+        manifest.consensus, epoch_window=2, max_tx_bytes=5_000, max_proposal_bytes=101_000
+    )
+    cluster.manifest = Manifest(consensus, manifest.members, runtime)
+    cluster.manifest.save(cluster.manifest_path)
     start(cluster, "bad-certificates", correct=(0, 1))
     # More than the others keep for the late node, so the blocks themselves must be fetched.
     sent = []
-    for request in range(1, 2 * ROUNDS):
+    for request in range(1, 3 * ROUNDS):
         transactions = random_transactions(20, 5_000)
         cluster.submit(request % 2, transactions, request)
         sent += transactions

@@ -17,7 +17,6 @@ import pytest
 import zmq
 from cluster_harness import Cluster, random_transactions, wait_until
 
-from crypto.erasure import ErasureCode
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.network.client_protocol import Committed, StatusRequest, Submit, encoder, reply_decoder
@@ -31,7 +30,6 @@ from honeybadger.network.security import (
     secure_server,
 )
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BlockRequest, BlockShare, CertificateRequest
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.messages import Aux, BVal, Message, Ready, Term
 
 pytestmark = pytest.mark.processes
@@ -52,10 +50,7 @@ class HostileMember:
         public = [member.public_key for member in manifest.members]
         self._credentials = Credentials(EVIL, public[EVIL], keys.curve_secret_key, public, True)
         self._members = manifest.members
-        shard = ErasureCode(manifest.quorums.data_shards, 4).shard_length(
-            manifest.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD
-        )
-        self.codec = Codec((*manifest.specification.message_types, *BLOCK_MESSAGES), shard)
+        self.codec = Codec((*manifest.specification.message_types, *BLOCK_MESSAGES), manifest.sizes.message)
         self.greeting = self.codec.encode_hello(Hello(manifest.chain_id, manifest.settings))
         self.rng = random.Random(3)
         #: the honest nodes' sessions, the own ones, and the entries sent in them
@@ -195,7 +190,7 @@ def submit_everywhere(cluster: Cluster, request: int) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("hostile") / "c")
     # What is kept for a peer that acknowledges nothing is no growth that this test is about.
-    runtime = msgspec.structs.replace(made.manifest.runtime, held_bytes_per_peer=8 << 20)
+    runtime = msgspec.structs.replace(made.manifest.runtime, held_bytes_per_peer=24 << 20)
     Manifest(made.manifest.consensus, made.manifest.members, runtime).save(made.manifest_path)
     try:
         made.start(*HONEST)

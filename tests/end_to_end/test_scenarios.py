@@ -17,11 +17,12 @@ pytestmark = pytest.mark.processes
 
 #: seconds on the steered clock: faults begin here, and are over
 BEGIN, END = 1000.0, 1_000_000.0
-#: less than what the nodes say to each other about MANY blocks of LARGE transactions
-SMALL_CAP = Runtime(held_bytes_per_peer=1024 * 1024)
+#: less than what the nodes say to each other about MANY blocks of LARGE transactions, with parameters that allow it
+SMALL_CAP = Runtime(held_bytes_per_peer=2_000_000)
 LARGE = 4000
+SMALL = {"epoch_window": 2, "max_tx_bytes": LARGE, "max_proposal_bytes": 100_000}
 #: more blocks than the epoch window has epochs
-MANY = 21
+MANY = 60
 
 
 def fault(kind: str, **details) -> LinkFault:
@@ -137,7 +138,7 @@ def test_nodes_that_start_as_too_few_wait(tmp_path):
 )
 def test_one_node_cut_off_catches_up_and_takes_part_again(tmp_path, cut):
     """Scenario 29: more blocks are missed than the epoch window has epochs, and more bytes than are kept for a peer."""
-    with steered(tmp_path / "c", 4, [cut], SMALL_CAP) as cluster:
+    with steered(tmp_path / "c", 4, [cut], SMALL_CAP, **SMALL) as cluster:
         sent = random_transactions(50)
         cluster.submit(3, sent)
         cluster.steer(BEGIN)
@@ -180,7 +181,7 @@ def test_a_partition_without_quorum_stops_all_and_loses_nothing(tmp_path):
 def test_a_slow_node_holds_up_nobody_and_costs_its_cap(tmp_path):
     """Scenario 31: what is held for it is dropped beyond the cap, so it must take over blocks."""
     cap = SMALL_CAP.held_bytes_per_peer
-    with steered(tmp_path / "c", 4, [fault("slow", receivers=(3,), every_s=0.5)], SMALL_CAP) as cluster:
+    with steered(tmp_path / "c", 4, [fault("slow", receivers=(3,), every_s=0.5)], SMALL_CAP, **SMALL) as cluster:
         sent = random_transactions(20)
         cluster.submit(3, sent)
         cluster.steer(BEGIN)

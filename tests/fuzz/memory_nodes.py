@@ -17,7 +17,6 @@ from unittest.mock import patch
 
 import zmq
 
-from crypto.erasure import ErasureCode
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
@@ -30,7 +29,6 @@ from honeybadger.node.node import Node
 from honeybadger.node.peers import Peers
 from honeybadger.node.recovery import Recovery
 from honeybadger.protocols.base import Context, FaultKind
-from honeybadger.protocols.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.honey_badger import SPECIFICATION
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.parameters import Parameters
@@ -43,10 +41,9 @@ HELLO = Hello(CHAIN_ID, {"batch_size": "16"})
 #: `skip`-free epochs make a small window go round quickly
 PARAMETERS = Parameters(batch_size=16, max_tx_bytes=1000, max_proposal_bytes=1 << 14, epoch_window=2)
 QUORUMS = Quorums(NODES, 1)
-CODE = ErasureCode(QUORUMS.data_shards, NODES)
 CODEC = Codec(
     (*SPECIFICATION.message_types, *BLOCK_MESSAGES),
-    CODE.shard_length(PARAMETERS.max_proposal_bytes + CIPHERTEXT_OVERHEAD),
+    SPECIFICATION.longest_message(PARAMETERS, QUORUMS),
 )
 
 

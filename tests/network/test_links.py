@@ -379,16 +379,25 @@ def test_the_first_message_on_a_connection_is_a_greeting() -> None:
 
 def test_room_is_made_of_what_the_peer_cannot_use_and_of_nothing_else() -> None:
     out = outgoing(1, 1, 2, 5, 5, 6, horizon=2, cap=100)
-    assert out.make_room(40) and out.dropped == 0, "it fits"
-    assert not out.make_room(71) and out.dropped == 0, "even alone with what the peer can use it would not fit"
-    assert out.make_room(70) and (out.dropped, out.held_bytes) == (3, 30)
+    assert out.make_room(20) and out.dropped == 0, "it fits"
+    assert not out.make_room(21) and out.dropped == 0, "half of the cap is not for blocks"
+    out = outgoing(1, 1, 2, 5, 5, 5, 5, 6, 6, horizon=2, cap=100)
+    assert out.make_room(20) and (out.dropped, out.held_bytes) == (4, 50), "all that waited in epoch 5 made way"
     assert sent(out) == [0, 1, 2]
-    out = outgoing(1, 1, 5, 5, 6, horizon=1, cap=100)
+    out = outgoing(1, 1, 5, 5, *[6] * 5, horizon=1, cap=100)
     assert sent(out) == [0, 1]
     assert out.acknowledge(2)
-    assert out.make_room(60) and (out.dropped, out.held_bytes) == (2, 30), "acknowledged ones go first"
-    out.set_horizon(5)
-    assert not out.make_room(81) and out.make_room(80), "entries that came into the window are of use"
-    assert (out.dropped, out.held_bytes) == (3, 20)
+    assert out.make_room(50) and (out.dropped, out.held_bytes) == (4, 50), "acknowledged ones go first"
+    out.set_horizon(6)
+    assert not out.make_room(1), "entries that came into the window are of use"
     out.peer_restarted(0)
-    assert out.make_room(100) and (out.dropped, out.held_bytes) == (5, 0), "of none to an incarnation far behind"
+    assert out.make_room(50) and (out.dropped, out.held_bytes) == (4, 50), "of none to an incarnation far behind"
+
+
+def test_what_the_peer_can_use_stays_if_the_rest_is_enough_to_drop() -> None:
+    """Its window and blocks together are more than half of the cap, and others' epochs are beyond the window."""
+    out = outgoing(*[1] * 7, 9, 9, 9, horizon=1, cap=100)
+    assert (out.dropped, out.held_bytes) == (0, 100)
+    out.offer(Entry(1, b"10........"))
+    assert (out.dropped, out.backlog) == (3, 8)
+    assert sent(out)[:7] == list(range(7))

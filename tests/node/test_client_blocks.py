@@ -13,7 +13,9 @@ import zmq
 from network_helpers import HOST, Endpoint, credentials, free_ports, until
 
 from honeybadger.ledger import Block, Chain, SQLiteStore
-from honeybadger.network.client import BlockSource, NodeClient
+from honeybadger.ledger.block import MAX_BODY_BYTES
+from honeybadger.ledger.repair import SLOWEST
+from honeybadger.network.client import BUSY_PAUSE_S, BlockSource, NodeClient
 from honeybadger.network.client_protocol import (
     BLOCK_PART_BYTES,
     BUSY,
@@ -323,3 +325,27 @@ def test_a_flood_of_garbage_does_not_hold_a_client(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("honeybadger.network.client.time.monotonic", lambda: flood.now)
     assert client.receive(3.0) is None
     assert 3.0 <= flood.now < 3.2
+
+
+def test_the_longest_body_comes_in_the_time_that_repair_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further on in a body a part costs more, so from some 250 MB on every member was given up, however honest."""
+    clock = Clock(monkeypatch)
+    store, _, _ = filled()
+
+    class Long:
+        header = staticmethod(store.header)
+        certificate = staticmethod(store.certificate)
+
+        @staticmethod
+        def body_part(height: int, offset: int, longest: int) -> tuple[int, bytes]:
+            return MAX_BODY_BYTES, bytes(min(longest, MAX_BODY_BYTES - offset))
+
+    service = BlockService(Long())  # type: ignore[arg-type]
+    offset = ticket = 0
+    while offset < MAX_BODY_BYTES:
+        reply = service.answer(b"c", BlockQuery(1, 2, offset, ticket))
+        if isinstance(reply, NoBlock):
+            clock.now += BUSY_PAUSE_S
+        else:
+            offset, ticket = offset + len(reply.part), reply.ticket
+    assert clock.now - 1000 < MAX_BODY_BYTES / SLOWEST

@@ -49,7 +49,7 @@ class Bench:
             mempool=FakeMempool(),
             application=SimpleNamespace(pending=[]),
             transport=outer,
-            peers=SimpleNamespace(links={}, messages_sent={}, bytes_sent={}),
+            peers=SimpleNamespace(links={}, held_bytes_cap=0, messages_sent={}, bytes_sent={}),
             clients=self.clients,
             reactor=SimpleNamespace(longest_tick_s=0.5, ticks=3, messages_handled=9),
             faults={(1, "BAD_FRAME"): 2},

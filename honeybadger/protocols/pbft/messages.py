@@ -30,11 +30,6 @@ class PrePrepare(Message, frozen=True, tag=201):
     signature: Signature
     batch: bytes
 
-    @property
-    def bulk(self) -> int:
-        """Bytes; see `Codec.bundles`."""
-        return len(self.batch)
-
 
 class Prepare(Message, frozen=True, tag=202):
     """A backup has accepted the PRE-PREPARE, and has the batch."""
@@ -86,11 +81,6 @@ class ViewChange(Message, frozen=True, tag=205):
     prepared: Annotated[list[PreparedProof], Meta(max_length=LONGEST_WINDOW)]
     signature: Signature
 
-    @property
-    def bulk(self) -> int:
-        """Bytes, roughly."""
-        return 80 * (len(self.stable.signatures) + sum(len(proof.prepares) + 2 for proof in self.prepared))
-
 
 class Proposal(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A PRE-PREPARE of a new view, without its batch; the null digest is a null request."""
@@ -109,11 +99,6 @@ class NewView(Message, frozen=True, tag=206):
     proposals: Annotated[list[Proposal], Meta(max_length=LONGEST_WINDOW)]
     signature: Signature
 
-    @property
-    def bulk(self) -> int:
-        """Bytes, roughly."""
-        return 112 * len(self.proposals) + sum(change.bulk + 128 for _, change in self.changes)
-
 
 class Forward(Message, frozen=True, tag=207):
     """Backup to the primary of `view`: please order these. (`epoch` is 0.)"""
@@ -121,21 +106,11 @@ class Forward(Message, frozen=True, tag=207):
     view: View
     transactions: Annotated[list[bytes], Meta(min_length=1, max_length=65536)]
 
-    @property
-    def bulk(self) -> int:
-        """Bytes."""
-        return sum(map(len, self.transactions))
-
 
 class Relay(Message, frozen=True, tag=208):
     """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.)"""
 
     transactions: Annotated[list[bytes], Meta(min_length=1, max_length=16)]
-
-    @property
-    def bulk(self) -> int:
-        """Bytes."""
-        return sum(map(len, self.transactions))
 
 
 class Fetch(Message, frozen=True, tag=209):
@@ -148,11 +123,6 @@ class Batch(Message, frozen=True, tag=210):
     """A batch that was asked for; its digest says which. (`epoch` is 0.)"""
 
     batch: bytes
-
-    @property
-    def bulk(self) -> int:
-        """Bytes."""
-        return len(self.batch)
 
 
 class Status(Message, frozen=True, tag=211):

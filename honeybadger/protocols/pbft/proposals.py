@@ -53,11 +53,14 @@ class Proposals:
         self._pool.keep_only(self._state.normal)
 
     def _select(self, number: int) -> list[bytes]:
-        """A batch: each node's transactions get an equal share, and what is left goes to whoever has more."""
+        """A batch: each node's transactions get an equal share, and what is left goes to whoever has more. Another node
+        comes first each time, since large transactions fill a batch before all have had their share."""
         state, parameters = self._state, self._state.parameters
         self._proposed = {old: known for old, known in self._proposed.items() if old > state.executed}
         count, room = parameters.batch_size, parameters.max_proposal_bytes - BATCH_FRAMING
         sources = [state.me, *self._pool.senders]
+        first = number % len(sources)
+        sources = sources[first:] + sources[:first]
         # A set, and yet in order.
         chosen: dict[bytes, None] = {}
         for quota in (-(-count // len(sources)), count):

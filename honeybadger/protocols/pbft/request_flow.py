@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.pbft.messages import Forward, Relay
-from honeybadger.protocols.pbft.requests import RELAY_BYTES, RELAYED, Forwarder, Pool, Relayed
+from honeybadger.protocols.pbft.requests import CHUNK, CHUNK_BYTES, RELAY_BYTES, RELAYED, Forwarder, Pool, Relayed
 from honeybadger.protocols.pbft.state import State
+from honeybadger.protocols.split import split
 
 #: whose part of the pool relayed transactions take, at the primary: no node's
 FROM_RELAYS = -1
@@ -39,12 +40,7 @@ class RequestFlow:
 
     def relay(self) -> None:
         """The primary has not ordered the oldest for a while: let everybody know."""
-        relayed: list[bytes] = []
-        for transaction in self._forwarder.oldest(RELAYED):
-            if relayed and sum(map(len, relayed)) + len(transaction) > RELAY_BYTES:
-                break
-            relayed.append(transaction)
-        if relayed:
+        if relayed := next(split(self._forwarder.oldest(RELAYED), RELAYED, RELAY_BYTES), None):
             self._state.outbox.broadcast(Relay(0, relayed))
 
     def forward_again(self) -> None:
@@ -55,8 +51,9 @@ class RequestFlow:
     def start_over(self) -> None:
         """Another view begins, with another primary."""
         self.forward_again()
-        if len(self.relayed):
-            self._pass_on(list(self.relayed))
+        # Of all nodes together these may be more than a message holds.
+        for part in split(self.relayed, CHUNK, CHUNK_BYTES):
+            self._pass_on(part)
 
     def executed(self, transactions: list[bytes]) -> None:
         """These need no watching any more."""

@@ -31,8 +31,14 @@ def cost(transactions: Sequence[bytes]) -> int:
 
 
 def forward_limit(parameters: Parameters) -> int:
-    """Cost of what one backup may have forwarded."""
-    return FORWARDED_BATCHES * (min(parameters.max_proposal_bytes, parameters.batch_size * 1024) + OVERHEAD)
+    """Cost of what one backup may have forwarded, before it forwards the last chunk."""
+    batch = min(parameters.max_proposal_bytes, parameters.batch_size * 1024)
+    return max(FORWARDED_BATCHES * (batch + OVERHEAD), parameters.max_tx_bytes)
+
+
+def chunk_limit(parameters: Parameters) -> int:
+    """Cost of a chunk, and bytes of a FORWARD or RELAY, at the most."""
+    return max(CHUNK_BYTES, parameters.max_tx_bytes) + OVERHEAD * CHUNK
 
 
 class Forwarder:
@@ -40,7 +46,7 @@ class Forwarder:
 
     def __init__(self, parameters: Parameters, application: OrderedApplication) -> None:
         self._application = application
-        self._limit = max(forward_limit(parameters), parameters.max_tx_bytes)
+        self._limit = forward_limit(parameters)
         self._chunk_bytes = max(CHUNK_BYTES, parameters.max_tx_bytes + 16)
         self._chunks: deque[list[bytes]] = deque()
         self._costs: deque[int] = deque()
@@ -85,7 +91,7 @@ class Pool:
 
     def __init__(self, parameters: Parameters) -> None:
         #: cost of what is kept of one sender
-        self.limit = 2 * max(forward_limit(parameters), parameters.max_tx_bytes + OVERHEAD)
+        self.limit = 2 * (forward_limit(parameters) + chunk_limit(parameters))
         self._views: dict[int, int] = {}
         self._chunks: dict[int, deque[list[bytes]]] = {}
         self._costs: dict[int, int] = {}
