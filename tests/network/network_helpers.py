@@ -19,7 +19,7 @@ from honeybadger.network.transport import PeerEvent, Transport
 HOST = "127.0.0.1"
 
 
-def until(condition: Callable[[], object], *steps: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], *steps: Callable[[], object], seconds: float = 60.0) -> None:
     """Repeat `steps` until `condition` holds; an AssertionError if it never does."""
     end = time.monotonic() + seconds
     while not condition():
