@@ -181,7 +181,9 @@ def test_the_steady_load_counts_what_one_node_never_answers(monkeypatch):
 
     monkeypatch.setattr(bench.steady_load, "NodeClient", Node)
     members = [SimpleNamespace(host="", client_port=port, public_key="") for port in range(4)]
-    result = SteadyLoad(SimpleNamespace(members=members), False).run(400.0, 0.5, 16, 0.5, print)
+    result = SteadyLoad(SimpleNamespace(members=members, quorums=SimpleNamespace(quorum=3)), False).run(
+        400.0, 0.5, 16, 0.5, print
+    )
     assert result.unanswered > 0 and result.committed + result.unanswered == result.offered == 200
     assert result.latency_at_least == ["mean", "p99"] and result.latency_p99_s >= 0.5
 
