@@ -1,0 +1,116 @@
+"""Random runs of PBFT with liars that could win, crashes and lost journals, drawn from one seed each."""
+
+import random
+from collections import defaultdict
+
+from honeybadger.adversary.pbft import Equivocate
+from honeybadger.adversary.simulated import Simulated
+from honeybadger.protocols.pbft import SPECIFICATION
+from honeybadger.protocols.pbft.messages import Batch, Commit, PrePrepare
+from honeybadger.protocols.pbft.statements import NULL, batch_digest, decode_batch
+from honeybadger.simulation.recovery import RestartableCluster
+from honeybadger.simulation.restartable_node import CrashPoint
+from honeybadger.simulation.schedulers import delayed, fifo, starve
+from pbft.replica import settings
+
+#: deliveries after which the schedule is fair and nobody crashes any more, and in how many more all must be done
+UNFAIR, ENOUGH = 600, 30_000
+
+
+class Witness:
+    """Sees all messages: what correct nodes COMMIT, and which batch is behind a digest."""
+
+    def __init__(self, made):
+        self._made = made
+        self._commits = defaultdict(set)
+        self._batches = {}
+        self._transmit = made.network.transmit
+        made.network.transmit = self
+
+    def __call__(self, sender, recipient, message):
+        kind = type(message)
+        if kind is Commit:
+            if sender in self._made.nodes:
+                self._commits[message.epoch, message.view, message.digest].add(sender)
+        elif kind is PrePrepare or kind is Batch:
+            self._batches[batch_digest(message.batch)] = message.batch
+        self._transmit(sender, recipient, message)
+
+    def check(self):
+        """What f+1 correct nodes sent COMMIT for is decided, at most one digest a number; and that was executed."""
+        made = self._made
+        decided = defaultdict(set)
+        for (number, _, digest), nodes in self._commits.items():
+            if len(nodes) >= made.quorums.weak:
+                decided[number].add(digest)
+        seen = set()
+        for number, proposers, transactions in max((ledger.blocks for ledger in made.ledgers.values()), key=len):
+            assert len(decided[number]) == 1, f"{number}: {len(decided[number])} batches were decided"
+            (digest,) = decided[number]
+            content = None
+            if digest != NULL:
+                content = decode_batch(self._batches[digest], made.parameters, made.quorums.nodes)
+            assert proposers == (() if content is None else (content[0],)), f"{number}: another batch was executed"
+            new = () if content is None else tuple(tx for tx in dict.fromkeys(content[1]) if tx not in seen)
+            assert transactions == new, f"{number}: another batch was executed"
+            seen.update(transactions)
+
+
+def search_run(seed):
+    """One run; every choice comes from the seed. Raises AssertionError if anything is wrong. Returns the cluster."""
+    rng = random.Random(f"pbft {seed}")
+    nodes = rng.choice([4, 4, 4, 4, 4, 4, 5, 7])
+    f = (nodes - 1) // 3
+    liars = sorted(rng.sample(range(nodes), rng.randint(0 if rng.random() < 0.2 else f, f)))
+    if liars and rng.random() < 0.5:
+        liars[0] = 0
+    parameters = settings(
+        batch_size=rng.choice([2, 3]),
+        pipeline_depth=rng.randint(1, 3),
+        epoch_window=rng.choice([2, 4]),
+        view_timeout_s=rng.choice([0.1, 0.2, 0.5]),
+    )
+    scheduler = rng.choice([delayed(30), delayed(200), delayed(200), starve([rng.randrange(nodes)], patience=300)])
+    made = RestartableCluster(
+        nodes,
+        seed,
+        specification=SPECIFICATION,
+        parameters=parameters,
+        scheduler=scheduler,
+        byzantine={me: Simulated(Equivocate) for me in liars},
+        forgetful=[me for me in liars if rng.random() < 0.5],
+    )
+    witness = Witness(made)
+    given = []
+    for me in made.correct:
+        mine = [b"%d of %d" % (k, me) for k in range(rng.randint(2, 4))]
+        made.submit(me, mine)
+        given += mine
+    for _ in range(rng.choice([0, 1, 1, 2, 3])):
+        me = rng.choice(made.correct)
+        when, pause = rng.randrange(20, 400), rng.randrange(1, 100)
+        if rng.random() < 0.6:
+            point = (rng.randint(1, 25), rng.choice(list(CrashPoint)))
+            made.at(when, lambda me=me, point=point: setattr(made.live[me], "crash_at", point))
+        else:
+            made.at(when, made.live[me].crash)
+        made.at(when + pause, lambda me=me: made.restart(me))
+
+    def fair():
+        made.network.scheduler = fifo
+        for me, node in made.live.items():
+            node.crash_at = None
+            if not node.up:
+                made.restart(me)
+
+    made.at(UNFAIR, fair)
+    made.start()
+    wanted = set(given)
+
+    def done():
+        return all(node.up and wanted <= node.ledger._committed for node in made.live.values())
+
+    made.run(lambda: not made._events and done(), ENOUGH)
+    made.check()
+    witness.check()
+    return made
