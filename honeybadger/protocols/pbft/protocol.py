@@ -12,7 +12,7 @@ from typing import Any
 from honeybadger.protocols.base import Context, FaultKind, HeldBytes
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.pbft.early import Early, VoteMessage
-from honeybadger.protocols.pbft.execution import Execution
+from honeybadger.protocols.pbft.log import MOST_BATCHES
 from honeybadger.protocols.pbft.messages import (
     Batch,
     Checkpoint,
@@ -67,7 +67,6 @@ class PBFT:
         self._normal_case = NormalCase(state, self._missing)
         self._proposals = Proposals(state, self._pool, self._normal_case)
         self._requests = RequestFlow(state, self._pool)
-        self._execution = Execution(state)
         self._marks = WaterMarks(state)
         self._views = ViewChanger(state, self._suspicion, self._news)
         self._watch = Watch(state, self._suspicion, self._requests)
@@ -166,7 +165,9 @@ class PBFT:
         slots = self._state.ascending()
         longest = self._state.parameters.max_proposal_bytes
         largest = max((len(batch) for slot in slots for batch in slot.batches.values()), default=0)
-        return HeldBytes({slot.number: slot.held_bytes() for slot in slots}, 2 * longest, largest, longest)
+        return HeldBytes(
+            {slot.number: slot.held_bytes() for slot in slots}, MOST_BATCHES * longest, largest, longest
+        )
 
     def status(self) -> dict[str, Any]:
         """For people."""
@@ -266,7 +267,7 @@ class PBFT:
         """Do what has become possible."""
         more = True
         while more:
-            if more := (batches := self._execution.run()) is not None:
+            if more := (batches := self._normal_case.execute()) is not None:
                 for transactions in batches or ():
                     self._requests.executed(transactions)
                 self._watch.executed()

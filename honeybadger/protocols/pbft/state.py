@@ -84,7 +84,8 @@ class State:
     @property
     def in_progress(self) -> bool:
         """Whether a proposal waits to be executed."""
-        return any(n > self.executed and slot.digest is not None for n, slot in self.slots.items())
+        slots = self.slots.items()
+        return any(n > self.executed and (slot.digest or slot.decided) is not None for n, slot in slots)
 
     def slot(self, number: int) -> Slot:
         """The slot of a number between the water marks, made if there is none."""
@@ -133,9 +134,9 @@ class State:
         for number in [number for number in numbers if number > self.low]:
             slot = self.slot(number)
             slot.proof = past.proofs.get(number)
-            slot.batches = dict(past.batches.get(number, {}))
-            for digest in slot.batches:
-                self.records.has_batch(number, digest)
             if accepted := past.accepted.get(number, {}).get(self.normal):
                 slot.propose(*accepted)
                 slot.voted = True
+            for digest, batch in past.batches.get(number, {}).items():
+                self.records.has_batch(number, digest)
+                slot.add_batch(digest, batch)

@@ -516,3 +516,93 @@ def test_the_new_primary_builds_on_n_minus_f_view_changes():
     r.application.submit([b"later"])
     r.poke()
     assert [p.epoch for p in r.said(PrePrepare)] == [2]
+
+
+# -- what is derived from a batch belongs to its digest
+
+
+def vote(r, proposal, nodes):
+    for node in nodes:
+        r.hear(node, r.commit(proposal))
+
+
+def test_the_decided_batch_is_executed_whatever_was_proposed_to_this_node():
+    """The primary sends one batch to this victim and another to a quorum."""
+    r = Replica(3)
+    own, decided = r.pre_prepare(1), r.pre_prepare(1, batch=r.batch(0, b"other"))
+    r.hear(0, own)
+    vote(r, decided, (0, 1, 2))
+    r.expire("fetch")
+    assert r.sent[-1][1] == Fetch(0, decided.digest)
+    r.hear(1, Batch(0, decided.batch))
+    assert [block[2] for block in r.executed] == [(b"other",)]
+    assert r.faults == [(0, FaultKind.EQUIVOCATION)], "nobody else can have signed both"
+    r.expire("fetch")
+    assert "fetch" not in r.timers, "nobody needs what was not decided"
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_proposal_after_the_decision_changes_nothing(withheld):
+    """COMMITs and the batch come while an earlier number is missing; then the primary proposes something else."""
+    r = Replica(3)
+    late, decided = r.pre_prepare(2), r.pre_prepare(2, batch=r.batch(0, b"other"))
+    vote(r, decided, (0, 1, 2))
+    r.expire("fetch")
+    r.hear(2, Batch(0, decided.batch))
+    r.hear(0, msgspec.structs.replace(late, batch=b"") if withheld else late)
+    assert not r.said(Prepare) and r.faults == [(0, FaultKind.EQUIVOCATION)]
+    r.order(1)
+    assert [block[2] for block in r.executed] == [(b"tx 1",), (b"other",)]
+
+
+def test_a_decision_outlives_its_view():
+    """The batch is kept and executed although the next view begins before the number's turn comes."""
+    r = Replica(2)
+    decided = r.pre_prepare(2)
+    r.hear(0, decided)
+    vote(r, decided, (0, 1, 3))
+    first = r.pre_prepare(1, batch=r.batch(0, b"first"))
+    changes = {n: r.view_change(n, 1, [r.proof(first), r.proof(decided)]) for n in (0, 1, 3)}
+    r.hear(1, r.new_view(1, changes))
+    again = PrePrepare(1, 1, first.digest, bytes(64), b"")
+    vote(r, again, (0, 1, 3))
+    r.expire("fetch")
+    r.hear(0, Batch(0, first.batch))
+    assert [block[2] for block in r.executed] == [(b"first",), (b"tx 2",)]
+
+
+def test_a_batch_that_was_voted_for_stays_available():
+    """Somebody may hold a certificate for it, which a later view must follow, however few have the batch."""
+    r = Replica(2)
+    first = r.pre_prepare(1)
+    r.hear(0, first)
+    r.hear(1, r.new_view(1, {n: r.view_change(n, 1) for n in (0, 1, 3)}))
+    r.hear(1, r.pre_prepare(1, 1, r.batch(1, b"other")))
+    assert len(r.said(Prepare)) == 2
+    r.hear(3, Fetch(0, first.digest))
+    assert r.sent[-1] == (3, Batch(0, first.batch))
+
+
+def test_no_certificate_without_the_batch():
+    """It obliges later views, so its holder must be able to serve it."""
+    r = Replica(2)
+    proposal = r.pre_prepare(1)
+    r.hear(0, msgspec.structs.replace(proposal, batch=b""))
+    r.hear(1, r.prepare(1, proposal))
+    r.hear(3, r.prepare(3, proposal))
+    assert not r.said(Commit)
+    r.expire("fetch")
+    r.hear(3, Batch(0, proposal.batch))
+    assert r.said(Prepare) and r.said(Commit)
+
+
+def test_batches_of_one_number_are_bounded():
+    """A faulty primary in each of many views."""
+    r = Replica(2)
+    for view in range(1, 40):
+        if view % 4 != 2:
+            r.hear(view % 4, r.new_view(view, {n: r.view_change(n, view) for n in (0, 1, 3)}))
+            r.hear(view % 4, r.pre_prepare(1, view, r.batch(view % 4, b"%d" % view)))
+    held = r.protocol.held_bytes()
+    assert len(r.said(Prepare)) == 29
+    assert held.epochs[1] <= 4 * held.instance and held.epoch_cap == 4 * held.instance_cap
