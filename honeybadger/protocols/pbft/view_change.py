@@ -129,17 +129,17 @@ class ViewChanger:
         return True
 
     def _try_new_view(self) -> None:
-        """N-f nodes want this node's view: wait for its primary, or be it."""
+        """N-f nodes want this node's view, or a higher one: wait for its primary. Or be it, if they want this one."""
         state = self._state
-        if state.active:
-            return
-        changes = self._changes.of(state.view)
-        if len(changes) < self._group.quorum or state.me not in changes:
+        if state.active or self._changes.wanting(state.view) < self._group.quorum:
             return
         if self._awaited_view < state.view:
             # Not before: who waits for a view that too few want runs away from the others.
             self._awaited_view = state.view
             self._suspicion.expect()
+        changes = self._changes.of(state.view)
+        if len(changes) < self._group.quorum or state.me not in changes:
+            return
         if self._group.primary(state.view) == state.me and self._announced_view < state.view:
             self._announced_view = state.view
             state.outbox.broadcast(self._new_view(changes))

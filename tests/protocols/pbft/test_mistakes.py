@@ -431,6 +431,22 @@ def test_no_storm_the_wait_for_a_view_begins_when_enough_want_it():
     assert r.timers["new-view"] == 1
 
 
+def test_who_wants_a_higher_view_counts_when_nodes_wait_for_one():
+    """A liar had node 2 believe that enough want view 1; it has waited for it, and gone on. The others must follow,
+    though they have never heard, or have forgotten, that it wanted view 1."""
+    r = Replica(3)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    r.expire("request")
+    r.hear(1, r.view_change(1, 1))
+    assert "new-view" not in r.timers
+    r.hear(2, r.view_change(2, 2))
+    assert not r.said(ViewChange, view=2)
+    r.expire("new-view")
+    assert r.said(ViewChange, view=2)
+
+
 def test_f_plus_1_view_changes_are_joined_at_the_smallest_of_their_views():
     r = Replica(3)
     r.hear(0, r.view_change(0, 7))
