@@ -328,6 +328,17 @@ def test_backups_forward_and_suspect_a_primary_that_ignores_them():
     assert r.said(ViewChange, view=1)
 
 
+def test_a_primary_whose_proposals_are_not_decided_gives_up_its_view():
+    """With a liar that helped one node only, and a node that waits for the next view, nobody else would."""
+    r = Replica(0)
+    r.application.submit([b"mine"])
+    r.poke()
+    assert r.timers["request"] == 0.5
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+
+
 def test_what_several_nodes_forward_is_proposed_once():
     """Also what is executed already: after a change of views every node forwards again what was on its way."""
     r = Replica(0)
