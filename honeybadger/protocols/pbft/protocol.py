@@ -73,7 +73,7 @@ class PBFT:
         self._timeouts = {
             REQUEST: self._request_timeout,
             NEW_VIEW: self._views.give_up,
-            RESEND: self._views.remind,
+            RESEND: self._remind,
             FETCH: self._missing.ask,
             TIDY: self._news.tidy,
             VIEW_CHANGES: self._check_view_changes,
@@ -239,6 +239,11 @@ class PBFT:
         elif self._suspicion.running:
             self._requests.relay()
             self._state.outbox.broadcast(self._news.status())
+
+    def _remind(self) -> None:
+        if self._views.remind():
+            # The primary may ignore what this node forwards, or be this node, and the others know nothing of it.
+            self._requests.relay()
 
     def _entered(self, new_view: NewView) -> None:
         """A view begins."""

@@ -54,14 +54,16 @@ class ViewChanger:
         if not self._state.active:
             self.leave_for(self._state.view + 1)
 
-    def remind(self) -> None:
-        """Links are reliable between two incarnations only: remind everybody of an unfinished view change."""
+    def remind(self) -> bool:
+        """Links are reliable between two incarnations only: remind everybody of an unfinished view change. False if
+        there is none."""
         state = self._state
         if state.active or state.own_change is None or state.own_change.view != state.view:
-            return
+            return False
         state.outbox.broadcast(state.own_change)
         state.outbox.broadcast(self._news.status())
         self._suspicion.resend_later()
+        return True
 
     def repeat(self) -> None:
         """After a restart: say again what was said."""

@@ -16,8 +16,8 @@ from honeybadger.simulation.restartable_node import CrashPoint
 from honeybadger.simulation.schedulers import delayed, fifo, starve
 from pbft.replica import settings
 
-#: deliveries after which the schedule is fair and nobody crashes any more, and in how many more all must be done
-UNFAIR, ENOUGH = 600, 30_000
+#: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
+UNFAIR_S, ENOUGH = 1.5, 20_000
 
 
 class QuickKeys:
@@ -82,6 +82,20 @@ class Witness:
             seen.update(transactions)
 
 
+class Plan:
+    """What happens when, in virtual seconds."""
+
+    def __init__(self, network):
+        self._network = network
+        self.left = {}
+        network.on_timeout(-1, lambda name: self.left.pop(name)())
+
+    def at(self, when, action):
+        name = str(len(self.left))
+        self.left[name] = action
+        self._network.set_timer(-1, name, when)
+
+
 def search_run(seed):
     """One run; every choice comes from the seed. Raises AssertionError if anything is wrong. Returns the cluster."""
     rng = random.Random(f"pbft {seed}")
@@ -113,15 +127,17 @@ def search_run(seed):
         mine = [b"%d of %d" % (k, me) for k in range(rng.randint(2, 4))]
         made.submit(me, mine)
         given += mine
+    plan = Plan(made.network)
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         me = rng.choice(made.correct)
-        when, pause = rng.randrange(20, 400), rng.randrange(1, 100)
+        when, pause = rng.uniform(0.02, 0.7), rng.uniform(0, 0.1)
         if rng.random() < 0.6:
             point = (rng.randint(1, 25), rng.choice(list(CrashPoint)))
-            made.at(when, lambda me=me, point=point: setattr(made.live[me], "crash_at", point))
+            plan.at(when, lambda me=me, point=point: setattr(made.live[me], "crash_at", point))
+            pause *= 5
         else:
-            made.at(when, made.live[me].crash)
-        made.at(when + pause, lambda me=me: made.restart(me))
+            plan.at(when, made.live[me].crash)
+        plan.at(when + pause, lambda me=me: made.restart(me))
 
     def fair():
         made.network.scheduler = fifo
@@ -130,14 +146,14 @@ def search_run(seed):
             if not node.up:
                 made.restart(me)
 
-    made.at(UNFAIR, fair)
+    plan.at(UNFAIR_S, fair)
     made.start()
     wanted = set(given)
 
     def done():
         return all(node.up and wanted <= node.ledger._committed for node in made.live.values())
 
-    made.run(lambda: not made._events and done(), ENOUGH)
+    made.run(lambda: not plan.left and done(), ENOUGH)
     made.check()
     witness.check()
     return made

@@ -339,6 +339,22 @@ def test_a_primary_whose_proposals_are_not_decided_gives_up_its_view():
     assert r.said(ViewChange, view=1)
 
 
+@pytest.mark.parametrize("me", [0, 3])
+def test_who_waits_for_a_view_alone_lets_everybody_know_what_its_clients_wait_for(me):
+    """The primary that it still follows may ignore its requests, or be itself."""
+    r = Replica(me)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+    relayed = len(r.said(Relay))
+    r.application.submit([b"later"])
+    r.poke()
+    r.expire("resend")
+    assert r.said(Relay)[relayed:] == [Relay(0, [b"mine" if me else b"later"])], "the oldest; the primary proposed its"
+
+
 def test_what_several_nodes_forward_is_proposed_once():
     """Also what is executed already: after a change of views every node forwards again what was on its way."""
     r = Replica(0)
