@@ -14,6 +14,7 @@ from honeybadger.protocols.messages import Message
 from honeybadger.protocols.pbft.early import Early, VoteMessage
 from honeybadger.protocols.pbft.log import MOST_BATCHES
 from honeybadger.protocols.pbft.messages import (
+    AskView,
     Batch,
     Checkpoint,
     Commit,
@@ -22,6 +23,7 @@ from honeybadger.protocols.pbft.messages import (
     NewView,
     Prepare,
     PrePrepare,
+    PromisedView,
     Relay,
     Stable,
     Status,
@@ -30,6 +32,7 @@ from honeybadger.protocols.pbft.messages import (
 from honeybadger.protocols.pbft.missing import MissingBatches
 from honeybadger.protocols.pbft.news import News
 from honeybadger.protocols.pbft.normal_case import NormalCase
+from honeybadger.protocols.pbft.promises import Promises
 from honeybadger.protocols.pbft.proposals import Proposals
 from honeybadger.protocols.pbft.records import Past
 from honeybadger.protocols.pbft.request_flow import RequestFlow
@@ -39,6 +42,7 @@ from honeybadger.protocols.pbft.suspicion import (
     FETCH,
     NEW_VIEW,
     NEW_VIEWS,
+    PROMISE,
     REQUEST,
     RESEND,
     TIDY,
@@ -63,6 +67,7 @@ class PBFT:
         self._pool = Pool(context.parameters)
         self._early = Early()
         self._news = News(state)
+        self._promises = Promises(state, self._news)
         self._missing = MissingBatches(state, self._news)
         self._normal_case = NormalCase(state, self._missing)
         self._proposals = Proposals(state, self._pool, self._normal_case)
@@ -78,6 +83,7 @@ class PBFT:
             TIDY: self._news.tidy,
             VIEW_CHANGES: self._check_view_changes,
             NEW_VIEWS: self._check_new_views,
+            PROMISE: self._promises.ask,
         }
 
     # -- what the runtime asks -----------------------------------------------------------------------------
@@ -139,6 +145,10 @@ class PBFT:
                 self._handle_status(sender, message)
             case Stable():
                 state.accuse(sender, FaultKind.BAD_SIGNATURE, state.checkpoints.take(message.proof))
+            case AskView():
+                self._promises.answer(sender, message)
+            case PromisedView():
+                self._promises.take(sender, message)
             case _:
                 state.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
         self._go_on()
@@ -177,6 +187,8 @@ class PBFT:
             "horizon": self.horizon,
             "view": state.view,
             "active": state.active,
+            "silent": state.silent,
+            "lowest_view": state.lowest_view,
             "primary": state.primary,
             "stable_checkpoint": state.low,
             "patience_s": self._suspicion.patience_s,
@@ -265,6 +277,7 @@ class PBFT:
                     self._normal_case.take_prescribed(state.new_view)
                 self._normal_case.repeat_votes()
         state.outbox.broadcast(self._news.status(fresh=True))
+        self._promises.ask()
 
     # -- what follows --------------------------------------------------------------------------------------
 

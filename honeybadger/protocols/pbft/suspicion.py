@@ -17,6 +17,7 @@ FETCH = "fetch"
 TIDY = "tidy"
 VIEW_CHANGES = "view-changes"
 NEW_VIEWS = "new-views"
+PROMISE = "promise"
 #: the patience is doubled so often, at the most
 MOST_DOUBLINGS = 12
 

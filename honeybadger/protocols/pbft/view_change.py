@@ -34,11 +34,11 @@ class ViewChanger:
         self._announced_view = 0
         self._awaited_view = 0
 
-    def leave_for(self, view: int) -> None:
-        """VIEW-CHANGE with the stable checkpoint and all prepared certificates above it."""
+    def leave_for(self, view: int) -> bool:
+        """VIEW-CHANGE with the stable checkpoint and all prepared certificates above it; False if it may not be."""
         state = self._state
-        if view <= state.view or state.silent:
-            return
+        if view <= state.view or not state.allows(view):
+            return False
         state.view = view
         self._suspicion.leave()
         proofs = [slot.proof for slot in state.ascending() if slot.proof and slot.number <= state.horizon]
@@ -48,6 +48,7 @@ class ViewChanger:
         state.pin()
         state.context.observe(state.executed + 1, "view_change", view=view)
         state.outbox.broadcast(state.own_change)
+        return True
 
     def give_up(self) -> None:
         """The primary of the promised view has not begun it in time."""
@@ -101,8 +102,10 @@ class ViewChanger:
             if why:
                 state.outbox.fault(sender, FaultKind.BAD_VIEW_CHANGE, why)
                 return
-        while (view := self._changes.to_join(state.view)) is not None and not state.silent:
-            self.leave_for(view)
+        # It may vote in none of the views below the lowest one.
+        while (view := self._changes.to_join(max(state.view, (state.lowest_view or 0) - 1))) is not None:
+            if not self.leave_for(view):
+                break
         self._try_new_view()
 
     def handle_new_view(self, sender: int, message: NewView) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.pbft.certificates import check_view_change, choose
 from honeybadger.protocols.pbft.messages import (
+    AskView,
     Batch,
     Checkpoint,
     Commit,
@@ -14,11 +15,13 @@ from honeybadger.protocols.pbft.messages import (
     NewView,
     Prepare,
     PrePrepare,
+    PromisedView,
     Relay,
     Status,
     ViewChange,
 )
 from honeybadger.protocols.pbft.statements import NULL, decode_batch
+from honeybadger.simulation.journals import JournalModel
 from pbft.replica import Replica
 
 
@@ -649,3 +652,106 @@ def test_batches_of_one_number_are_bounded():
     held = r.protocol.held_bytes()
     assert len(r.said(Prepare)) == 29
     assert held.epochs[1] <= 4 * held.instance and held.epoch_cap == 4 * held.instance_cap
+
+
+# -- a lost journal
+
+
+def recovering(me=3, nodes=4, silent_through=4, journal=None):
+    """A replica that lost its votes: it has the blocks up to 4, and may have voted and promised anything."""
+    r = Replica(me, nodes, journal=journal, silent_through=silent_through)
+    r.application.blocks += [(number, (), ()) for number in range(1, 5)]
+    r.poke()
+    r.skip_to(5)
+    for node in [node for node in range(nodes) if node != me]:
+        r.hear(node, r.checkpoint(node, 4))
+    return r
+
+
+def answer(r, **views):
+    """Answers to its question: node_<n>=view."""
+    (nonce,) = {question.nonce for question in r.said(AskView)}
+    for name, view in views.items():
+        r.hear(int(name[5:]), PromisedView(0, nonce, view))
+
+
+def test_after_a_lost_journal_a_replica_stays_out_of_views_that_it_may_have_left():
+    """Its VIEW-CHANGE to view 1 may be out, and then nothing that it votes for in view 0 is safe."""
+    r = recovering()
+    proposal = r.order(5)
+    assert not r.said(Prepare) and not r.said(Commit), "it does not know what it promised"
+    assert r.executed[-1][0] == 5, "it learns all the same"
+    answer(r, node_0=0, node_1=0)
+    r.hear(2, PromisedView(0, bytes(16), 0))
+    r.hear(0, r.view_change(0, 1))
+    r.hear(1, r.view_change(1, 1))
+    assert not r.said(ViewChange), "two answers do not show how far others were; one to another question is none"
+    answer(r, node_2=0)
+    r.order(6)
+    assert not r.said(Prepare)
+    r.hear(1, r.view_change(1, 1))
+    assert r.said(ViewChange, view=1), "it may join the others now"
+    changes = {n: r.view_change(n, 1, [r.proof(proposal), r.proof(r.pre_prepare(6))], r.stable(4)) for n in (0, 1, 2)}
+    r.hear(1, r.new_view(1, changes))
+    assert r.said(Prepare, view=1, epoch=5)
+
+
+def test_liars_do_not_make_a_replica_wait_for_a_far_view():
+    """N = 7, f = 2: one liar beside the one that recovers. What 2f+1 say holds until more is known."""
+    r = recovering(6, 7)
+    answer(r, node_0=10**9, node_1=3, node_2=3, node_3=2)
+    assert r.protocol.status()["lowest_view"] is None
+    answer(r, node_4=3)
+    assert r.protocol.status()["lowest_view"] == 10**9 + 1
+    answer(r, node_5=2, node_0=0)
+    assert r.protocol.status()["lowest_view"] == 4, "the second highest of six: the first may be a lie"
+
+
+def test_who_does_not_know_its_own_promise_tells_nobody():
+    r = recovering()
+    r.hear(0, AskView(0, b"n" * 16))
+    assert not r.said(PromisedView)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    r.hear(0, AskView(0, b"n" * 16))
+    assert r.said(PromisedView) == [PromisedView(0, b"n" * 16, 1)]
+    other = Replica(2)
+    other.hear(0, other.view_change(0, 3))
+    other.hear(1, other.view_change(1, 3))
+    other.hear(3, AskView(0, b"m" * 16))
+    assert other.sent[-1] == (3, PromisedView(0, b"m" * 16, 3))
+
+
+def test_the_question_is_repeated_until_all_have_answered():
+    r = recovering()
+    answer(r, node_0=0, node_1=0)
+    r.expire("promise")
+    assert len(r.said(AskView)) == 2
+    answer(r, node_2=0)
+    r.expire("promise")
+    assert len(r.said(AskView)) == 2 and "promise" not in r.timers
+
+
+def test_what_was_learnt_after_a_lost_journal_survives_a_restart_once_it_binds():
+    journal = JournalModel()
+    r = recovering(journal=journal)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    again = recovering(journal=journal)
+    assert again.said(AskView), "it has neither voted nor promised anything since"
+    answer(again, node_0=0, node_1=0, node_2=0)
+    again.hear(1, again.new_view(1, {n: again.view_change(n, 1, [], again.stable(4)) for n in (0, 1, 2)}))
+    third = recovering(journal=journal)
+    assert not third.said(AskView) and third.protocol.status()["lowest_view"] == 0
+
+
+def test_a_view_change_after_a_lost_journal_proves_a_checkpoint_above_all_that_was_forgotten():
+    """It may have sent COMMIT for numbers up to the bound, and has no certificates to show for them."""
+    r = recovering(silent_through=6)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    r.skip_to(9)
+    for node in (0, 1):
+        r.hear(node, r.view_change(node, 1))
+    assert not r.said(ViewChange)
+    for node in (0, 1, 2):
+        r.hear(node, r.checkpoint(node, 8))
+    r.hear(1, r.view_change(1, 1))
+    assert [change.stable.number for change in r.said(ViewChange)] == [8]
