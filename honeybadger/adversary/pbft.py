@@ -82,7 +82,10 @@ class Equivocate(Adversary):
             case Commit():
                 self._voted(sender, message)
             case ViewChange():
-                self._changes.setdefault(message.view, {})[sender] = message
+                known = self._changes.setdefault(message.view, {})
+                if sender not in known or self.number(2):
+                    # A node that has lost its journal may send another one.
+                    known[sender] = message
             case NewView():
                 for proposal in message.proposals:
                     place = (message.view, proposal.number)

@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import count
 from unittest.mock import patch
 
 from honeybadger.adversary.pbft import Equivocate
@@ -11,6 +12,7 @@ from honeybadger.adversary.simulated import Simulated
 from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.messages import Batch, Commit, PrePrepare
 from honeybadger.protocols.pbft.statements import NULL, batch_digest, decode_batch
+from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
 from honeybadger.simulation.schedulers import delayed, fifo, starve
@@ -18,6 +20,8 @@ from pbft.replica import settings
 
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
 UNFAIR_S, ENOUGH = 1.5, 20_000
+#: how likely it is that a node loses its journal
+LOST = 0.2
 
 
 class QuickKeys:
@@ -88,12 +92,35 @@ class Plan:
     def __init__(self, network):
         self._network = network
         self.left = {}
+        self._names = count()
         network.on_timeout(-1, lambda name: self.left.pop(name)())
 
     def at(self, when, action):
-        name = str(len(self.left))
+        name = str(next(self._names))
         self.left[name] = action
         self._network.set_timer(-1, name, when)
+
+    def lose(self, made, rng):
+        """A node dies and loses its votes."""
+        me, when, margin = rng.choice(made.correct), rng.uniform(0.05, 0.8), rng.randint(0, 2)
+        made.excused.add(me)
+
+        def lose():
+            made.live[me].crash()
+            made.live[me].journal.lose(margin)
+
+        self.at(when, lose)
+        self.at(when + rng.uniform(0, 0.1), lambda: made.restart(me))
+
+    def submit(self, made, me, transaction, when):
+        """A client gives a node a transaction."""
+        made.submitted.add(transaction)
+
+        def submit():
+            made.submit(me, [transaction])
+            made.poke(me)
+
+        self.at(when, submit)
 
 
 def search_run(seed):
@@ -122,11 +149,8 @@ def search_run(seed):
             forgetful=[me for me in liars if rng.random() < 0.5],
         )
     witness = Witness(made)
-    given = []
     for me in made.correct:
-        mine = [b"%d of %d" % (k, me) for k in range(rng.randint(2, 4))]
-        made.submit(me, mine)
-        given += mine
+        made.submit(me, [b"%d of %d" % (k, me) for k in range(rng.randint(2, 4))])
     plan = Plan(made.network)
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         me = rng.choice(made.correct)
@@ -147,13 +171,25 @@ def search_run(seed):
                 made.restart(me)
 
     plan.at(UNFAIR_S, fair)
+    live = True
+    if rng.random() < LOST:
+        # Whoever loses its votes counts as faulty; beside f liars, safety remains.
+        live = len(liars) < f
+        plan.lose(made, rng)
+        for k in range(rng.randint(3, 8)):
+            plan.submit(made, rng.choice(made.correct), b"later %d" % k, rng.uniform(0.1, 2 * UNFAIR_S))
     made.start()
-    wanted = set(given)
+    wanted = made.submitted
 
     def done():
         return all(node.up and wanted <= node.ledger._committed for node in made.live.values())
 
-    made.run(lambda: not plan.left and done(), ENOUGH)
+    try:
+        made.run(lambda: not plan.left and done(), ENOUGH if live else ENOUGH // 10)
+    except Stalled:
+        if live:
+            raise
+    made.network.faults = [fault for fault in made.network.faults if fault.node not in made.excused]
     made.check()
     witness.check()
     return made
