@@ -190,10 +190,11 @@ class Equivocate(Adversary):
             if self.number(2) or number not in proofs:
                 proofs[number] = PreparedProof(number, view, digest, signature, backups[: self._group.quorum - 1])
         if kind == 1:
-            number = stable.number + 1 + self.number(2)
+            voted = sorted({place[1] for place, _ in self._prepares}) or [stable.number + 1]
+            number = voted[self.number(len(voted))]
             primary = self._group.primary(message.view - 1)
             votes = [(n, bytes(64)) for n in range(self._group.nodes) if n != primary][: self._group.quorum - 1]
-            digest = batch_digest(b"never proposed") if self.number(2) else NULL
+            digest = batch_digest(b"never proposed") if not self.number(4) else NULL
             proofs[number] = PreparedProof(number, message.view - 1, digest, bytes(64), votes)
         inside = range(stable.number + 1, stable.number + self._group.window + 1)
         prepared = [proof for number, proof in sorted(proofs.items()) if number in inside]

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from honeybadger.adversary.pbft import Equivocate
 from honeybadger.adversary.simulated import Simulated
 from honeybadger.protocols.pbft import SPECIFICATION
-from honeybadger.protocols.pbft.messages import Batch, Commit, PrePrepare
+from honeybadger.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare
 from honeybadger.protocols.pbft.statements import NULL, batch_digest, decode_batch
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
@@ -53,26 +53,31 @@ class Witness:
     def __init__(self, made):
         self._made = made
         self._commits = defaultdict(set)
+        self._prepares = defaultdict(set)
         self._batches = {}
         self._transmit = made.network.transmit
         made.network.transmit = self
 
     def __call__(self, sender, recipient, message):
         kind = type(message)
-        if kind is Commit:
+        if kind is Commit or kind is Prepare:
             if sender in self._made.nodes:
-                self._commits[message.epoch, message.view, message.digest].add(sender)
+                votes = self._commits if kind is Commit else self._prepares
+                votes[message.epoch, message.view, message.digest].add(sender)
         elif kind is PrePrepare or kind is Batch:
             self._batches[batch_digest(message.batch)] = message.batch
         self._transmit(sender, recipient, message)
 
     def check(self):
-        """What f+1 correct nodes sent COMMIT for is decided, at most one digest a number; and that was executed."""
+        """What f+1 correct nodes sent COMMIT for may be decided: one digest a number, for which alone correct nodes
+        vote in later views; and that was executed."""
         made = self._made
         decided = defaultdict(set)
-        for (number, _, digest), nodes in self._commits.items():
+        for (number, view, digest), nodes in self._commits.items():
             if len(nodes) >= made.quorums.weak:
                 decided[number].add(digest)
+                for later, other in [key[1:] for key in self._prepares if key[0] == number]:
+                    assert later <= view or other == digest, f"{number}: a vote against what was decided in view {view}"
         seen = set()
         for number, proposers, transactions in max((ledger.blocks for ledger in made.ledgers.values()), key=len):
             assert len(decided[number]) == 1, f"{number}: {len(decided[number])} batches were decided"
