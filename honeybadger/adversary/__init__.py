@@ -6,8 +6,8 @@ record. For experiments and tests only.
 """
 
 from honeybadger.adversary.base import Adversary
-from honeybadger.adversary.catalogue import EXPECTED_FAULTS, POSSIBLE_FAULTS, STRATEGIES
+from honeybadger.adversary.catalogue import EVERY_STRATEGY, EXPECTED_FAULTS, POSSIBLE_FAULTS, STRATEGIES
 from honeybadger.adversary.corrupt import CorruptProtocol
 from honeybadger.adversary.outbox import FilteredOutbox
 
-__all__ = ["EXPECTED_FAULTS", "POSSIBLE_FAULTS", "STRATEGIES", "Adversary", "CorruptProtocol", "FilteredOutbox"]
+__all__ = ["EVERY_STRATEGY", "EXPECTED_FAULTS", "POSSIBLE_FAULTS", "STRATEGIES", "Adversary", "CorruptProtocol", "FilteredOutbox"]

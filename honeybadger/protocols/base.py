@@ -299,7 +299,8 @@ class Specification:
     message. `kept_epochs(parameters)`: of how many epochs before the first one a restarted node needs its votes.
     `defaults`: parameters whose default differs from that of `Parameters`. `fixed`: those that cannot be chosen.
     `needs_signing_keys`: members have Ed25519 keys. `whole_batches`: one node proposes B transactions at a time, not
-    every node B/N. `strategies`: which strategies of faulty nodes (`honeybadger.adversary`) make sense; None: all.
+    every node B/N. `strategies`: which strategies of faulty nodes (`honeybadger.adversary`) make sense; None: those
+    for Honey Badger.
     """
 
     name: str

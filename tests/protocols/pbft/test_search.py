@@ -1,0 +1,54 @@
+"""Random search for runs in which PBFT goes wrong (`search`), and the proof that it finds what is wrong (`mistakes`).
+
+`HONEYBADGER_SOAK_SEED=<seed>` repeats one run exactly; `HONEYBADGER_PBFT_RUNS=<n>` says how many the soak makes.
+"""
+
+import os
+import random
+
+import pytest
+
+from pbft.mistakes import MISTAKES
+from pbft.search import search_run
+
+RUNS = int(os.environ.get("HONEYBADGER_PBFT_RUNS", "20000"))
+CHUNK = 100
+
+
+def search(seeds):
+    for seed in seeds:
+        try:
+            search_run(seed)
+        except Exception as error:
+            error.add_note(f"HONEYBADGER_SOAK_SEED={seed}")
+            raise
+
+
+@pytest.mark.parametrize("first", range(0, 1000, CHUNK))
+def test_random_runs(first):
+    search(range(first, first + CHUNK))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_random_runs_for_long():
+    if seed := os.environ.get("HONEYBADGER_SOAK_SEED"):
+        search([int(seed)])
+        return
+    first = random.SystemRandom().randrange(10**9)
+    search(range(first, first + RUNS))
+
+
+def test_a_seed_repeats_its_run():
+    one, other = search_run(5), search_run(5)
+    assert one.network.steps == other.network.steps
+    assert [ledger.blocks for ledger in one.ledgers.values()] == [ledger.blocks for ledger in other.ledgers.values()]
+
+
+#: mistakes that few runs are enough for; the others are found by the soak
+QUICK = {}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_search_finds(name, monkeypatch):
+    MISTAKES[name](monkeypatch.setattr)
