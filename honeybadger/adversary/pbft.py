@@ -105,9 +105,7 @@ class Equivocate(Adversary):
         if favourites is None:
             common = self.number(2)
             split = self.number(2)
-            favourites = self._favourites[place] = {
-                node: self.number(2) if split else common for node in self.others
-            }
+            favourites = self._favourites[place] = {node: self.number(2) if split else common for node in self.others}
         for node in self.others:
             wanted = favourites[node]
             if (place, node) not in self._commits and wanted < len(digests) and digests[wanted] == message.digest:
@@ -193,9 +191,9 @@ class Equivocate(Adversary):
             voted = sorted({place[1] for place, _ in self._prepares}) or [stable.number + 1]
             number = voted[self.number(len(voted))]
             primary = self._group.primary(message.view - 1)
-            votes = [(n, bytes(64)) for n in range(self._group.nodes) if n != primary][: self._group.quorum - 1]
+            forged = [(n, bytes(64)) for n in range(self._group.nodes) if n != primary][: self._group.quorum - 1]
             digest = batch_digest(b"never proposed") if not self.number(4) else NULL
-            proofs[number] = PreparedProof(number, message.view - 1, digest, bytes(64), votes)
+            proofs[number] = PreparedProof(number, message.view - 1, digest, bytes(64), forged)
         inside = range(stable.number + 1, stable.number + self._group.window + 1)
         prepared = [proof for number, proof in sorted(proofs.items()) if number in inside]
         unsigned = ViewChange(0, message.view, stable, prepared, bytes(64))

@@ -206,8 +206,6 @@ class NormalCase:
         if slot.try_decide():
             self._state.observe(slot.number, "ordered")
             if slot.contradicted:
-                self._outbox.fault(
-                    self._group.primary(slot.view), FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}"
-                )
+                self._outbox.fault(self._group.primary(slot.view), FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}")
         if slot.missing is not None:
             self._missing.ask_soon()

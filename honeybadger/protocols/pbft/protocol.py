@@ -175,9 +175,7 @@ class PBFT:
         slots = self._state.ascending()
         longest = self._state.parameters.max_proposal_bytes
         largest = max((len(batch) for slot in slots for batch in slot.batches.values()), default=0)
-        return HeldBytes(
-            {slot.number: slot.held_bytes() for slot in slots}, MOST_BATCHES * longest, largest, longest
-        )
+        return HeldBytes({slot.number: slot.held_bytes() for slot in slots}, MOST_BATCHES * longest, largest, longest)
 
     def status(self) -> dict[str, Any]:
         """For people."""
