@@ -204,7 +204,7 @@ def test_pbft_goes_on_when_the_delays_end():
     given = give(made, 4)
     made.start()
     with pytest.raises(Stalled):
-        made.run_until_committed(given, 1_000)
+        made.run_until_committed(given, 400)
     on[0] = False
     made.run_until_committed(given, 100_000)
     made.check()
