@@ -41,6 +41,8 @@ class Slot:
         self._verified: set[int] = set()
         self._commits: dict[int, bytes] = {}
         self.voted = False
+        #: the batch of the proposal has come, and no correct primary proposes such a one
+        self.refused = False
 
     def propose(self, digest: bytes, signature: bytes) -> None:
         """The view's PRE-PREPARE, checked by the caller."""
@@ -57,7 +59,7 @@ class Slot:
     @property
     def missing(self) -> bytes | None:
         """The digest of the batch that this node needs and does not have."""
-        digest = self.digest if self.decided is None else self.decided
+        digest = self.decided if self.decided is not None or self.refused else self.digest
         return None if digest is None or digest == NULL or digest in self.batches else digest
 
     @property

@@ -173,6 +173,7 @@ class NormalCase:
         if content is None or (slot.number > state.prescribed and content[0] != primary):
             # Whoever passed it on: it was the primary that proposed it.
             self._outbox.fault(primary, FaultKind.BAD_BATCH, f"batch {slot.number} is malformed")
+            slot.refused = True
             return False
         slot.add_batch(slot.digest, batch)
         self._vote(slot)

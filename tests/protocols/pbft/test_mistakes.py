@@ -541,6 +541,19 @@ def test_proposals_that_no_correct_primary_makes():
     assert {node for node, _ in r.faults} == {0, 2}
 
 
+def test_a_malformed_batch_is_not_asked_for_again():
+    """But for one case: N-f nodes, who follow another NEW-VIEW of a faulty primary, have decided it all the same."""
+    r = Replica(1)
+    bad = r.pre_prepare(1, batch=r.batch(2))
+    r.hear(0, bad)
+    assert "fetch" not in r.timers
+    for node in (0, 2, 3):
+        r.hear(node, r.commit(bad))
+    r.expire("fetch")
+    r.hear(2, Batch(0, bad.batch))
+    assert [block[1] for block in r.executed] == [(2,)]
+
+
 def test_two_proposals_for_one_number():
     r = Replica(1)
     r.hear(0, r.pre_prepare(1))
