@@ -10,9 +10,11 @@ from honeybadger.adversary.blocks import BadCertificates, DripBlocks
 from honeybadger.adversary.broadcast import BadShards, EquivocateBroadcast
 from honeybadger.adversary.decryption import BadDecryptionShares, StaleShares
 from honeybadger.adversary.garbage import GarbageProposals
+from honeybadger.adversary.pbft import Equivocate
 from honeybadger.adversary.traffic import Flood, Replay, Silent
 from honeybadger.protocols.base import Context, FaultKind
 
+#: for Honey Badger, and for every protocol that names none (`Specification.strategies`)
 STRATEGIES: dict[str, Callable[[Context], Adversary]] = {
     "silent": Silent,
     "equivocate-broadcast": EquivocateBroadcast,
@@ -27,6 +29,9 @@ STRATEGIES: dict[str, Callable[[Context], Adversary]] = {
     "replay": Replay,
     "flood": Flood,
 }
+
+#: all that a node can be told to follow
+EVERY_STRATEGY: Mapping[str, Callable[[Context], Adversary]] = {**STRATEGIES, "equivocate": Equivocate}
 
 _K = FaultKind
 #: With default parameters, correct nodes together record all these kinds about the node, given some ten epochs.

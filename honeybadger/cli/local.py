@@ -105,10 +105,10 @@ def parse_byzantine(texts: Sequence[str], nodes: int) -> dict[int, str]:
         found = re.fullmatch(r"(\d{1,4}):([a-z-]+)", piece, re.ASCII)
         if not found or not int(found[1]):
             raise click.UsageError(f"--byzantine {piece!r:.80}: write K:STRATEGY, such as 1:silent")
-        from honeybadger.adversary import STRATEGIES
+        from honeybadger.adversary import EVERY_STRATEGY
 
-        if found[2] not in STRATEGIES:
-            raise click.UsageError(f"--byzantine {piece!r:.80}: the strategies are {', '.join(STRATEGIES)}")
+        if found[2] not in EVERY_STRATEGY:
+            raise click.UsageError(f"--byzantine {piece!r:.80}: the strategies are {', '.join(EVERY_STRATEGY)}")
         strategies += [found[2]] * int(found[1])
     if len(strategies) >= nodes and strategies:
         raise click.UsageError(
@@ -167,9 +167,11 @@ def make_settings(options: dict[str, Any], chosen_by_person: Callable[[str], boo
     specification = find_protocol_or_fail(options["protocol"])
     if options["restart_primary"] and not specification.whole_batches:
         raise click.UsageError(f"--restart-primary: protocol {specification.name} has no primary")
-    allowed = specification.strategies
-    unfit = sorted(set(byzantine.values()) - allowed) if allowed is not None else []
-    if unfit:
+    if byzantine:
+        from honeybadger.adversary import STRATEGIES
+
+        allowed = specification.strategies or frozenset(STRATEGIES)
+    if unfit := sorted(set(byzantine.values()) - allowed) if byzantine else []:
         raise click.UsageError(f"--byzantine: protocol {specification.name} knows no strategy {', '.join(unfit)}")
     if not chosen_by_person("encryption") and not options["encrypt"]:
         options = {**options, "encryption": "never"}

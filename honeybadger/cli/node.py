@@ -67,10 +67,10 @@ def command(
     if schedule_start is not None and not 0 <= schedule_start < LATEST_TIME:
         raise click.UsageError(f"--schedule-start {schedule_start} is not a Unix time")
     if byzantine:
-        from honeybadger.adversary import STRATEGIES
+        from honeybadger.adversary import EVERY_STRATEGY
 
-        if byzantine not in STRATEGIES:
-            raise click.UsageError(f"--byzantine {byzantine!r:.60}: the strategies are {', '.join(STRATEGIES)}")
+        if byzantine not in EVERY_STRATEGY:
+            raise click.UsageError(f"--byzantine {byzantine!r:.60}: the strategies are {', '.join(EVERY_STRATEGY)}")
     manifest = Manifest.load(cluster)
     node_keys = NodeKeys.load(keys, manifest)
     runtime = manifest.runtime

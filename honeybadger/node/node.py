@@ -162,9 +162,9 @@ class Node:
         )
         if config.byzantine:
             # Here and not above: no honest node needs it.
-            from honeybadger.adversary import STRATEGIES, CorruptProtocol
+            from honeybadger.adversary import EVERY_STRATEGY, CorruptProtocol
 
-            liar = CorruptProtocol(context, manifest.specification.build, STRATEGIES[config.byzantine])
+            liar = CorruptProtocol(context, manifest.specification.build, EVERY_STRATEGY[config.byzantine])
             self.protocol: ConsensusProtocol = liar
             outbox = liar.outbox
         else:

@@ -302,7 +302,8 @@ class Specification:
     one a restarted node needs its votes. `defaults`: parameters whose default differs from that of `Parameters`.
     `fixed`: those that cannot be chosen. `whole_batches`: a block is one node's proposal of B transactions, not those
     of every node, B/N each. `needs_signing_keys`: members have Ed25519 keys. `strategies`: which strategies of faulty
-    nodes (`honeybadger.adversary`) make sense; None: all.
+    nodes (`honeybadger.adversary`) make sense; None: those
+    for Honey Badger.
     """
 
     name: str

@@ -141,6 +141,8 @@ class RestartableCluster(SimulatedCluster):
     def _write(self, node: RestartableNode) -> None:
         """The disk of a node makes progress, and its knowledge of what is on the others' disks."""
         ledger = node.ledger
+        if ledger.certified >= len(ledger.blocks):
+            return
         while ledger.durable < len(ledger.blocks) and self.disk(node.me, ledger.durable + 1):
             ledger.durable += 1
         reached = sorted((o.ledger.durable for o in self.live.values() if self._reaches(node, o)), reverse=True)

@@ -69,5 +69,6 @@ def test_strategies_and_parameters_of_honey_badger_are_refused():
     assert "encryption can only be never" in text
 
 
-def test_a_silent_node_is_survived():
-    assert summary_of("--duration", "2", "--byzantine", "1:silent")["valid"]
+@pytest.mark.parametrize("strategy", ["silent", "equivocate"])
+def test_a_faulty_node_is_survived(strategy):
+    assert summary_of("--duration", "2", "--byzantine", f"1:{strategy}")["valid"]

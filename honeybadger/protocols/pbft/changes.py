@@ -28,6 +28,10 @@ class ViewChanges:
         """Those for exactly this view, ascending by sender."""
         return {sender: change for sender, change in sorted(self._latest.items()) if change.view == view}
 
+    def wanting(self, view: int) -> int:
+        """How many nodes want this view or a higher one: none of them comes back."""
+        return sum(change.view >= view for change in self._latest.values())
+
     def to_join(self, view: int) -> int | None:
         """If f+1 others want views above `view`: the smallest of those. At least one of them is correct."""
         wanted = [c.view for sender, c in self._latest.items() if c.view > view and sender != self._group.me]

@@ -1,7 +1,8 @@
 """One sequence number: what was proposed, who voted for it, what is known of its batch.
 
-Votes are counted by sender, one each and view, and only those for the digest of the PRE-PREPARE count. `proof` and
-`batches` outlive the view: they are what a VIEW-CHANGE claims and what others may fetch.
+Votes are counted by sender, one each and view. What belongs to a batch is kept and looked up by its digest, since
+a faulty primary may propose one batch here and have another one decided. `proof`, `decided` and `batches` outlive the
+view: they are what a VIEW-CHANGE claims, what is executed, and what others may fetch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from honeybadger.protocols.pbft.group import Group
 from honeybadger.protocols.pbft.messages import PreparedProof, SignedBy
 from honeybadger.protocols.pbft.statements import NULL, prepare_statement
 
+#: batches kept of one number. Whoever has voted for one keeps it: another node may hold a certificate for it, which a
+#: later view must follow. Each takes a view of its own, and patience doubles with each view that decides nothing.
+MOST_BATCHES = 4
+
 
 class Slot:
     """Sequence number `number`, in view `view`."""
@@ -19,10 +24,12 @@ class Slot:
     def __init__(self, group: Group, number: int, view: int) -> None:
         self._group = group
         self.number = number
-        #: digest → bytes of the batch; of the accepted proposal and of `proof`
+        #: digest → bytes of the batch, the newest last (`add_batch`)
         self.batches: dict[bytes, bytes] = {}
         #: the prepared certificate of the highest view
         self.proof: PreparedProof | None = None
+        #: the digest that N-f nodes sent COMMIT for in one view: final
+        self.decided: bytes | None = None
         self.enter(view)
 
     def enter(self, view: int) -> None:
@@ -34,27 +41,36 @@ class Slot:
         self._verified: set[int] = set()
         self._commits: dict[int, bytes] = {}
         self.voted = False
-        self.committed = False
-        #: the digest that N-f nodes sent COMMIT for
-        self.decided: bytes | None = None
-        #: proposer and transactions of the accepted batch, if they were parsed and not yet executed
-        self.content: tuple[int, list[bytes]] | None = None
+        #: the batch of the proposal has come, and no correct primary proposes such a one
+        self.refused = False
 
     def propose(self, digest: bytes, signature: bytes) -> None:
         """The view's PRE-PREPARE, checked by the caller."""
         self.digest = digest
         self.pre_prepare = signature
-        keep = {digest, self.proof.digest if self.proof else digest}
-        for old in [known for known in self.batches if known not in keep]:
+
+    def add_batch(self, digest: bytes, batch: bytes) -> None:
+        """Keep a batch; the oldest that nothing here refers to goes when there are too many."""
+        self.batches[digest] = batch
+        needed = {digest, self.digest, self.decided, self.proof.digest if self.proof else None}
+        for old in [known for known in self.batches if known not in needed][: len(self.batches) - MOST_BATCHES]:
             del self.batches[old]
 
     @property
     def missing(self) -> bytes | None:
         """The digest of the batch that this node needs and does not have."""
-        for digest in (self.decided, self.digest):
-            if digest is not None and digest != NULL and digest not in self.batches:
-                return digest
-        return None
+        digest = self.decided if self.decided is not None or self.refused else self.digest
+        return None if digest is None or digest == NULL or digest in self.batches else digest
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the primary proposed something else here than what was decided."""
+        return self.digest is not None and self.decided is not None and self.digest != self.decided
+
+    @property
+    def committed(self) -> bool:
+        """Whether the number can be executed: it is decided, and the batch is here."""
+        return self.decided is not None and self.missing is None
 
     @property
     def has_batch(self) -> bool:
@@ -80,7 +96,8 @@ class Slot:
         Signatures are verified here, once, before the certificate exists and so before the COMMIT that promises it: a
         certificate in a VIEW-CHANGE of a correct node is always valid.
         """
-        if self.digest is None or self.prepared:
+        if self.digest is None or self.prepared or not self.has_batch:
+            # Without the batch, too: a certificate obliges later views, so its holder must be able to serve it.
             return []
         primary = self._group.primary(self.view)
         needed = self._group.quorum - 1
@@ -102,18 +119,16 @@ class Slot:
             self.proof = PreparedProof(self.number, self.view, self.digest, self.pre_prepare, good[:needed])
         return bad
 
-    def try_commit(self) -> bool:
-        """Whether the number has just become committed: N-f COMMITs for the proposal, whose batch is here.
+    def try_decide(self) -> bool:
+        """Whether N-f COMMITs for one digest have just come together.
 
-        Without an own certificate or PRE-PREPARE, too: N-f COMMITs mean that others have one; they are final.
+        Without an own certificate or PRE-PREPARE, too: they mean that others have one; they are final.
         """
-        if self.decided is None and len(self._commits) >= self._group.quorum:
-            votes = Counter(self._commits.values()).most_common(1)
-            self.decided = votes[0][0] if votes[0][1] >= self._group.quorum else None
-        if self.committed or self.decided is None:
+        if self.decided is not None or len(self._commits) < self._group.quorum:
             return False
-        self.committed = self.decided == NULL or self.decided in self.batches
-        return self.committed
+        digest, votes = Counter(self._commits.values()).most_common(1)[0]
+        self.decided = digest if votes >= self._group.quorum else None
+        return self.decided is not None
 
     def held_bytes(self) -> int:
         """Bytes of batches."""

@@ -16,6 +16,7 @@ from honeybadger.protocols.messages import Digest, EpochNumber, Message, NodeInd
 
 View = Annotated[int, Meta(ge=0, le=2**53)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 #: (signer, signature)
 SignedBy = tuple[NodeIndex, Signature]
 #: sequence numbers between the water marks, at the most (`epoch_window` is at most 1024)
@@ -139,6 +140,19 @@ class Stable(Message, frozen=True, tag=212):
     proof: StableProof
 
 
+class AskView(Message, frozen=True, tag=213):
+    """The sender has lost its votes: which view has the receiver promised itself to? (`epoch` is 0.)"""
+
+    nonce: Nonce
+
+
+class PromisedView(Message, frozen=True, tag=214):
+    """The answer: the sender votes in no view below `view`. (`epoch` is 0.)"""
+
+    nonce: Nonce
+    view: View
+
+
 MESSAGE_TYPES: tuple[type[Message], ...] = (
     PrePrepare,
     Prepare,
@@ -152,4 +166,6 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     Batch,
     Status,
     Stable,
+    AskView,
+    PromisedView,
 )

@@ -1,7 +1,7 @@
-"""The normal case: PRE-PREPARE, PREPARE, COMMIT in the view that this node follows: from proposal to committed.
+"""The normal case: PRE-PREPARE, PREPARE, COMMIT in the view that this node follows: from proposal to executed.
 
-What is committed is executed elsewhere (`execution`). Signatures of PRE-PREPAREs are verified when they come, those of
-PREPAREs when they make a certificate (see `log`).
+Signatures of PRE-PREPAREs are verified when they come, those of PREPAREs when they make a certificate (see `log`).
+Nothing parsed from a batch is kept: what is executed is parsed from the batch with the decided digest.
 
 Source: Castro, Liskov (OSDI 1999), section 4.2.
 """
@@ -41,8 +41,7 @@ class NormalCase:
         slot = state.slot(number)
         state.observe(number, "proposed")
         slot.propose(digest, signature)
-        slot.batches[digest] = batch
-        slot.content = (state.me, transactions)
+        slot.add_batch(digest, batch)
         self._outbox.broadcast(PrePrepare(number, state.normal, digest, signature, batch))
         self._vote(slot)
         self._progress(slot)
@@ -77,7 +76,7 @@ class NormalCase:
                 continue
             if slot.decided == digest:
                 # N-f nodes have checked it.
-                slot.batches[digest] = message.batch
+                slot.add_batch(digest, message.batch)
                 if slot.digest == digest:
                     self._vote(slot)
                 self._progress(slot)
@@ -97,9 +96,26 @@ class NormalCase:
                 slot.propose(proposal.digest, proposal.signature)
             if slot.has_batch:
                 self._vote(slot)
-            else:
-                self._missing.ask_soon()
             self._progress(slot)
+
+    def execute(self) -> list[list[bytes]] | None:
+        """Hand over what is committed, in order and without gaps; returns the batches' transactions, or None if no
+        number could be executed."""
+        state = self._state
+        batches: list[list[bytes]] | None = None
+        while (slot := state.slots.get(state.executed + 1)) is not None and slot.committed:
+            batches = batches or []
+            contributions: list[tuple[int, list[bytes]]] = []
+            if slot.decided is not None and slot.decided != NULL:
+                content = decode_batch(slot.batches[slot.decided], state.parameters, self._group.nodes)
+                if content is None:
+                    raise RuntimeError(f"batch {slot.number} was decided, but is malformed")
+                contributions.append(content)
+                batches.append(content[1])
+            state.executed += 1
+            state.application.commit(state.executed, contributions)
+            state.observe(state.executed, "committed")
+        return batches
 
     def repeat_votes(self) -> None:
         """After a restart: say again what was said in this view."""
@@ -121,10 +137,13 @@ class NormalCase:
         if sender != primary:
             self._outbox.fault(sender, FaultKind.NOT_THE_PRIMARY, f"PRE-PREPARE {slot.number}")
             return
+        known = slot.decided if slot.digest is None else slot.digest
+        if known is not None and known != message.digest:
+            # N-f COMMITs say, too, what the primary has signed.
+            self._outbox.fault(sender, FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}")
+            return
         if slot.digest is not None:
-            if slot.digest != message.digest:
-                self._outbox.fault(sender, FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}")
-            elif not slot.has_batch and message.batch and self._take_batch(sender, slot, message.batch):
+            if not slot.has_batch and message.batch and self._take_batch(sender, slot, message.batch):
                 self._progress(slot)
             return
         if message.digest == NULL or slot.number <= self._state.prescribed:
@@ -141,8 +160,6 @@ class NormalCase:
             self._vote(slot)
         elif message.batch:
             self._take_batch(sender, slot, message.batch)
-        else:
-            self._missing.ask_soon()
         self._progress(slot)
 
     def _take_batch(self, sender: int, slot: Slot, batch: bytes) -> bool:
@@ -156,15 +173,15 @@ class NormalCase:
         if content is None or (slot.number > state.prescribed and content[0] != primary):
             # Whoever passed it on: it was the primary that proposed it.
             self._outbox.fault(primary, FaultKind.BAD_BATCH, f"batch {slot.number} is malformed")
+            slot.refused = True
             return False
-        slot.batches[slot.digest] = batch
-        slot.content = content if slot.number > state.executed else None
+        slot.add_batch(slot.digest, batch)
         self._vote(slot)
         return True
 
     def _vote(self, slot: Slot) -> None:
         """The proposal is accepted and its batch is here: PREPARE, unless this node is the primary or passive."""
-        if slot.voted or slot.digest is None or not self._state.may_vote:
+        if slot.voted or slot.digest is None or slot.contradicted or not self._state.may_vote:
             return
         slot.voted = True
         batch = slot.batches.get(slot.digest)
@@ -187,7 +204,9 @@ class NormalCase:
                 self._state.observe(slot.number, "prepared")
                 self._state.records.committed(slot.proof)
                 self._outbox.broadcast(Commit(slot.number, slot.view, slot.proof.digest))
-        if slot.try_commit():
+        if slot.try_decide():
             self._state.observe(slot.number, "ordered")
-        elif slot.decided is not None and slot.missing is not None:
+            if slot.contradicted:
+                self._outbox.fault(self._group.primary(slot.view), FaultKind.EQUIVOCATION, f"PRE-PREPARE {slot.number}")
+        if slot.missing is not None:
             self._missing.ask_soon()

@@ -12,8 +12,9 @@ from typing import Any
 from honeybadger.protocols.base import Context, FaultKind, HeldBytes
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.pbft.early import Early, VoteMessage
-from honeybadger.protocols.pbft.execution import Execution
+from honeybadger.protocols.pbft.log import MOST_BATCHES
 from honeybadger.protocols.pbft.messages import (
+    AskView,
     Batch,
     Checkpoint,
     Commit,
@@ -22,6 +23,7 @@ from honeybadger.protocols.pbft.messages import (
     NewView,
     Prepare,
     PrePrepare,
+    PromisedView,
     Relay,
     Stable,
     Status,
@@ -30,6 +32,7 @@ from honeybadger.protocols.pbft.messages import (
 from honeybadger.protocols.pbft.missing import MissingBatches
 from honeybadger.protocols.pbft.news import News
 from honeybadger.protocols.pbft.normal_case import NormalCase
+from honeybadger.protocols.pbft.promises import Promises
 from honeybadger.protocols.pbft.proposals import Proposals
 from honeybadger.protocols.pbft.records import Past
 from honeybadger.protocols.pbft.request_flow import RequestFlow
@@ -39,6 +42,7 @@ from honeybadger.protocols.pbft.suspicion import (
     FETCH,
     NEW_VIEW,
     NEW_VIEWS,
+    PROMISE,
     REQUEST,
     RESEND,
     TIDY,
@@ -63,22 +67,23 @@ class PBFT:
         self._pool = Pool(context.parameters)
         self._early = Early()
         self._news = News(state)
+        self._promises = Promises(state, self._news)
         self._missing = MissingBatches(state, self._news)
         self._normal_case = NormalCase(state, self._missing)
         self._proposals = Proposals(state, self._pool, self._normal_case)
         self._requests = RequestFlow(state, self._pool)
-        self._execution = Execution(state)
         self._marks = WaterMarks(state)
         self._views = ViewChanger(state, self._suspicion, self._news)
         self._watch = Watch(state, self._suspicion, self._requests)
         self._timeouts = {
             REQUEST: self._request_timeout,
             NEW_VIEW: self._views.give_up,
-            RESEND: self._views.remind,
+            RESEND: self._remind,
             FETCH: self._missing.ask,
             TIDY: self._news.tidy,
             VIEW_CHANGES: self._check_view_changes,
             NEW_VIEWS: self._check_new_views,
+            PROMISE: self._promises.ask,
         }
 
     # -- what the runtime asks -----------------------------------------------------------------------------
@@ -140,6 +145,10 @@ class PBFT:
                 self._handle_status(sender, message)
             case Stable():
                 state.accuse(sender, FaultKind.BAD_SIGNATURE, state.checkpoints.take(message.proof))
+            case AskView():
+                self._promises.answer(sender, message)
+            case PromisedView():
+                self._promises.take(sender, message)
             case _:
                 state.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
         self._go_on()
@@ -166,7 +175,7 @@ class PBFT:
         slots = self._state.ascending()
         longest = self._state.parameters.max_proposal_bytes
         largest = max((len(batch) for slot in slots for batch in slot.batches.values()), default=0)
-        return HeldBytes({slot.number: slot.held_bytes() for slot in slots}, 2 * longest, largest, longest)
+        return HeldBytes({slot.number: slot.held_bytes() for slot in slots}, MOST_BATCHES * longest, largest, longest)
 
     def status(self) -> dict[str, Any]:
         """For people."""
@@ -176,6 +185,8 @@ class PBFT:
             "horizon": self.horizon,
             "view": state.view,
             "active": state.active,
+            "silent": state.silent,
+            "lowest_view": state.lowest_view,
             "primary": state.primary,
             "stable_checkpoint": state.low,
             "patience_s": self._suspicion.patience_s,
@@ -239,6 +250,11 @@ class PBFT:
             self._requests.relay()
             self._state.outbox.broadcast(self._news.status())
 
+    def _remind(self) -> None:
+        if self._views.remind():
+            # The primary may ignore what this node forwards, or be this node, and the others know nothing of it.
+            self._requests.relay()
+
     def _entered(self, new_view: NewView) -> None:
         """A view begins."""
         self._proposals.start_over()
@@ -259,6 +275,7 @@ class PBFT:
                     self._normal_case.take_prescribed(state.new_view)
                 self._normal_case.repeat_votes()
         state.outbox.broadcast(self._news.status(fresh=True))
+        self._promises.ask()
 
     # -- what follows --------------------------------------------------------------------------------------
 
@@ -266,7 +283,7 @@ class PBFT:
         """Do what has become possible."""
         more = True
         while more:
-            if more := (batches := self._execution.run()) is not None:
+            if more := (batches := self._normal_case.execute()) is not None:
                 for transactions in batches or ():
                     self._requests.executed(transactions)
                 self._watch.executed()

@@ -51,5 +51,5 @@ SPECIFICATION = Specification(
     fixed=frozenset({"encryption"}),
     whole_batches=True,
     needs_signing_keys=True,
-    strategies=frozenset({"silent"}),
+    strategies=frozenset({"silent", "equivocate"}),
 )

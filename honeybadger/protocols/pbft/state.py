@@ -35,6 +35,8 @@ class State:
         self.slots: dict[int, Slot] = {}
         self.executed = context.first_epoch - 1
         self.view = self.normal = 0
+        #: this node votes in no lower view, whatever it remembers of promises; None: it does not know (see `promises`)
+        self.lowest_view: int | None = None if context.silent_through else 0
         #: the last VIEW-CHANGE of this node, the last NEW-VIEW it follows
         self.own_change: ViewChange | None = None
         self.new_view: NewView | None = None
@@ -68,13 +70,21 @@ class State:
 
     @property
     def silent(self) -> bool:
-        """Whether this node lost its votes, and may have said anything about the next number."""
-        return self.executed < self.context.silent_through
+        """Whether this node lost its votes, and may have said anything about a number above the low water mark.
+
+        To have executed those numbers is not enough: a VIEW-CHANGE must show the certificates that this node has sent
+        COMMIT for, or a stable checkpoint above them.
+        """
+        return self.low < self.context.silent_through
+
+    def allows(self, view: int) -> bool:
+        """Whether this node may take part in a view as far as lost votes are concerned."""
+        return not self.silent and self.lowest_view is not None and view >= self.lowest_view
 
     @property
     def may_vote(self) -> bool:
         """Whether this node takes part in the view that it follows."""
-        return self.active and not self.silent
+        return self.active and self.allows(self.normal)
 
     @property
     def behind(self) -> bool:
@@ -84,7 +94,8 @@ class State:
     @property
     def in_progress(self) -> bool:
         """Whether a proposal waits to be executed."""
-        return any(n > self.executed and slot.digest is not None for n, slot in self.slots.items())
+        slots = self.slots.items()
+        return any(n > self.executed and (slot.digest or slot.decided) is not None for n, slot in slots)
 
     def slot(self, number: int) -> Slot:
         """The slot of a number between the water marks, made if there is none."""
@@ -118,7 +129,9 @@ class State:
         """Make durable what belongs to no number."""
         change = None if self.active else self.own_change
         low = max(self.low, self.executed)
-        self.records.pin(low, self.view, change, self.new_view, self.checkpoints.stable)
+        # A view that this node may not vote in is no promise.
+        binding = self.lowest_view is not None and self.view >= self.lowest_view
+        self.records.pin(low, self.view if binding else 0, change, self.new_view, self.checkpoints.stable)
 
     def restore(self, past: Past) -> None:
         """Take up the votes of earlier lives; nothing is sent yet."""
@@ -126,6 +139,8 @@ class State:
             return
         self.checkpoints.restore(past.stable)
         self.view = past.view
+        if past.view:
+            self.lowest_view = 0
         self.own_change = past.change
         if past.new_view is not None:
             self.follow(past.new_view)
@@ -133,9 +148,9 @@ class State:
         for number in [number for number in numbers if number > self.low]:
             slot = self.slot(number)
             slot.proof = past.proofs.get(number)
-            slot.batches = dict(past.batches.get(number, {}))
-            for digest in slot.batches:
-                self.records.has_batch(number, digest)
             if accepted := past.accepted.get(number, {}).get(self.normal):
                 slot.propose(*accepted)
                 slot.voted = True
+            for digest, batch in past.batches.get(number, {}).items():
+                self.records.has_batch(number, digest)
+                slot.add_batch(digest, batch)

@@ -17,8 +17,11 @@ FETCH = "fetch"
 TIDY = "tidy"
 VIEW_CHANGES = "view-changes"
 NEW_VIEWS = "new-views"
+PROMISE = "promise"
 #: the patience is doubled so often, at the most
 MOST_DOUBLINGS = 12
+#: reminders of a view change are never further apart, in first patiences
+LONGEST_RESEND = 8
 
 
 class Suspicion:
@@ -74,15 +77,15 @@ class Suspicion:
         if not self._progressed:
             self.failures += 1
         self._progressed = False
-        self._timers.set(RESEND, self._base_s)
+        self.resend_later()
 
     def expect(self) -> None:
         """N-f nodes want the view: its primary has this long to begin it."""
         self._timers.set(NEW_VIEW, self.patience_s)
 
     def resend_later(self) -> None:
-        """Remind the others once more after a while."""
-        self._timers.set(RESEND, self._base_s)
+        """Remind the others once more after a while, the less often the longer they have to wait."""
+        self._timers.set(RESEND, min(self.patience_s, LONGEST_RESEND * self._base_s))
 
     def entered(self) -> None:
         """The view has begun."""

@@ -34,11 +34,11 @@ class ViewChanger:
         self._announced_view = 0
         self._awaited_view = 0
 
-    def leave_for(self, view: int) -> None:
-        """VIEW-CHANGE with the stable checkpoint and all prepared certificates above it."""
+    def leave_for(self, view: int) -> bool:
+        """VIEW-CHANGE with the stable checkpoint and all prepared certificates above it; False if it may not be."""
         state = self._state
-        if view <= state.view or state.silent:
-            return
+        if view <= state.view or not state.allows(view):
+            return False
         state.view = view
         self._suspicion.leave()
         proofs = [slot.proof for slot in state.ascending() if slot.proof and slot.number <= state.horizon]
@@ -48,20 +48,23 @@ class ViewChanger:
         state.pin()
         state.context.observe(state.executed + 1, "view_change", view=view)
         state.outbox.broadcast(state.own_change)
+        return True
 
     def give_up(self) -> None:
         """The primary of the promised view has not begun it in time."""
         if not self._state.active:
             self.leave_for(self._state.view + 1)
 
-    def remind(self) -> None:
-        """Links are reliable between two incarnations only: remind everybody of an unfinished view change."""
+    def remind(self) -> bool:
+        """Links are reliable between two incarnations only: remind everybody of an unfinished view change. False if
+        there is none."""
         state = self._state
         if state.active or state.own_change is None or state.own_change.view != state.view:
-            return
+            return False
         state.outbox.broadcast(state.own_change)
         state.outbox.broadcast(self._news.status())
         self._suspicion.resend_later()
+        return True
 
     def repeat(self) -> None:
         """After a restart: say again what was said."""
@@ -99,8 +102,10 @@ class ViewChanger:
             if why:
                 state.outbox.fault(sender, FaultKind.BAD_VIEW_CHANGE, why)
                 return
-        while (view := self._changes.to_join(state.view)) is not None and not state.silent:
-            self.leave_for(view)
+        # It may vote in none of the views below the lowest one.
+        while (view := self._changes.to_join(max(state.view, (state.lowest_view or 0) - 1))) is not None:
+            if not self.leave_for(view):
+                break
         self._try_new_view()
 
     def handle_new_view(self, sender: int, message: NewView) -> bool:
@@ -129,17 +134,17 @@ class ViewChanger:
         return True
 
     def _try_new_view(self) -> None:
-        """N-f nodes want this node's view: wait for its primary, or be it."""
+        """N-f nodes want this node's view, or a higher one: wait for its primary. Or be it, if they want this one."""
         state = self._state
-        if state.active:
-            return
-        changes = self._changes.of(state.view)
-        if len(changes) < self._group.quorum or state.me not in changes:
+        if state.active or self._changes.wanting(state.view) < self._group.quorum:
             return
         if self._awaited_view < state.view:
             # Not before: who waits for a view that too few want runs away from the others.
             self._awaited_view = state.view
             self._suspicion.expect()
+        changes = self._changes.of(state.view)
+        if len(changes) < self._group.quorum or state.me not in changes:
+            return
         if self._group.primary(state.view) == state.me and self._announced_view < state.view:
             self._announced_view = state.view
             state.outbox.broadcast(self._new_view(changes))

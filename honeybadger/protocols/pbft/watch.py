@@ -16,11 +16,15 @@ class Watch:
         self._requests = requests
 
     def look(self) -> None:
-        """Start the timer if something waits and it does not run; stop it if nothing waits."""
-        if not self._state.active or self._state.is_primary:
+        """Start the timer if something waits and it does not run; stop it if nothing waits.
+
+        The primary watches its own proposals: when too few nodes are left to decide them, it may be the one whose
+        VIEW-CHANGE is missing for the next view.
+        """
+        if not self._state.active:
             self._suspicion.stop()
             return
-        watched = self._requests.oldest
+        watched = None if self._state.is_primary else self._requests.oldest
         if watched is None and not self._state.in_progress:
             self._suspicion.stop()
         elif not self._suspicion.running:
@@ -47,4 +51,4 @@ class Watch:
         if self._state.behind:
             self._suspicion.stop()
             return False
-        return self._state.active and not self._state.is_primary and self._suspicion.expired()
+        return self._state.active and self._suspicion.expired()

@@ -44,7 +44,7 @@ def settings(**changes):
 class Replica:
     """Replica `me` of N. `sent`: (recipient or None for all, message); own messages are looped back at once."""
 
-    def __init__(self, me=1, nodes=4, journal=None, application=None, first_epoch=1, **changes):
+    def __init__(self, me=1, nodes=4, journal=None, application=None, first_epoch=1, silent_through=0, **changes):
         self.me, self.nodes = me, nodes
         self.sent, self.faults, self.timers, self._queue = [], [], {}, []
         self.application = application or SimulatedApplication(8, random.Random(me))
@@ -62,6 +62,7 @@ class Replica:
             application=self.application,
             randbytes=random.Random(0).randbytes,
             first_epoch=first_epoch,
+            silent_through=silent_through,
             journal=journal or NoJournal(),
             timers=self,
             signing_keys=self.keys,

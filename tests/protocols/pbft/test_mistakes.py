@@ -6,6 +6,7 @@ import pytest
 from honeybadger.protocols.base import FaultKind
 from honeybadger.protocols.pbft.certificates import check_view_change, choose
 from honeybadger.protocols.pbft.messages import (
+    AskView,
     Batch,
     Checkpoint,
     Commit,
@@ -14,11 +15,13 @@ from honeybadger.protocols.pbft.messages import (
     NewView,
     Prepare,
     PrePrepare,
+    PromisedView,
     Relay,
     Status,
     ViewChange,
 )
 from honeybadger.protocols.pbft.statements import NULL, decode_batch
+from honeybadger.simulation.journals import JournalModel
 from pbft.replica import Replica
 
 
@@ -328,6 +331,33 @@ def test_backups_forward_and_suspect_a_primary_that_ignores_them():
     assert r.said(ViewChange, view=1)
 
 
+def test_a_primary_whose_proposals_are_not_decided_gives_up_its_view():
+    """With a liar that helped one node only, and a node that waits for the next view, nobody else would."""
+    r = Replica(0)
+    r.application.submit([b"mine"])
+    r.poke()
+    assert r.timers["request"] == 0.5
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+
+
+@pytest.mark.parametrize("me", [0, 3])
+def test_who_waits_for_a_view_alone_lets_everybody_know_what_its_clients_wait_for(me):
+    """The primary that it still follows may ignore its requests, or be itself."""
+    r = Replica(me)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+    relayed = len(r.said(Relay))
+    r.application.submit([b"later"])
+    r.poke()
+    r.expire("resend")
+    assert r.said(Relay)[relayed:] == [Relay(0, [b"mine" if me else b"later"])], "the oldest; the primary proposed its"
+
+
 def test_what_several_nodes_forward_is_proposed_once():
     """Also what is executed already: after a change of views every node forwards again what was on its way."""
     r = Replica(0)
@@ -431,6 +461,22 @@ def test_no_storm_the_wait_for_a_view_begins_when_enough_want_it():
     assert r.timers["new-view"] == 1
 
 
+def test_who_wants_a_higher_view_counts_when_nodes_wait_for_one():
+    """A liar had node 2 believe that enough want view 1; it has waited for it, and gone on. The others must follow,
+    though they have never heard, or have forgotten, that it wanted view 1."""
+    r = Replica(3)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    r.expire("request")
+    r.hear(1, r.view_change(1, 1))
+    assert "new-view" not in r.timers
+    r.hear(2, r.view_change(2, 2))
+    assert not r.said(ViewChange, view=2)
+    r.expire("new-view")
+    assert r.said(ViewChange, view=2)
+
+
 def test_f_plus_1_view_changes_are_joined_at_the_smallest_of_their_views():
     r = Replica(3)
     r.hear(0, r.view_change(0, 7))
@@ -495,6 +541,19 @@ def test_proposals_that_no_correct_primary_makes():
     assert {node for node, _ in r.faults} == {0, 2}
 
 
+def test_a_malformed_batch_is_not_asked_for_again():
+    """But for one case: N-f nodes, who follow another NEW-VIEW of a faulty primary, have decided it all the same."""
+    r = Replica(1)
+    bad = r.pre_prepare(1, batch=r.batch(2))
+    r.hear(0, bad)
+    assert "fetch" not in r.timers
+    for node in (0, 2, 3):
+        r.hear(node, r.commit(bad))
+    r.expire("fetch")
+    r.hear(2, Batch(0, bad.batch))
+    assert [block[1] for block in r.executed] == [(2,)]
+
+
 def test_two_proposals_for_one_number():
     r = Replica(1)
     r.hear(0, r.pre_prepare(1))
@@ -516,3 +575,196 @@ def test_the_new_primary_builds_on_n_minus_f_view_changes():
     r.application.submit([b"later"])
     r.poke()
     assert [p.epoch for p in r.said(PrePrepare)] == [2]
+
+
+# -- what is derived from a batch belongs to its digest
+
+
+def vote(r, proposal, nodes):
+    for node in nodes:
+        r.hear(node, r.commit(proposal))
+
+
+def test_the_decided_batch_is_executed_whatever_was_proposed_to_this_node():
+    """The primary sends one batch to this victim and another to a quorum."""
+    r = Replica(3)
+    own, decided = r.pre_prepare(1), r.pre_prepare(1, batch=r.batch(0, b"other"))
+    r.hear(0, own)
+    vote(r, decided, (0, 1, 2))
+    r.expire("fetch")
+    assert r.sent[-1][1] == Fetch(0, decided.digest)
+    r.hear(1, Batch(0, decided.batch))
+    assert [block[2] for block in r.executed] == [(b"other",)]
+    assert r.faults == [(0, FaultKind.EQUIVOCATION)], "nobody else can have signed both"
+    r.expire("fetch")
+    assert "fetch" not in r.timers, "nobody needs what was not decided"
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_proposal_after_the_decision_changes_nothing(withheld):
+    """COMMITs and the batch come while an earlier number is missing; then the primary proposes something else."""
+    r = Replica(3)
+    late, decided = r.pre_prepare(2), r.pre_prepare(2, batch=r.batch(0, b"other"))
+    vote(r, decided, (0, 1, 2))
+    r.expire("fetch")
+    r.hear(2, Batch(0, decided.batch))
+    r.hear(0, msgspec.structs.replace(late, batch=b"") if withheld else late)
+    assert not r.said(Prepare) and r.faults == [(0, FaultKind.EQUIVOCATION)]
+    r.order(1)
+    assert [block[2] for block in r.executed] == [(b"tx 1",), (b"other",)]
+
+
+def test_a_decision_outlives_its_view():
+    """The batch is kept and executed although the next view begins before the number's turn comes."""
+    r = Replica(2)
+    decided = r.pre_prepare(2)
+    r.hear(0, decided)
+    vote(r, decided, (0, 1, 3))
+    first = r.pre_prepare(1, batch=r.batch(0, b"first"))
+    changes = {n: r.view_change(n, 1, [r.proof(first), r.proof(decided)]) for n in (0, 1, 3)}
+    r.hear(1, r.new_view(1, changes))
+    again = PrePrepare(1, 1, first.digest, bytes(64), b"")
+    vote(r, again, (0, 1, 3))
+    r.expire("fetch")
+    r.hear(0, Batch(0, first.batch))
+    assert [block[2] for block in r.executed] == [(b"first",), (b"tx 2",)]
+
+
+def test_a_batch_that_was_voted_for_stays_available():
+    """Somebody may hold a certificate for it, which a later view must follow, however few have the batch."""
+    r = Replica(2)
+    first = r.pre_prepare(1)
+    r.hear(0, first)
+    r.hear(1, r.new_view(1, {n: r.view_change(n, 1) for n in (0, 1, 3)}))
+    r.hear(1, r.pre_prepare(1, 1, r.batch(1, b"other")))
+    assert len(r.said(Prepare)) == 2
+    r.hear(3, Fetch(0, first.digest))
+    assert r.sent[-1] == (3, Batch(0, first.batch))
+
+
+def test_no_certificate_without_the_batch():
+    """It obliges later views, so its holder must be able to serve it."""
+    r = Replica(2)
+    proposal = r.pre_prepare(1)
+    r.hear(0, msgspec.structs.replace(proposal, batch=b""))
+    r.hear(1, r.prepare(1, proposal))
+    r.hear(3, r.prepare(3, proposal))
+    assert not r.said(Commit)
+    r.expire("fetch")
+    r.hear(3, Batch(0, proposal.batch))
+    assert r.said(Prepare) and r.said(Commit)
+
+
+def test_batches_of_one_number_are_bounded():
+    """A faulty primary in each of many views."""
+    r = Replica(2)
+    for view in range(1, 40):
+        if view % 4 != 2:
+            r.hear(view % 4, r.new_view(view, {n: r.view_change(n, view) for n in (0, 1, 3)}))
+            r.hear(view % 4, r.pre_prepare(1, view, r.batch(view % 4, b"%d" % view)))
+    held = r.protocol.held_bytes()
+    assert len(r.said(Prepare)) == 29
+    assert held.epochs[1] <= 4 * held.instance and held.epoch_cap == 4 * held.instance_cap
+
+
+# -- a lost journal
+
+
+def recovering(me=3, nodes=4, silent_through=4, journal=None):
+    """A replica that lost its votes: it has the blocks up to 4, and may have voted and promised anything."""
+    r = Replica(me, nodes, journal=journal, silent_through=silent_through)
+    r.application.blocks += [(number, (), ()) for number in range(1, 5)]
+    r.poke()
+    r.skip_to(5)
+    for node in [node for node in range(nodes) if node != me]:
+        r.hear(node, r.checkpoint(node, 4))
+    return r
+
+
+def answer(r, **views):
+    """Answers to its question: node_<n>=view."""
+    (nonce,) = {question.nonce for question in r.said(AskView)}
+    for name, view in views.items():
+        r.hear(int(name[5:]), PromisedView(0, nonce, view))
+
+
+def test_after_a_lost_journal_a_replica_stays_out_of_views_that_it_may_have_left():
+    """Its VIEW-CHANGE to view 1 may be out, and then nothing that it votes for in view 0 is safe."""
+    r = recovering()
+    proposal = r.order(5)
+    assert not r.said(Prepare) and not r.said(Commit), "it does not know what it promised"
+    assert r.executed[-1][0] == 5, "it learns all the same"
+    answer(r, node_0=0, node_1=0)
+    r.hear(2, PromisedView(0, bytes(16), 0))
+    r.hear(0, r.view_change(0, 1))
+    r.hear(1, r.view_change(1, 1))
+    assert not r.said(ViewChange), "two answers do not show how far others were; one to another question is none"
+    answer(r, node_2=0)
+    r.order(6)
+    assert not r.said(Prepare)
+    r.hear(1, r.view_change(1, 1))
+    assert r.said(ViewChange, view=1), "it may join the others now"
+    changes = {n: r.view_change(n, 1, [r.proof(proposal), r.proof(r.pre_prepare(6))], r.stable(4)) for n in (0, 1, 2)}
+    r.hear(1, r.new_view(1, changes))
+    assert r.said(Prepare, view=1, epoch=5)
+
+
+def test_liars_do_not_make_a_replica_wait_for_a_far_view():
+    """N = 7, f = 2: one liar beside the one that recovers. What 2f+1 say holds until more is known."""
+    r = recovering(6, 7)
+    answer(r, node_0=10**9, node_1=3, node_2=3, node_3=2)
+    assert r.protocol.status()["lowest_view"] is None
+    answer(r, node_4=3)
+    assert r.protocol.status()["lowest_view"] == 10**9 + 1
+    answer(r, node_5=2, node_0=0)
+    assert r.protocol.status()["lowest_view"] == 4, "the second highest of six: the first may be a lie"
+
+
+def test_who_does_not_know_its_own_promise_tells_nobody():
+    r = recovering()
+    r.hear(0, AskView(0, b"n" * 16))
+    assert not r.said(PromisedView)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    r.hear(0, AskView(0, b"n" * 16))
+    assert r.said(PromisedView) == [PromisedView(0, b"n" * 16, 1)]
+    other = Replica(2)
+    other.hear(0, other.view_change(0, 3))
+    other.hear(1, other.view_change(1, 3))
+    other.hear(3, AskView(0, b"m" * 16))
+    assert other.sent[-1] == (3, PromisedView(0, b"m" * 16, 3))
+
+
+def test_the_question_is_repeated_until_all_have_answered():
+    r = recovering()
+    answer(r, node_0=0, node_1=0)
+    r.expire("promise")
+    assert len(r.said(AskView)) == 2
+    answer(r, node_2=0)
+    r.expire("promise")
+    assert len(r.said(AskView)) == 2 and "promise" not in r.timers
+
+
+def test_what_was_learnt_after_a_lost_journal_survives_a_restart_once_it_binds():
+    journal = JournalModel()
+    r = recovering(journal=journal)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    again = recovering(journal=journal)
+    assert again.said(AskView), "it has neither voted nor promised anything since"
+    answer(again, node_0=0, node_1=0, node_2=0)
+    again.hear(1, again.new_view(1, {n: again.view_change(n, 1, [], again.stable(4)) for n in (0, 1, 2)}))
+    third = recovering(journal=journal)
+    assert not third.said(AskView) and third.protocol.status()["lowest_view"] == 0
+
+
+def test_a_view_change_after_a_lost_journal_proves_a_checkpoint_above_all_that_was_forgotten():
+    """It may have sent COMMIT for numbers up to the bound, and has no certificates to show for them."""
+    r = recovering(silent_through=6)
+    answer(r, node_0=0, node_1=0, node_2=0)
+    r.skip_to(9)
+    for node in (0, 1):
+        r.hear(node, r.view_change(node, 1))
+    assert not r.said(ViewChange)
+    for node in (0, 1, 2):
+        r.hear(node, r.checkpoint(node, 8))
+    r.hear(1, r.view_change(1, 1))
+    assert [change.stable.number for change in r.said(ViewChange)] == [8]

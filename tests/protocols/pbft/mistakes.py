@@ -1,0 +1,174 @@
+"""Mistakes that implementations of PBFT make, to be put in on purpose: the search must find each of them.
+
+Each takes `patch(owner, name, value)`.
+"""
+
+from honeybadger.protocols.pbft import certificates, view_change
+from honeybadger.protocols.pbft.changes import ViewChanges
+from honeybadger.protocols.pbft.group import Group
+from honeybadger.protocols.pbft.log import Slot
+from honeybadger.protocols.pbft.normal_case import NormalCase
+from honeybadger.protocols.pbft.records import Past, Records, Vote
+from honeybadger.protocols.pbft.state import State
+from honeybadger.protocols.pbft.watch import Watch
+from honeybadger.simulation.journals import JournalModel
+
+
+def first_batch(patch):
+    """Executes the batch that was proposed here first, whatever was decided."""
+    execute = NormalCase.execute
+
+    def wrong(self):
+        for slot in self._state.slots.values():
+            if slot.contradicted and slot.digest in slot.batches:
+                slot.decided = slot.digest
+        return execute(self)
+
+    patch(NormalCase, "execute", wrong)
+
+
+def dropped_batch(patch):
+    """A proposal that comes after the decision drops the decided batch, and replaces it."""
+    propose = Slot.propose
+
+    def wrong(self, digest, signature):
+        propose(self, digest, signature)
+        self.batches = {known: batch for known, batch in self.batches.items() if known == digest}
+
+    patch(Slot, "propose", wrong)
+
+
+def small_quorum(patch):
+    """N-f-1 make a certificate."""
+    init = Group.__init__
+
+    def wrong(self, context):
+        init(self, context)
+        self.quorum -= 1
+
+    patch(Group, "__init__", wrong)
+
+
+def unchecked_certificates(patch):
+    """A VIEW-CHANGE is believed if its own signature is good."""
+    patch(certificates, "check_prepared", lambda group, proof: "")
+
+
+def unchecked_new_view(patch):
+    """A NEW-VIEW is believed whatever it proposes."""
+    patch(view_change, "check_new_view", lambda group, new_view, known: "")
+
+
+def any_certificate(patch):
+    """Of several certificates of a number, that of the lowest view is followed."""
+    choose = certificates.choose
+
+    def wrong(changes):
+        changes = list(changes)
+        stable, prescribed = choose(changes)
+        proofs = sorted((p for c in changes for p in c.prepared), key=lambda proof: -proof.view)
+        lowest = {proof.number: proof.digest for proof in proofs}
+        return stable, [(number, lowest.get(number, digest)) for number, digest in prescribed]
+
+    for module in (certificates, view_change):
+        patch(module, "choose", wrong)
+    from honeybadger.protocols.pbft import state
+
+    patch(state, "choose", wrong)
+
+
+def forgotten_votes(patch):
+    """A restarted node knows nothing of what it has said."""
+
+    def wrong(self):
+        self._slots.clear()
+        self._fresh.clear()
+
+    patch(JournalModel, "crash", wrong)
+
+
+def forgotten_proposal(patch):
+    """A restarted node has forgotten for which proposals it has voted."""
+    take = Past._take
+    patch(Past, "_take", lambda self, epoch, vote, *rest: vote == Vote.PRE_PREPARE or take(self, epoch, vote, *rest))
+    accepted = Records.accepted
+    patch(Records, "accepted", lambda *args: accepted(*args) or True)
+
+
+def forgotten_certificates(patch):
+    """The certificate that a COMMIT promises does not survive a restart."""
+    patch(Records, "committed", lambda self, proof: None)
+
+
+def broken_promise(patch):
+    """A node votes on in a view that it has left."""
+    patch(State, "may_vote", property(lambda self: self.allows(self.normal)))
+
+
+def lost_promise(patch):
+    """After a lost journal a node votes in whatever view it finds."""
+    patch(State, "allows", lambda self, view: not self.silent)
+
+
+def lost_certificates(patch):
+    """Silence after a lost journal ends with the blocks, not with a stable checkpoint."""
+    patch(State, "silent", property(lambda self: self.executed < self.context.silent_through))
+
+
+def exact_view(patch):
+    """Nodes wait for a view only if N-f want just this one."""
+    patch(ViewChanges, "wanting", lambda self, view: len(self.of(view)))
+
+
+def loyal_primary(patch):
+    """A primary never gives up its own view."""
+    look = Watch.look
+    patch(Watch, "look", lambda self: self._suspicion.stop() if self._state.is_primary else look(self))
+
+
+def forgotten_batches(patch):
+    """Only the batches of the last proposal and of the certificate are kept."""
+    propose = Slot.propose
+
+    def wrong(self, digest, signature):
+        propose(self, digest, signature)
+        keep = {digest, self.decided, self.proof.digest if self.proof else None}
+        self.batches = {known: batch for known, batch in self.batches.items() if known in keep}
+
+    patch(Slot, "propose", wrong)
+
+
+def unread_batch(patch):
+    """A batch that was asked for is not compared with its digest."""
+    handle = NormalCase.handle_batch
+
+    def wrong(self, sender, message):
+        for slot in self._missing.slots:
+            if slot.decided is not None:
+                slot.add_batch(slot.decided, message.batch)
+        handle(self, sender, message)
+
+    patch(NormalCase, "handle_batch", wrong)
+
+
+MISTAKES = {
+    mistake.__name__: mistake
+    for mistake in (
+        first_batch,
+        dropped_batch,
+        small_quorum,
+        unchecked_certificates,
+        unchecked_new_view,
+        any_certificate,
+        forgotten_votes,
+        forgotten_proposal,
+        forgotten_certificates,
+        broken_promise,
+        lost_promise,
+        lost_certificates,
+        exact_view,
+        loyal_primary,
+        forgotten_batches,
+        unread_batch,
+    )
+}
