@@ -35,7 +35,7 @@ def test_quorums_by_hand():
 
 @pytest.mark.parametrize(("nodes", "faults"), [(0, 0), (-1, 0), (3, 1), (4, 2), (4, -1), (6, 2)])
 def test_impossible_clusters(nodes, faults):
-    with pytest.raises(ValueError, match="at least one node|tolerates at most f"):
+    with pytest.raises(ValueError, match=r"at least one node|tolerates at most f"):
         Quorums(nodes, faults)
 
 
