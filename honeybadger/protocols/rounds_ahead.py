@@ -2,7 +2,7 @@
 
 Nobody knows yet whether any correct node will ever be there, so it must be cheap: a byte per sender and round,
 whatever the senders say, and the coin shares. With N nodes and a window of W rounds, C of them with a coin, that is at
-most W·N bytes of votes and, of each sender, C shares of some 250 bytes with all that Python adds.
+most W·N bytes of votes and, of each sender, C shares of some 300 bytes with all that Python adds.
 """
 
 from __future__ import annotations
