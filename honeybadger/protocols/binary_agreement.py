@@ -28,9 +28,9 @@ Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the 
 whatever it is; a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the
 paper's.
 
-Bounds. Votes of rounds ahead are kept as far as COIN_WINDOW coins: a byte per sender and round (`rounds_ahead`), and one
-coin share. A round with a coin succeeds with probability 1/2, so a correct node is farther ahead with probability below
-2^-COIN_WINDOW. A round gets a record of its own once this node is there, or f+1 nodes say that they are.
+Bounds. Votes of rounds ahead are kept as far as COIN_WINDOW coins: a byte per sender and round (`rounds_ahead`), and
+one coin share. A round with a coin succeeds with probability 1/2, so a correct node is farther ahead with probability
+below 2^-COIN_WINDOW. A round gets a record of its own once this node is there, or f+1 nodes say that they are.
 
 Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016),
 section 4.3.

@@ -12,11 +12,12 @@ keep all nodes busy with empty epochs.
 Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted one are accepted; links hold back
 later ones (`horizon`), so anything beyond is a fault.
 
-What lingers. Of a committed epoch only the binary agreements remain, until 2f+1 TERMs say that nobody needs them (a slow
-node may depend on this node's BVAL relay), and only of the last `pipeline_depth` epochs. Older ones nobody needs: N-f
-nodes have proposed in the epoch E that was just committed, at least f+1 of them correct, and a correct node proposes
-there only when it has finished all epochs up to E - pipeline_depth. Either it has decided all their agreements, and then
-f+1 TERMs are on their way to everybody, which is enough to decide; or it took over their blocks, and so can others.
+What lingers. Of a committed epoch only the binary agreements remain, until 2f+1 TERMs say that nobody needs them (a
+slow node may depend on this node's BVAL relay), and only of the last `pipeline_depth` epochs. Older ones nobody needs:
+N-f nodes have proposed in the epoch E that was just committed, at least f+1 of them correct, and a correct node
+proposes there only when it has finished all epochs up to E - pipeline_depth. If all f+1 have decided the agreements of
+an older epoch, their TERMs are on their way to everybody, which is enough to decide; if one of them took over its
+block, so can others.
 
 Source: Miller, Xia, Croman, Shi, Song: "The Honey Badger of BFT Protocols" (CCS 2016).
 """

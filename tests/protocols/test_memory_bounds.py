@@ -232,7 +232,7 @@ def weight(node):
 
 @pytest.mark.parametrize(("kinds", "most_mib"), [((BVal,), 9), ((BVal, Aux, Conf, CoinShare), 17)])
 def test_one_liar_among_64(kinds, most_mib):
-    """docs/memory.md: all that one node may say in agreements, in all epochs that are kept, after 200 committed ones."""
+    """docs/memory.md: all that one node may say in agreements, in all epochs that are kept, after 200 others."""
     cluster = SimulatedCluster(64, 1)
     node = cluster.nodes[0]
     linger(node, 200)
