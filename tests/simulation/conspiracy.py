@@ -43,7 +43,9 @@ class Conspirator(Strategy):
         draw = self.rng.choice
         self.two_faced = draw([True, True, False])
         self.flips, self.drops, self.withholds = draw([0, 0.1, 0.5]), draw([0, 0.1, 0.6]), draw([0, 0, 0.3])
-        self.adds, self.spoils = draw([0, 0.1, 0.5]), draw([0, 0, 0.3])
+        self.adds, self.sticks, self.spoils = draw([0, 0.1, 0.5, 1]), draw([0.7, 1]), draw([0, 0, 0.3])
+        #: after so many messages it has done its harm, and says nothing more
+        self.left = draw([10**9, self.rng.randrange(200)])
         self.broadcast = draw(["honest", "honest", "no codeword"])
 
     def start(self, node: ByzantineNode) -> None:
@@ -51,7 +53,7 @@ class Conspirator(Strategy):
         self.own_transactions = [b"%d of liar %d" % (k, node.me) for k in range(4)]
         node.context.application.submit(self.own_transactions)  # type: ignore[attr-defined]
         self._withheld: list[tuple[int, Message]] = []
-        self._vals: dict[int, list[Val]] = {}
+        self._vals: dict[tuple[int, int], list[Val]] = {}
         ways = [partial(self._out, face) for face in range(1 + self.two_faced)]
         self.faces = [node.honest(FilteredOutbox(node.outbox, self.quorums.nodes, way)) for way in ways]
         self._held: list[list[tuple[int, Message]]] = [[] for _ in self.faces]
@@ -73,9 +75,12 @@ class Conspirator(Strategy):
     def _out(self, face: int, recipient: int, message: Message) -> Sequence[Message]:
         """What goes to `recipient` of what a face says; a liar is honest with itself."""
         if isinstance(message, Val) and message.proposer == self.me and self.broadcast != "honest":
-            return [] if face else [self._val(recipient, message)]
+            return [] if face else [self._val(message.epoch, self.me, recipient)]
         if recipient == self.me:
             return [message]
+        self.left -= 1
+        if self.left < 0:
+            return []
         sides = self.plot.of(message.epoch, getattr(message, "proposer", -1))[1:]
         if self.two_faced and recipient not in sides[face]:
             return []
@@ -101,36 +106,38 @@ class Conspirator(Strategy):
                 return CoinShare(message.epoch, message.proposer, message.round, self.rng.randbytes(48))
         return message
 
-    def _val(self, recipient: int, message: Val) -> Val:
+    def _val(self, epoch: int, proposer: int, recipient: int) -> Val:
         """A shard of one value for the first side and of another for the others, all under one root."""
-        if message.epoch not in self._vals:
-            code, (_, side, _) = erasure_code(self.quorums), self.plot.of(message.epoch, self.me)
+        if (epoch, proposer) not in self._vals:
+            code, (_, side, _) = erasure_code(self.quorums), self.plot.of(epoch, proposer)
             # Two batches of one transaction each, long enough to differ in every shard.
             transactions = [self.rng.randbytes(255) for _ in range(2)]
             self.own_transactions += transactions
             shards = [code.encode(b"\x91\xc4\xff" + transaction) for transaction in transactions]
             mixed = [shards[0 if node in side else 1][node] for node in range(self.quorums.nodes)]
-            self._vals[message.epoch] = dispersal(mixed, message.epoch, self.me)
-        return self._vals[message.epoch][recipient]
+            self._vals[epoch, proposer] = dispersal(mixed, epoch, proposer)
+        return self._vals[epoch, proposer][recipient]
 
     def _add(self, message: Message) -> None:
         """Votes beside those of the faces, where somebody else is, to one side or both."""
-        if self.rng.random() >= self.adds or not hasattr(message, "proposer"):
+        if self.left < 0 or self.rng.random() >= self.adds or not hasattr(message, "proposer"):
             return
         epoch, proposer, number = message.epoch, message.proposer, getattr(message, "round", 0)
         bit, *sides = self.plot.of(epoch, proposer)
-        votes = self.rng.sample([BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready], self.rng.choice([1, 2, 3]))
+        votes = self.rng.sample([BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready, Val], self.rng.choice([1, 2, 3]))
         for told, side in enumerate(sides):
-            if self.rng.random() < 0.3:
+            if self.rng.random() < 0.2:
                 continue
-            value = bool(bit ^ told) if self.rng.random() < 0.8 else self.rng.random() < 0.5
+            value = bool(bit ^ told) if self.rng.random() < self.sticks else self.rng.random() < 0.5
             for recipient in side:
                 for vote in votes:
-                    self.node.outbox.send(recipient, self._vote(vote, epoch, proposer, number, value, message))
+                    if vote is Val:
+                        vote_or_val: Message = self._val(epoch, proposer, recipient)
+                    else:
+                        vote_or_val = self._vote(vote, epoch, proposer, number, value, message)
+                    self.node.outbox.send(recipient, vote_or_val)
 
-    def _vote(
-        self, kind: type, epoch: int, proposer: int, number: int, value: bool, seen: Message
-    ) -> Message:
+    def _vote(self, kind: type, epoch: int, proposer: int, number: int, value: bool, seen: Message) -> Message:
         if kind is Conf:
             return Conf(epoch, proposer, number, self.rng.choice([1 + value, 1 + value, 3]))
         if kind is Term and self.rng.random() < 0.3:

@@ -36,7 +36,9 @@ def with_fast_coins(context: Context) -> Context:
     public, secret = context.public_keys, context.secret_keys
     key = FastCoinKey(public.coin.threshold, context.me)
     return replace(
-        context, public_keys=replace(public, coin=key), secret_keys=replace(secret, coin=key)  # type: ignore[arg-type]
+        context,
+        public_keys=replace(public, coin=key),
+        secret_keys=replace(secret, coin=key),  # type: ignore[arg-type]
     )
 
 

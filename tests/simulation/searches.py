@@ -4,12 +4,13 @@
 - `subset`: one plaintext epoch. Nobody can take blocks over, so totality must come from the protocol.
 - `epochs`: several epochs of whole nodes, encrypted or not, in a pipeline, with partitions, slow disks and catch-up.
 
-Checked in each: agreement; validity (a decided bit was a correct node's input, a correct node's contribution is what it
-proposed, nobody contributes what others keep secret); |S| >= N-f; no exception; only liars are accused; nothing one-shot
-is said twice, by any incarnation; every vote is justified (`watched`); all correct nodes finish.
+Checked in each: agreement; validity (a decided bit was a correct node's input, a correct node's contribution is what
+it proposed, nobody contributes what others keep secret); |S| >= N-f; no exception; only liars are accused; nothing
+one-shot is said twice, by any incarnation; every vote is justified (`watched`); all correct nodes finish.
 """
 
 import random
+from dataclasses import replace
 from functools import partial
 
 from byzantine.agreement import COIN_SHARE_KINDS, BadCoinShares, Contradictor, NoVoter, TermSpam
@@ -20,16 +21,17 @@ from byzantine.puppet import Puppet, Silent
 from conspiracy import Conspirator, Plot
 from crash_runs import POINTS, crash_in_tick, finish
 from instances import AgreementOnly, with_fast_coins
+from msgspec.structs import replace as with_changes
 from watched import Evidence, Watched
 
 from honeybadger.protocols.encryption_schedule import is_encrypted
 from honeybadger.protocols.honey_badger import SPECIFICATION, HoneyBadger
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.simulation.cluster import Strategy
 from honeybadger.simulation.one_shot import OneShotMonitor
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
 from honeybadger.simulation.twins import Twins
-from msgspec.structs import replace as with_changes
 
 LIES = {
     "silent": Silent,
@@ -44,27 +46,42 @@ LIES = {
     "bad coin": lambda: BadCoinShares(COIN_SHARE_KINDS[0]),
     "early shares": EarlyShares,
     "replayer": Replayer,
-    "copier": lambda: Copier(0, 0),
-    "late copier": lambda: Copier(0, 1),
     "twins": lambda: Twins(7),
 }
+
+
+def biased(seed: int, patience: int):
+    """Each kind of message is always quick, or always late, from one node to another."""
+
+    choices = random.Random(f"bias {seed}")
+    late: dict[tuple, bool] = {}
+
+    def schedule(step, sender, recipient, message, rng) -> float:
+        key = (sender, recipient, type(message))
+        if key not in late:
+            late[key] = choices.random() < 0.3
+        return step + rng.random() * 20 + late[key] * patience
+
+    return schedule
 
 
 class Search:
     """One run, before it starts. `length`: deliveries in which a crash is interesting."""
 
     length = 900
+    sizes = (4, 4, 4, 4, 4, 4, 4, 5, 6, 7)
 
     def __init__(self, seed: int) -> None:
         print(f"{type(self).__name__}({seed})")
         self.seed, self.rng = seed, random.Random(f"{type(self).__name__} {seed}")
         rng = self.rng
-        nodes = rng.choice([4, 4, 4, 4, 5, 6, 7])
+        nodes = rng.choice(self.sizes)
         quorums = Quorums(nodes, Quorums.largest_faults(nodes))
         self.liars = sorted(rng.sample(range(nodes), rng.choice([*range(quorums.faults + 1), quorums.faults])))
         correct = [node for node in range(nodes) if node not in self.liars]
-        plot = Plot(rng, correct, quorums.quorum - len(self.liars))
-        self.lies = {me: self.lie() for me in self.liars}
+        self.plot = Plot(rng, correct, quorums.quorum - len(self.liars))
+        liars = {me: self.liar(correct) for me in self.liars}
+        self.copied = any(isinstance(liar, Copier) for liar in liars.values())
         self.parameters = self.settings(nodes)
         self.fast_coins = rng.random() < 0.95
         self.evidence = Evidence(nodes, quorums.faults, self.parameters.coin_schedule == "every-round")
@@ -75,22 +92,21 @@ class Search:
             seed,
             scheduler=self.scheduler(correct),
             parameters=self.parameters,
-            byzantine={me: LIES[lie]() if lie else Conspirator(plot) for me, lie in self.lies.items()},
-            specification=with_build(self.build),
+            byzantine=liars,
+            specification=replace(SPECIFICATION, build=self.build),
             forgetful=[me for me in self.liars if rng.random() < 0.5],
         )
         self.monitor = OneShotMonitor(self.cluster.network, self.liars)
-        for me, ledger in self.cluster.ledgers.items():
+        for ledger in self.cluster.ledgers.values():
             ledger.commit = partial(self.committed, ledger.commit)  # type: ignore[method-assign]
-        for k in range(rng.choice([1, 3, 8])):
+        for k in range(rng.choice([1, 3, 6])):
             # Nothing promises that the proposals of any f nodes are ever included, so f+1 have each transaction.
             for me in rng.sample(correct, quorums.weak):
                 self.submit(me, [b"transaction %d" % k])
         self.trail = [self.plan() for _ in range(rng.choice([0, 1, 1, 2, 4]))]
 
-    def lie(self) -> str | None:
-        """The name of a fixed lie, or None for a conspirator."""
-        return None
+    def liar(self, correct) -> Strategy:
+        return Conspirator(self.plot)
 
     def settings(self, nodes: int):
         schedule = self.rng.choice(["fixed-fixed-coin", "fixed-fixed-coin", "every-round"])
@@ -98,7 +114,7 @@ class Search:
 
     def scheduler(self, correct):
         rng = self.rng
-        orders = [fifo, lifo, shuffled, shuffled, delayed(rng.randrange(100, 3 * self.length))]
+        orders = [fifo, lifo, shuffled, delayed(rng.randrange(100, 3 * self.length)), biased(self.seed, self.length)]
         return rng.choice([*orders, starve([rng.choice(correct)], patience=rng.randrange(self.length))])
 
     def build(self, context):
@@ -153,6 +169,7 @@ class Search:
 
 class Agreement(Search):
     length = 150
+    sizes = (4, 4, 5, 6, 7, 7, 7)
 
     def __init__(self, seed: int) -> None:
         self.bits: dict[int, int] = {}
@@ -193,11 +210,15 @@ class Subset(Search):
 
 
 class Epochs(Search):
-    def lie(self) -> str | None:
-        return self.rng.choice([None, None, self.rng.choice(sorted(LIES))])
+    def liar(self, correct) -> Strategy:
+        kind = self.rng.choice(["plot", "plot", "copy", "other"])
+        if kind == "copy":
+            return Copier(self.rng.choice(correct), self.rng.randrange(2))
+        return super().liar(correct) if kind == "plot" else LIES[self.rng.choice(sorted(LIES))]()
 
     def settings(self, nodes: int):
-        encryption = self.rng.choice(["never"] * 5 + ["every:2", "always"])
+        """Encryption takes time, and matters most where somebody copies."""
+        encryption = self.rng.choice(["always", "never"] if self.copied else ["never"] * 7 + ["every:2"])
         return with_changes(
             super().settings(nodes), encryption=encryption, pipeline_depth=self.rng.choice([1, 1, 2, 3])
         )
@@ -227,12 +248,6 @@ class Epochs(Search):
         cluster.at(2 * self.length, hurry)
         cluster.run(lambda: not cluster._events)
         finish(cluster)
-
-
-def with_build(build):
-    from dataclasses import replace
-
-    return replace(SPECIFICATION, build=build)
 
 
 SEARCHES = (Agreement, Subset, Epochs)

@@ -62,6 +62,9 @@ class Evidence:
             if self._shares.setdefault(message.share, slot) != slot:
                 raise Unjustified(f"node {me} revealed the coin {slot} before: {self._shares[message.share]}")
 
+    def _has_coin(self, number: int) -> bool:
+        return self._every_round or number % 3 == 2
+
     def _is_justified(self, me: int, message: Message) -> bool:
         def senders(kind: type, number: int, *values: object) -> set[int]:
             keys = [(me, kind, message.epoch, message.proposer, number, value) for value in values]
@@ -74,20 +77,23 @@ class Evidence:
 
         match message:
             case BVal(round=number, value=bit):
-                # The first estimate is the node's own affair.
-                relayed = voters(BVal, number, bit) >= self._weak
-                return number == 0 or relayed or voters(Aux, number - 1, False, True) >= self._quorum
+                # The first estimate is the node's own affair; a later one is what all votes say, or the coin.
+                if number == 0 or voters(BVal, number, bit) >= self._weak:
+                    return True
+                free = self._has_coin(number - 1) or bit == 1 - (number - 1) % 3
+                return voters(Aux, number - 1, *((False, True) if free else (bit,))) >= self._quorum
             case Aux(round=number, value=bit):
                 return voters(BVal, number, bit) >= self._ready
             case Conf(round=number, values=values):
-                return voters(Aux, number, *(bit for bit in (False, True) if values >> bit & 1)) >= self._quorum
+                bits = [bit for bit in (False, True) if values >> bit & 1]
+                return voters(Aux, number, *bits) >= self._quorum and all(voters(Aux, number, bit) for bit in bits)
             case CoinShare(round=number):
                 spoke = (me, Conf, message.epoch, message.proposer, number) in self._said
                 return spoke and voters(Conf, number, 1, 2, 3) >= self._quorum
             case Term(value=bit):
                 return len(senders(Term, 0, bit)) >= self._weak or any(
                     voters(Conf, number, 1 << bit) >= self._quorum
-                    if self._every_round or number % 3 == 2
+                    if self._has_coin(number)
                     else bit == 1 - number % 3 and voters(Aux, number, bit) >= self._quorum
                     for number in self._rounds[me, message.epoch, message.proposer]
                 )
