@@ -66,9 +66,9 @@ def biased(seed: int, patience: int):
 
 
 class Search:
-    """One run, before it starts. `length`: deliveries in which a crash is interesting."""
+    """One run, before it starts. `length`: deliveries, and `votes`: calls of the journal, in which to crash."""
 
-    length = 900
+    length, votes = 900, 60
     sizes = (4, 4, 4, 4, 4, 4, 4, 5, 6, 7)
 
     def __init__(self, seed: int) -> None:
@@ -133,12 +133,12 @@ class Search:
         """One event at a random moment, and its end: a crash of one or of all, between two ticks or inside one."""
         cluster, rng = self.cluster, self.rng
         steps, pause = rng.randrange(self.length), rng.randrange(1, self.length // 3)
-        kind = rng.choice(["crash", "in a tick", "in a tick", "all crash"])
-        victims = list(cluster.correct) if kind == "all crash" else [rng.choice(cluster.correct)]
-        if kind == "in a tick":
-            crash_in_tick(cluster, victims[0], rng.randrange(1, 60), rng.choice(POINTS), pause)
-        else:
-            for me in victims:
+        kind = rng.choice(["between ticks", "in a tick", "in a tick"])
+        victims = [rng.choice(cluster.correct)] if rng.random() < 0.7 else list(cluster.correct)
+        for me in victims:
+            if kind == "in a tick":
+                crash_in_tick(cluster, me, rng.randrange(1, self.votes), rng.choice(POINTS), pause)
+            else:
                 cluster.at(steps, cluster.live[me].crash)
                 cluster.at(steps + pause, lambda me=me: cluster.restart(me))
         return kind, victims, steps, pause
@@ -168,7 +168,7 @@ class Search:
 
 
 class Agreement(Search):
-    length = 150
+    length, votes = 150, 15
     sizes = (4, 4, 5, 6, 7, 7, 7)
 
     def __init__(self, seed: int) -> None:
@@ -200,7 +200,7 @@ class Agreement(Search):
 
 
 class Subset(Search):
-    length = 500
+    length, votes = 500, 40
 
     def finish(self) -> None:
         cluster = self.cluster
