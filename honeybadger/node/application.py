@@ -17,8 +17,8 @@ from honeybadger.protocols.parameters import Parameters
 
 #: blocks waiting for the disk beyond which this node proposes nothing of its own
 PENDING_BLOCKS_TO_PAUSE = 8
-#: who may wait for one block's transactions, at the most: clients can ask for the same ones again and again
-MAX_TICKETS_PER_BLOCK = 1_000_000
+#: who may wait for transactions of blocks on their way to the disk, in all: clients can ask for the same ones again
+MAX_TICKETS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ class NodeApplication:
         committed = self._chain.committed(transactions)
         if committed:
             pending = {block.height: block for block in self.pending}
+            room = MAX_TICKETS - sum(len(block.tickets) for block in self.pending)
             for position, transaction in enumerate(transactions):
                 height = committed.get(transaction)
                 if height is None:
@@ -151,8 +152,9 @@ class NodeApplication:
                 block = pending.get(height)
                 if block is not None:
                     # On its way to the disk: this request is told with the others.
-                    if len(block.tickets) < MAX_TICKETS_PER_BLOCK:
+                    if room > 0:
                         block.tickets.append((request, position))
+                        room -= 1
                     else:
                         refused.append(position)
                 else:

@@ -14,6 +14,8 @@ from itertools import accumulate, islice
 
 import numpy as np
 
+#: requests for one transaction that are told of it beside the first; for all together, as many as transactions
+MORE_REQUESTS = 16
 #: serialised size of a transaction beyond its own bytes, at the most
 FRAMING_BYTES = 5
 
@@ -53,6 +55,7 @@ class Mempool:
         self._reserved: dict[int, dict[bytes, Ticket]] = {}
         #: further requests for a transaction that already waits
         self._also: dict[bytes, list[Ticket]] = {}
+        self._also_count = 0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -83,8 +86,9 @@ class Mempool:
                 refusal.add("too long", position)
             elif self.still_pending([transaction]):
                 others = self._also.setdefault(transaction, [])
-                if len(others) < 16:
+                if len(others) < MORE_REQUESTS and self._also_count < self._max_transactions:
                     others.append((request, position))
+                    self._also_count += 1
                 else:
                     refusal.add("full", position)
             elif len(self) >= self._max_transactions or self.bytes + size > self._max_bytes:
@@ -153,7 +157,9 @@ class Mempool:
                     self.bytes -= len(transaction)
         if self._also:
             for transaction in dict.fromkeys([tx for tx in transactions if tx in self._also]):
-                tickets.extend(self._also.pop(transaction))
+                others = self._also.pop(transaction)
+                self._also_count -= len(others)
+                tickets.extend(others)
         returned = self._reserved.pop(epoch, None)
         if returned:
             returned.update(self._waiting)

@@ -28,9 +28,9 @@ Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the 
 whatever it is; a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the
 paper's.
 
-Bounds. Votes up to ROUND_WINDOW rounds ahead are kept: two bits and two slots per sender and round, and one coin
-share. Every third round at least succeeds with probability 1/2, so a correct node is that far ahead with
-probability below 2^-(ROUND_WINDOW/3).
+Bounds. Votes of rounds ahead are kept as far as COIN_WINDOW coins: a byte per sender and round (`rounds_ahead`), and
+one coin share. A round with a coin succeeds with probability 1/2, so a correct node is farther ahead with probability
+below 2^-COIN_WINDOW. A round gets a record of its own once this node is there, or f+1 nodes say that they are.
 
 Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016),
 section 4.4 and appendix C.
@@ -47,8 +47,10 @@ from honeybadger.protocols.common_coin import CommonCoin
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
 from honeybadger.protocols.parameters import CoinSchedule
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.rounds_ahead import AUX, BVAL, CONF, RoundsAhead
 
-ROUND_WINDOW = 120
+#: how many rounds with a coin a sender may be ahead
+COIN_WINDOW = 40
 
 #: a set of bits as a bit mask: {0} = 1, {1} = 2, {0, 1} = 3
 BOTH = 3
@@ -67,13 +69,13 @@ class _Round:
     bval_sent: int = 0
     bin_values: int = 0
     first_value: int = 0
-    aux: list[int] = field(default_factory=lambda: [0, 0])
+    #: by set of values, as for CONF; an AUX has a single one
+    aux: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     aux_sent: bool = False
     vals: int = 0
     conf: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     conf_sent: bool = False
     candidate: int = 0
-    coin: CommonCoin | None = None
 
 
 class BinaryAgreement:
@@ -104,7 +106,13 @@ class BinaryAgreement:
         self._on_decide = on_decide
         self._on_settled = on_settled
         self._journal = journal or NoJournal()
-        self._rounds: dict[int, _Round] = {}
+        #: how many rounds ahead votes are accepted
+        self.window = COIN_WINDOW if self._every_round else 3 * COIN_WINDOW
+        #: all rounds up to this node's, and those ahead in which f+1 nodes are
+        self._rounds = {0: _Round()}
+        self._ahead = RoundsAhead(quorums.nodes)
+        #: the coin of this node's round
+        self._coin: CommonCoin | None = None
         self._term = [0, 0]
         self._estimate: int | None = None
         self.round = 0
@@ -142,53 +150,40 @@ class BinaryAgreement:
 
     def handle_bval(self, sender: int, message: BVal) -> None:
         """Count, relay at f+1, accept at 2f+1: for every round, decided or not."""
-        votes = self._votes(sender, message.round)
-        if votes is None:
+        number, value = message.round, int(message.value)
+        if self._is_too_far(sender, number):
             return
-        value = int(message.value)
-        if votes.bval[value] >> sender & 1:
+        votes = self._rounds.get(number)
+        if votes is None:
+            if self._ahead.add_bval(sender, number, value) < self._quorums.weak:
+                return
+            votes = self._record(number)
+        elif votes.bval[value] >> sender & 1:
             return
         votes.bval[value] |= 1 << sender
-        self._count_bval(message.round, votes, value)
-        if message.round == self.round:
+        self._count_bval(number, votes, value)
+        if number == self.round:
             self._advance()
 
     def handle_aux(self, sender: int, message: Aux) -> None:
         """One slot per sender and round."""
-        votes = self._votes(sender, message.round)
-        if votes is None or self._is_past(message.round):
-            return
-        value = int(message.value)
-        if (votes.aux[0] | votes.aux[1]) >> sender & 1:
-            if not votes.aux[value] >> sender & 1:
-                self._fault(sender, FaultKind.EQUIVOCATION, f"AUX round {message.round}")
-            return
-        votes.aux[value] |= 1 << sender
-        if message.round == self.round:
-            self._advance()
+        self._handle_once(sender, message.round, AUX, singleton(int(message.value)))
 
     def handle_conf(self, sender: int, message: Conf) -> None:
         """One slot per sender and round."""
-        votes = self._votes(sender, message.round)
-        if votes is None or self._is_past(message.round):
-            return
-        if (votes.conf[1] | votes.conf[2] | votes.conf[3]) >> sender & 1:
-            if not votes.conf[message.values] >> sender & 1:
-                self._fault(sender, FaultKind.EQUIVOCATION, f"CONF round {message.round}")
-            return
-        votes.conf[message.values] |= 1 << sender
-        if message.round == self.round:
-            self._advance()
+        self._handle_once(sender, message.round, CONF, message.values)
 
     def handle_coin_share(self, sender: int, message: CoinShare) -> None:
         """Kept unverified until it is needed."""
-        if not self._has_coin(message.round):
-            self._fault(sender, FaultKind.UNEXPECTED_COIN_SHARE, f"round {message.round}")
+        number = message.round
+        if not self._has_coin(number):
+            self._fault(sender, FaultKind.UNEXPECTED_COIN_SHARE, f"round {number}")
+        elif self._is_too_far(sender, number) or self._is_past(number):
             return
-        votes = self._votes(sender, message.round)
-        if votes is None or self._is_past(message.round):
-            return
-        self._coin(message.round, votes).handle_share(sender, message.share)
+        elif number > self.round:
+            self._ahead.add_share(sender, number, message.share)
+        else:
+            self._current_coin().handle_share(sender, message.share)
 
     def handle_term(self, sender: int, message: Term) -> None:
         """The sender decided. Applies to this node's current round at once, whatever round the sender was in."""
@@ -215,27 +210,53 @@ class BinaryAgreement:
 
     def status(self) -> dict[str, Any]:
         """Counts for people."""
-        votes = self._rounds.get(self.round) or _Round()
+        votes = self._rounds[self.round]
         return {
             "round": self.round,
             "estimate": self._estimate,
             "decision": self.decision,
             "bin_values": votes.bin_values,
             "bval": [mask.bit_count() for mask in votes.bval],
-            "aux": [mask.bit_count() for mask in votes.aux],
+            "aux": [mask.bit_count() for mask in votes.aux[1:]],
             "conf": [mask.bit_count() for mask in votes.conf[1:]],
             "term": [mask.bit_count() for mask in self._term],
         }
 
     # -- votes ---------------------------------------------------------------------------------------------
 
-    def _votes(self, sender: int, number: int) -> _Round | None:
-        if number > self.round + ROUND_WINDOW:
-            self._fault(sender, FaultKind.FUTURE_ROUND, str(number))
-            return None
+    def _handle_once(self, sender: int, number: int, vote: int, values: int) -> None:
+        """AUX or CONF: the first of a sender in a round counts."""
+        if self._is_too_far(sender, number) or self._is_past(number):
+            return
+        votes = self._rounds.get(number)
+        if votes is None:
+            accepted = self._ahead.add_once(sender, number, vote, values)
+        else:
+            slots = votes.aux if vote == AUX else votes.conf
+            fresh = not (slots[1] | slots[2] | slots[3]) >> sender & 1
+            if fresh:
+                slots[values] |= 1 << sender
+            accepted = fresh or bool(slots[values] >> sender & 1)
+        if not accepted:
+            self._fault(sender, FaultKind.EQUIVOCATION, f"{'AUX' if vote == AUX else 'CONF'} round {number}")
+        elif number == self.round:
+            self._advance()
+
+    def _is_too_far(self, sender: int, number: int) -> bool:
+        if number <= self.round + self.window:
+            return False
+        self._fault(sender, FaultKind.FUTURE_ROUND, str(number))
+        return True
+
+    def _record(self, number: int) -> _Round:
+        """The record of a round that some correct node has reached, this one or another."""
         votes = self._rounds.get(number)
         if votes is None:
             votes = self._rounds[number] = _Round()
+            bvals = self._ahead.senders(number, BVAL)
+            votes.bval = [bvals[1] | bvals[BOTH], bvals[2] | bvals[BOTH]]
+            votes.aux = [0, *self._ahead.senders(number, AUX)[1:]]
+            votes.conf = [0, *self._ahead.senders(number, CONF)[1:]]
         return votes
 
     def _is_past(self, number: int) -> bool:
@@ -260,7 +281,7 @@ class BinaryAgreement:
             votes.bin_values |= singleton(value)
 
     def _send_bval(self, number: int, value: int) -> None:
-        votes = self._rounds.setdefault(number, _Round())
+        votes = self._record(number)
         if votes.bval_sent >> value & 1:
             return
         votes.bval_sent |= singleton(value)
@@ -269,12 +290,12 @@ class BinaryAgreement:
         self._outbox.broadcast(BVal(self._epoch, self._proposer, number, bool(value)))
 
     def _send_aux(self, number: int, value: int) -> None:
-        self._rounds.setdefault(number, _Round()).aux_sent = True
+        self._record(number).aux_sent = True
         value = self._once(Vote.AUX, number, value)
         self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(value)))
 
     def _send_conf(self, number: int, values: int) -> None:
-        self._rounds.setdefault(number, _Round()).conf_sent = True
+        self._record(number).conf_sent = True
         values = self._once(Vote.CONF, number, values)
         self._outbox.broadcast(Conf(self._epoch, self._proposer, number, values))
 
@@ -288,7 +309,7 @@ class BinaryAgreement:
     def _step(self) -> bool:
         """Finish the current round if possible; True if a new round was entered."""
         number = self.round
-        votes = self._rounds.setdefault(number, _Round())
+        votes = self._record(number)
         for value in (0, 1):
             if self._term[value]:
                 self._count_bval(number, votes, value)
@@ -310,7 +331,7 @@ class BinaryAgreement:
             votes.candidate = self._accepted_conf(votes)
             if not votes.candidate:
                 return False
-        coin = self._coin(number, votes)
+        coin = self._current_coin()
         if not coin.released:
             share = coin.release()
             self._outbox.broadcast(CoinShare(self._epoch, self._proposer, number, share))
@@ -324,7 +345,7 @@ class BinaryAgreement:
         senders, values = 0, 0
         for value in (0, 1):
             if votes.bin_values >> value & 1:
-                mine = votes.aux[value] & ~terminated | self._term[value]
+                mine = votes.aux[singleton(value)] & ~terminated | self._term[value]
                 if mine:
                     senders |= mine
                     values |= singleton(value)
@@ -347,10 +368,13 @@ class BinaryAgreement:
     def _has_coin(self, number: int) -> bool:
         return self._every_round or number % 3 == 2
 
-    def _coin(self, number: int, votes: _Round) -> CommonCoin:
-        if votes.coin is None:
-            votes.coin = self._make_coin(number, lambda value: self._on_coin(number, value))
-        return votes.coin
+    def _current_coin(self) -> CommonCoin:
+        if self._coin is None:
+            number = self.round
+            self._coin = self._make_coin(number, lambda value: self._on_coin(number, value))
+            for sender, share in self._ahead.take_shares(number):
+                self._coin.handle_share(sender, share)
+        return self._coin
 
     def _on_coin(self, number: int, value: int) -> None:
         self.coins_tossed += 1
@@ -366,8 +390,7 @@ class BinaryAgreement:
             if self._estimate == coin:
                 self._decide(coin)
                 return
-        votes = self._rounds[self.round]
-        votes.coin = None
+        self._coin = None
         self.round += 1
         self._send_bval(self.round, self._estimate)
 
@@ -376,8 +399,8 @@ class BinaryAgreement:
             return
         self.decision = value
         self._outbox.broadcast(Term(self._epoch, self._proposer, bool(self._once(Vote.TERM, 0, value))))
-        for votes in self._rounds.values():
-            votes.coin = None
+        self._coin = None
+        self._ahead.drop_shares()
         self._on_decide(value)
 
     def _once(self, vote: Vote, number: int, value: int) -> int:

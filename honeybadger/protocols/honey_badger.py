@@ -10,8 +10,14 @@ propose an empty batch, or a single node with transactions would wait for ever. 
 keep all nodes busy with empty epochs.
 
 Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted one are accepted; links hold back
-later ones (`horizon`), so anything beyond is a fault. Of committed epochs only the binary agreements remain, until
-2f+1 TERMs say that nobody needs them: a slow node may depend on this node's BVAL relay.
+later ones (`horizon`), so anything beyond is a fault.
+
+What lingers. Of a committed epoch only the binary agreements remain, until 2f+1 TERMs say that nobody needs them (a
+slow node may depend on this node's BVAL relay), and only of the last `pipeline_depth` epochs. Older ones nobody needs:
+N-f nodes have proposed in the epoch E that was just committed, at least f+1 of them correct, and a correct node
+proposes there only when it has finished all epochs up to E - pipeline_depth. If all f+1 have decided the agreements of
+an older epoch, their TERMs are on their way to everybody, which is enough to decide; if one of them took over its
+block, so can others.
 
 Source: Miller, Xia, Croman, Shi, Song: "The Honey Badger of BFT Protocols" (CCS 2016).
 """
@@ -40,8 +46,6 @@ from honeybadger.protocols.messages import (
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 
-#: committed epochs whose agreements are kept for slow nodes, at the most
-LINGERING_EPOCHS = 200
 #: what VAL and ECHO carry beside the shard, and cost a link, at the most: 16 digests of the branch, root, address
 VAL_BYTES = 1024
 #: what one node says in one agreement, with what its messages cost a link: some 20 rounds of a message each tick
@@ -107,8 +111,9 @@ class HoneyBadger:
         """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
         if epoch <= self._current:
             return
+        # Nothing lingers: whoever still needs such an epoch can take over its certified block as well.
+        self._lingering.clear()
         for number in [number for number in self._epochs if number < epoch]:
-            # Nothing of it lingers: whoever still needs such an epoch can take over its certified block as well.
             self._epochs.pop(number).release()
         self._current = epoch
         self._commit_completed()
@@ -228,7 +233,8 @@ class HoneyBadger:
         epoch.release()
         if needed:
             self._lingering[epoch.number] = needed
-        while self._lingering and next(iter(self._lingering)) <= epoch.number - LINGERING_EPOCHS:
+        oldest = epoch.number - self._context.parameters.pipeline_depth
+        while self._lingering and next(iter(self._lingering)) <= oldest:
             del self._lingering[next(iter(self._lingering))]
 
 

@@ -145,6 +145,8 @@ class RestartableCluster(SimulatedCluster):
             return
         while ledger.durable < len(ledger.blocks) and self.disk(node.me, ledger.durable + 1):
             ledger.durable += 1
+        if ledger.durable == ledger.certified:
+            return
         reached = sorted((o.ledger.durable for o in self.live.values() if self._reaches(node, o)), reverse=True)
         weak = self.quorums.weak
         attested = min(ledger.durable, reached[weak - 1]) if len(reached) >= weak else 0
@@ -153,9 +155,9 @@ class RestartableCluster(SimulatedCluster):
 
     def _catch_up(self, node: RestartableNode, least: int) -> None:
         """Adopt certified blocks if f+1 others (or, after a standstill, one) are that far ahead."""
-        others = [other.ledger.certified for other in self.live.values() if self._reaches(node, other)]
         wanted = node.protocol.epoch + least - 1
-        ahead = [epoch for epoch in others if epoch >= wanted]
+        others = [other for other in self.live.values() if other.ledger.certified >= wanted]
+        ahead = [other.ledger.certified for other in others if self._reaches(node, other)]
         if len(ahead) < (1 if least == 1 else self.quorums.weak):
             return
         best = max(ahead)

@@ -223,10 +223,12 @@ class RestartableNode:
             self.crash()
             return
         leaving, self._leaving = self._leaving, []
-        reached = {node for node in range(self._context.quorums.nodes) if self._rng.random() < 0.5}
+        reached = set(range(self._context.quorums.nodes))
+        if dying is CrashPoint.AMID_SEND:
+            reached = {node for node in reached if self._rng.random() < 0.5}
         for node, message in leaving:
             speaks = not message.epoch or message.epoch > self.journal.silent_through
-            if speaks and (dying is not CrashPoint.AMID_SEND or node in reached):
+            if speaks and node in reached:
                 self._network.transmit(self.me, node, message)
         if dying is not None:
             self.crash()

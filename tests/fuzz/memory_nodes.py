@@ -29,6 +29,7 @@ from honeybadger.node.node import Node
 from honeybadger.node.peers import Peers
 from honeybadger.node.recovery import Recovery
 from honeybadger.protocols.base import Context, FaultKind
+from honeybadger.protocols.binary_agreement import COIN_WINDOW
 from honeybadger.protocols.honey_badger import SPECIFICATION
 from honeybadger.protocols.messages import Message
 from honeybadger.protocols.parameters import Parameters
@@ -207,6 +208,8 @@ class MemoryNode:
             "epochs": len(protocol._epochs),
             "lingering epochs": len(protocol._lingering),
             "rounds": sum(len(a._rounds) for a in agreements),
+            "votes ahead": sum(len(a._ahead._votes) for a in agreements),
+            "shares ahead": sum(len(shares) for a in agreements for shares in a._ahead._shares.values()),
             "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
             "shards": sum(len(s.shards) for b in broadcasts for s in b._roots.values()),
             "certificate shares": sum(map(len, self.recovery._certifier._shares.values())),
@@ -226,8 +229,10 @@ class MemoryNode:
 #: what `MemoryNode.stored` may say at the most, whatever node 3 sends: the window is three epochs of four instances
 LIMITS = {
     "epochs": PARAMETERS.epoch_window + 1,
-    "lingering epochs": 200,
-    "rounds": (PARAMETERS.epoch_window + 1 + 200) * NODES * 200,
+    "lingering epochs": PARAMETERS.pipeline_depth,
+    "rounds": (PARAMETERS.epoch_window + 1 + PARAMETERS.pipeline_depth) * NODES * 20,
+    "votes ahead": (PARAMETERS.epoch_window + 1 + PARAMETERS.pipeline_depth) * NODES * NODES * 140,
+    "shares ahead": (PARAMETERS.epoch_window + 1) * NODES * NODES * COIN_WINDOW,
     "roots": (PARAMETERS.epoch_window + 1) * NODES * 2 * NODES,
     "shards": (PARAMETERS.epoch_window + 1) * NODES * NODES,
     "certificate shares": 2 * 64 * NODES,

@@ -28,7 +28,7 @@ from honeybadger.node.block_messages import (
 )
 from honeybadger.node.certifier import WINDOW
 from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.binary_agreement import ROUND_WINDOW
+from honeybadger.protocols.binary_agreement import COIN_WINDOW
 from honeybadger.protocols.messages import BVal, CoinShare, Message, Ready
 
 #: whoever says this has heard node 0 just now
@@ -190,7 +190,9 @@ def test_every_number_is_bounded(lonely: Lonely) -> None:
     stored = lonely.node.stored()
     window = PARAMETERS.epoch_window + 1
     assert stored["certificate shares"] <= WINDOW
-    assert stored["rounds"] <= 4 * (ROUND_WINDOW + 2) + 4 * window
+    assert stored["rounds"] <= 4 * window
+    assert stored["votes ahead"] <= 4 * 4 * (3 * COIN_WINDOW + 1)
+    assert stored["shares ahead"] <= 4 * COIN_WINDOW
     assert stored["epochs"] <= window
     assert stored["roots"] <= 4 + window
 

@@ -156,6 +156,16 @@ def test_a_submission_is_answered_when_durable_and_at_once_afterwards(stand: Sta
     assert stand.failures == []
 
 
+def test_who_waits_for_the_disk_is_limited_over_all_blocks(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honeybadger.node.application.MAX_TICKETS", 5)
+    for epoch, transactions in ((1, [b"a", b"b"]), (2, [b"c"])):
+        stand.app.submit(Request(b"", 1), transactions)
+        stand.app.commit(epoch, [(0, stand.app.select(epoch))])
+    again = stand.app.submit(Request(b"", 2), [b"a", b"c", b"b"])
+    assert again.refusal.positions == {"full": [2]}, "three wait, two more may"
+    assert [len(block.tickets) for block in stand.app.pending] == [3, 2]
+
+
 def test_full_and_status(stand: Stand) -> None:
     stand.client.send(Submit(1, [b"%d" % i for i in range(7)]))
     stand.client.send(StatusRequest(2))

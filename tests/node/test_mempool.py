@@ -48,7 +48,8 @@ class AgainstAModel(RuleBasedStateMachine):
             if not tx or len(tx) > 3:
                 expected.setdefault("too long" if tx else "empty", []).append(position)
             elif tx in self.held:
-                if len(self.asked[tx]) < 17:
+                further = sum(map(len, self.asked.values())) - len(self.held)
+                if len(self.asked[tx]) < 17 and further < 12:
                     self.asked[tx].append((self.requests, position))
                 else:
                     expected.setdefault("full", []).append(position)
@@ -95,6 +96,17 @@ class AgainstAModel(RuleBasedStateMachine):
 
 AgainstAModel.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 TestAgainstAModel = AgainstAModel.TestCase
+
+
+def test_requests_for_what_waits_already_are_limited_in_all() -> None:
+    """Sixteen more for each of a million transactions would be 1.5 GB."""
+    pool = Mempool(10, 100, 10)
+    transactions = [b"%d" % k for k in range(10)]
+    assert not pool.add(ask(1), transactions).positions
+    assert not pool.add(ask(2), transactions).positions
+    assert pool.add(ask(3), transactions).positions == {"full": list(range(10))}
+    assert len(pool.commit(1, transactions[:4])) == 8
+    assert pool.add(ask(4), transactions[4:]).positions == {"full": [4, 5]}
 
 
 @pytest.mark.parametrize("reserved", [True, False])

@@ -5,7 +5,7 @@ from byzantine.harness import ALL_SIZES
 from byzantine.scripted import EPOCH, PROPOSER, AgreementNet, IdealCoins, Recorder, deliver
 
 from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.binary_agreement import ROUND_WINDOW, BinaryAgreement
+from honeybadger.protocols.binary_agreement import COIN_WINDOW, BinaryAgreement
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
@@ -232,17 +232,46 @@ def test_relay_goes_on_after_the_decision_and_in_old_rounds():
 def test_round_window():
     """Scenario 16: the last round of the window is accepted, the next one is a fault; nothing is stored for it."""
     agreement, recorder, _, _ = alone()
-    messages = (bval(1, ROUND_WINDOW), aux(1, ROUND_WINDOW), conf(3, ROUND_WINDOW))
-    for message in (*messages, CoinShare(EPOCH, PROPOSER, ROUND_WINDOW, bytes(48))):
+    assert agreement.window == COIN_WINDOW
+    messages = (bval(1, COIN_WINDOW), aux(1, COIN_WINDOW), conf(3, COIN_WINDOW))
+    for message in (*messages, CoinShare(EPOCH, PROPOSER, COIN_WINDOW, bytes(48))):
         give(agreement, [3], message)
     assert not recorder.faults
-    assert set(agreement._rounds) == {ROUND_WINDOW}
-    for number in (ROUND_WINDOW + 1, 10**6, 2**31):
+    before = len(agreement._ahead._votes)
+    for number in (COIN_WINDOW + 1, 10**6, 2**31):
         for message in (bval(1, number), aux(1, number), conf(3, number)):
             give(agreement, [3], message)
         give(agreement, [3], CoinShare(EPOCH, PROPOSER, number, bytes(48)))
     assert recorder.faults == [(3, FaultKind.FUTURE_ROUND)] * 12
-    assert set(agreement._rounds) == {ROUND_WINDOW}
+    assert set(agreement._rounds) == {0}
+    assert (len(agreement._ahead._votes), set(agreement._ahead._shares)) == (before, {COIN_WINDOW})
+
+
+def test_votes_ahead_count_when_the_round_is_reached():
+    """What came early is worth the same: BVALs of both values, the first AUX and CONF of a sender, the shares."""
+    agreement, recorder, _, coins = alone()
+    coins._values = {0: 0, 1: 1}
+    for sender, first in ((1, 2), (2, 2), (3, 3)):
+        give(agreement, [sender], conf(first, 1))
+        give(agreement, [sender], CoinShare(EPOCH, PROPOSER, 1, bytes(48)))
+    give(agreement, [1, 2], aux(1, 1))
+    give(agreement, [3], aux(0, 1))
+    give(agreement, [3], bval(0, 1))
+    assert set(agreement._rounds) == {0}, "nobody but a faulty node is known to be there"
+    assert not recorder.sent
+    for contradiction in (aux(0, 1), conf(1, 1)):
+        give(agreement, [1], contradiction)
+    assert recorder.faults == [(1, FaultKind.EQUIVOCATION)] * 2
+    give(agreement, [1, 2], bval(0, 1))
+    assert recorder.sent == [bval(0, 1)], "f+1 nodes are there: relayed, though this node is in round 0"
+    give(agreement, [1, 2, 3], bval(1, 1))
+    agreement.propose(1)
+    for message in (bval(1), aux(1), conf(2), CoinShare(EPOCH, PROPOSER, 0, bytes(48))):
+        give(agreement, [0, 1, 2], message)
+    votes = agreement._rounds[1]
+    assert (votes.bval, votes.aux, votes.conf) == ([14, 14], [0, 8, 6, 0], [0, 0, 6, 8])
+    assert agreement.round == 2, "nothing else is needed to finish round 1"
+    assert votes.candidate == 3 and recorder.sent[-1] == bval(1, 2)
 
 
 def test_coin_shares_belong_to_coin_rounds():
@@ -250,7 +279,7 @@ def test_coin_shares_belong_to_coin_rounds():
     for number in range(6):
         give(agreement, [3], CoinShare(EPOCH, PROPOSER, number, bytes(48)))
     assert recorder.faults == [(3, FaultKind.UNEXPECTED_COIN_SHARE)] * 4
-    assert set(agreement._rounds) == {2, 5}
+    assert set(agreement._ahead._shares) == {2, 5}
 
 
 @pytest.mark.parametrize("coin", [0, 1])
@@ -335,9 +364,10 @@ def test_a_correct_node_relays_nothing_beyond_a_slow_nodes_window():
         net.let(Aux, [0, 1], deciding, round=number)
     assert net.decided == {0: 0}
     assert [net.nodes[k].round for k in range(3)] == [1, 1, 0]
+    far = 1 + net.nodes[1].window
     net.let(Term, [0], [1])
-    net.inject([3], [1], bval(0, 1 + ROUND_WINDOW))
-    net.let(BVal, [1], [2], round=1 + ROUND_WINDOW)
+    net.inject([3], [1], bval(0, far))
+    net.let(BVal, [1], [2], round=far)
     net.settle()
     assert net.agreed
     assert not net.network.faults

@@ -3,14 +3,14 @@
 import gc
 import sys
 
+import pytest
 from byzantine.broadcast import dispersal, echo_of
 from byzantine.harness import parameters
 from byzantine.puppet import Silent
 
 from crypto.ciphertext import Ciphertext
-from honeybadger.protocols import honey_badger
 from honeybadger.protocols.base import Context, FaultKind
-from honeybadger.protocols.binary_agreement import ROUND_WINDOW, _Round
+from honeybadger.protocols.binary_agreement import COIN_WINDOW, _Round
 from honeybadger.protocols.common_coin import CommonCoin
 from honeybadger.protocols.epoch import Epoch
 from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, DecryptionShares, Ready, Term
@@ -50,7 +50,8 @@ def size(node):
         "shards": sum(len(r.shards) for b in broadcasts for r in b._roots.values()),
         "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
         "rounds": sum(len(a._rounds) for a in agreements),
-        "coins": sum(r.coin is not None for a in agreements for r in a._rounds.values()),
+        "votes ahead": sum(len(a._ahead._votes) for a in agreements),
+        "coins": sum((a._coin is not None) + len(a._ahead._shares) for a in agreements),
         "early": sum(len(epoch._early_shares) for epoch in epochs),
     }
 
@@ -69,7 +70,7 @@ def test_far_epochs():
 def test_far_rounds():
     """Rounds r+1 … r+10^6: the window's worth is stored, once, however often it is sent."""
     cluster, node = target(coin_schedule="every-round")
-    for number in [*range(ROUND_WINDOW + 40), *range(200, 10**6, 9973)] * 2:
+    for number in [*range(COIN_WINDOW + 40), *range(200, 10**6, 9973)] * 2:
         for message in (
             BVal(1, 2, number, True),
             BVal(1, 2, number, False),
@@ -78,7 +79,9 @@ def test_far_rounds():
             CoinShare(1, 2, number, bytes(48)),
         ):
             node.handle(3, message)
-    assert size(node)["rounds"] == size(node)["coins"] == ROUND_WINDOW + 1
+    assert size(node)["rounds"] == 4, "the round in which each of the four agreements is"
+    assert size(node)["coins"] == COIN_WINDOW + 1
+    assert size(node)["votes ahead"] == 4 * (COIN_WINDOW + 1)
     assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_ROUND)}
 
 
@@ -138,9 +141,9 @@ def without_terms(cluster, silent):
     cluster.network.transmit = send
 
 
-def run_with_lingering(epochs):
+def run_with_lingering(epochs, **changes):
     """That many epochs whose agreements are never erased, as 2f+1 TERMs never come together."""
-    cluster = SimulatedCluster(4, 1, parameters=parameters(4), byzantine={3: Silent()})
+    cluster = SimulatedCluster(4, 1, parameters=parameters(4, **changes), byzantine={3: Silent()})
     without_terms(cluster, {2})
     for k in range(epochs):
         transaction = b"a transaction of more than sixty-four bytes, to be found again, if anything keeps it %d" % k
@@ -154,8 +157,8 @@ def run_with_lingering(epochs):
 
 def test_lingering_agreements_keep_nothing_but_votes():
     """Committed epochs live on as votes; their batches must not (1,000 epochs of megabytes)."""
-    node = run_with_lingering(5).nodes[0]
-    assert len(node._lingering) >= 5
+    node = run_with_lingering(5, pipeline_depth=3).nodes[0]
+    assert len(node._lingering) == 3
     assert not reachable(node._lingering, ReliableBroadcast, CommonCoin, Ciphertext, DecryptionShares)
     long = [item for item in reachable(node._lingering, bytes) if len(item) > 64]
     assert not long, "a proposal or a transaction"
@@ -165,23 +168,28 @@ def test_committed_epochs_still_relay():
     """Scenario 40, whole nodes: f+1 BVALs of a committed epoch are answered, since a slow node may need it."""
     cluster = run_with_lingering(2)
     for sender in (2, 3):
-        cluster.nodes[0].handle(sender, BVal(1, 1, 0, False))
+        cluster.nodes[0].handle(sender, BVal(2, 1, 0, False))
     pending = cluster.network.pending()
-    assert [recipient for sender, recipient, m in pending if m == BVal(1, 1, 0, False)] == [0, 1, 2, 3]
+    assert [recipient for sender, recipient, m in pending if m == BVal(2, 1, 0, False)] == [0, 1, 2, 3]
     assert {sender for sender, _, _ in pending} == {0}
 
 
-def test_lingering_epochs_are_limited(monkeypatch):
-    limit = 3
-    monkeypatch.setattr(honey_badger, "LINGERING_EPOCHS", limit)
-    node = run_with_lingering(6).nodes[0]
-    assert len(node._lingering) == limit
+@pytest.mark.parametrize("depth", [1, 3])
+def test_no_more_epochs_linger_than_are_in_progress(depth):
+    node = run_with_lingering(6, pipeline_depth=depth).nodes[0]
+    newest = node.epoch - 1
+    assert sorted(node._lingering) == list(range(newest - depth + 1, newest + 1))
 
 
-def test_lingering_epochs_are_limited_even_with_gaps(monkeypatch):
+def test_nothing_lingers_before_a_certified_block():
+    node = run_with_lingering(4, pipeline_depth=3).nodes[0]
+    node.skip_to(node.epoch + 1)
+    assert not node._lingering
+
+
+def test_lingering_epochs_are_limited_even_with_gaps():
     """Every other epoch lingers: the limit on their age must hold all the same."""
-    monkeypatch.setattr(honey_badger, "LINGERING_EPOCHS", 3)
-    _, node = target()
+    _, node = target(pipeline_depth=3)
     for number in range(1, 12):
         epoch = Epoch(number, node._context, node._code, set(), lambda: None, lambda: None)
         # Age 3 of an even epoch is an odd one, which leaves nothing.
@@ -195,14 +203,53 @@ def test_flood_on_lingering_agreements():
     """BVALs of old epochs: at most the window's rounds per agreement."""
     cluster = run_with_lingering(3)
     node = cluster.nodes[0]
+    assert list(node._lingering) == [3]
     for number in [*range(300), 10**6]:
         for proposer in range(5):
-            node.handle(3, BVal(1, proposer, number, True))
+            node.handle(3, BVal(3, proposer, number, True))
             node.handle(3, BVal(0, proposer, number, True))
-    agreements = node._lingering[1]
+    agreements = node._lingering[3]
     assert len(agreements) == 4
-    assert all(len(a._rounds) <= a.round + ROUND_WINDOW + 1 for a in agreements.values())
+    assert all(len(a._rounds) == a.round + 1 for a in agreements.values())
+    assert all(len(a._ahead._votes) <= 4 * (a.round + a.window + 1) for a in agreements.values())
     assert {(f.node, f.kind) for f in cluster.network.faults} == {(3, FaultKind.FUTURE_ROUND)}
+
+
+def linger(node, epochs):
+    """As after so many committed epochs in whose agreements 2f+1 TERMs never come."""
+    for number in range(1, epochs + 1):
+        epoch = Epoch(number, node._context, node._code, set(), lambda: None, lambda: None)
+        for agreement in epoch.subset.agreements:
+            agreement.decision = 1
+        node._current = number + 1
+        node._linger(epoch)
+
+
+def weight(node):
+    """Bytes of all objects that hang from the epochs, those in progress and those that linger."""
+    return sum(map(sys.getsizeof, reachable([node._epochs, node._lingering], object)))
+
+
+@pytest.mark.parametrize(("kinds", "most_mib"), [((BVal,), 9), ((BVal, Aux, Conf, CoinShare), 17)])
+def test_one_liar_among_64(kinds, most_mib):
+    """docs/memory.md: all that one node may say in agreements, in all epochs that are kept, after 200 others."""
+    cluster = SimulatedCluster(64, 1)
+    node = cluster.nodes[0]
+    linger(node, 200)
+    votes = {BVal: True, Aux: True, Conf: 3}
+    before = weight(node)
+    for epoch in [*range(1, 200, 10), *range(node.epoch - 1, node.horizon + 1)]:
+        for proposer in range(64):
+            for number in range(121):
+                for kind in kinds:
+                    if kind is not CoinShare:
+                        node.handle(63, kind(epoch, proposer, number, votes[kind]))
+                    elif number % 3 == 2:
+                        node.handle(63, CoinShare(epoch, proposer, number, number.to_bytes(48, "big")))
+    held = weight(node) - before
+    print(f"held after the flood: {held / 2**20:.1f} MiB")
+    assert not cluster.network.faults, "all of it is legal"
+    assert held < most_mib * 2**20
 
 
 def test_held_bytes_are_told_and_stay_below_their_caps():
