@@ -105,16 +105,6 @@ def broken_promise(patch):
     patch(State, "may_vote", property(lambda self: self.allows(self.normal)))
 
 
-def lost_promise(patch):
-    """After a lost journal a node votes in whatever view it finds."""
-    patch(State, "allows", lambda self, view: not self.silent)
-
-
-def lost_certificates(patch):
-    """Silence after a lost journal ends with the blocks, not with a stable checkpoint."""
-    patch(State, "silent", property(lambda self: self.executed < self.context.silent_through))
-
-
 def exact_view(patch):
     """Nodes wait for a view only if N-f want just this one."""
     patch(ViewChanges, "wanting", lambda self, view: len(self.of(view)))
@@ -164,8 +154,6 @@ MISTAKES = {
         forgotten_proposal,
         forgotten_certificates,
         broken_promise,
-        lost_promise,
-        lost_certificates,
         exact_view,
         loyal_primary,
         forgotten_batches,
