@@ -35,7 +35,8 @@ class State:
         self.slots: dict[int, Slot] = {}
         self.executed = context.first_epoch - 1
         self.view = self.normal = 0
-        #: this node votes in no lower view, whatever it remembers of promises; None: it does not know (see `promises`)
+        #: this node votes in no lower view, whatever it remembers of promises; None: it does not know (see `promises`).
+        #: A journal that held a promise leaves a bound above 0, since promises are written ahead of all numbers.
         self.lowest_view: int | None = None if context.silent_through else 0
         #: the last VIEW-CHANGE of this node, the last NEW-VIEW it follows
         self.own_change: ViewChange | None = None
@@ -85,6 +86,11 @@ class State:
     def may_vote(self) -> bool:
         """Whether this node takes part in the view that it follows."""
         return self.active and self.allows(self.normal)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node is the primary, and may propose."""
+        return self.is_primary and self.may_vote
 
     @property
     def behind(self) -> bool:

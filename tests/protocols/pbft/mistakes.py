@@ -105,6 +105,16 @@ def broken_promise(patch):
     patch(State, "may_vote", property(lambda self: self.allows(self.normal)))
 
 
+def unnoticed_loss(patch):
+    """After the loss of its journal a node goes on as if it had never voted or promised anything."""
+
+    def wrong(self, margin=0):
+        self._slots.clear()
+        self._fresh.clear()
+
+    patch(JournalModel, "lose", wrong)
+
+
 def exact_view(patch):
     """Nodes wait for a view only if N-f want just this one."""
     patch(ViewChanges, "wanting", lambda self, view: len(self.of(view)))
@@ -154,6 +164,7 @@ MISTAKES = {
         forgotten_proposal,
         forgotten_certificates,
         broken_promise,
+        unnoticed_loss,
         exact_view,
         loyal_primary,
         forgotten_batches,

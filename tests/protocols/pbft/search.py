@@ -107,8 +107,8 @@ class Plan:
         self._network.set_timer(-1, name, when)
 
     def lose(self, made, rng):
-        """A node dies and loses its votes."""
-        me, when, margin = rng.choice(made.correct), rng.uniform(0.05, 0.8), rng.randint(0, 2)
+        """A node dies and loses its votes, and knows it (of a real journal a bound above 0 is left, or the ledger)."""
+        me, when, margin = rng.choice(made.correct), rng.uniform(0.05, 0.8), rng.randint(1, 3)
         made.excused.add(me)
 
         # Shortly before, it may have left a view that the others stay in.

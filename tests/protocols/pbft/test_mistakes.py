@@ -744,6 +744,14 @@ def test_the_question_is_repeated_until_all_have_answered():
     assert len(r.said(AskView)) == 2 and "promise" not in r.timers
 
 
+def test_a_primary_without_a_vote_lets_everybody_know_what_its_clients_wait_for():
+    r = recovering(0)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(PrePrepare)
+
+
 def test_what_was_learnt_after_a_lost_journal_survives_a_restart_once_it_binds():
     journal = JournalModel()
     r = recovering(journal=journal)
