@@ -100,8 +100,7 @@ class State:
     @property
     def in_progress(self) -> bool:
         """Whether a proposal waits to be executed."""
-        slots = self.slots.items()
-        return any(n > self.executed and (slot.digest or slot.decided) is not None for n, slot in slots)
+        return any(n > self.executed and slot.begun for n, slot in self.slots.items())
 
     def slot(self, number: int) -> Slot:
         """The slot of a number between the water marks, made if there is none."""
