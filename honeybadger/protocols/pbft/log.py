@@ -63,6 +63,12 @@ class Slot:
         return None if digest is None or digest == NULL or digest in self.batches else digest
 
     @property
+    def begun(self) -> bool:
+        """Whether something was proposed here, as this node knows, or f+1 others do, of whom one is correct."""
+        voters = self._prepares.keys() | self._commits.keys()
+        return (self.digest or self.decided) is not None or len(voters) >= self._group.weak
+
+    @property
     def contradicted(self) -> bool:
         """Whether the primary proposed something else here than what was decided."""
         return self.digest is not None and self.decided is not None and self.digest != self.decided

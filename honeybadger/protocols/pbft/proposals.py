@@ -29,7 +29,7 @@ class Proposals:
         """Full batches while others are in progress, and whatever there is when none is; True if there was any."""
         state, parameters = self._state, self._state.parameters
         proposed = False
-        while state.is_primary and state.may_vote and not state.application.busy:
+        while state.leads and not state.application.busy:
             number = max(self._last, state.executed, state.low, state.prescribed) + 1
             if number > min(state.horizon, state.executed + parameters.pipeline_depth):
                 break

@@ -32,8 +32,8 @@ class RequestFlow:
         return transaction in self.relayed or bool(self._state.application.still_pending([transaction]))
 
     def forward(self) -> None:
-        """Send what came from clients to the primary; one that has given up its view only watches it."""
-        if self._state.is_primary and self._state.active:
+        """Send what came from clients to the primary; one that may not propose only watches it."""
+        if self._state.leads:
             return
         while chunk := self._forwarder.next_chunk():
             self._to_primary(chunk)

@@ -35,7 +35,8 @@ class State:
         self.slots: dict[int, Slot] = {}
         self.executed = context.first_epoch - 1
         self.view = self.normal = 0
-        #: this node votes in no lower view, whatever it remembers of promises; None: it does not know (see `promises`)
+        #: this node votes in no lower view, whatever it remembers of promises; None: it does not know (see `promises`).
+        #: A journal that held a promise leaves a bound above 0, since promises are written ahead of all numbers.
         self.lowest_view: int | None = None if context.silent_through else 0
         #: the last VIEW-CHANGE of this node, the last NEW-VIEW it follows
         self.own_change: ViewChange | None = None
@@ -87,6 +88,11 @@ class State:
         return self.active and self.allows(self.normal)
 
     @property
+    def leads(self) -> bool:
+        """Whether this node is the primary, and may propose."""
+        return self.is_primary and self.may_vote
+
+    @property
     def behind(self) -> bool:
         """Whether 2f+1 nodes have on disk what this one has not executed."""
         return self.checkpoints.newest > self.executed
@@ -94,8 +100,7 @@ class State:
     @property
     def in_progress(self) -> bool:
         """Whether a proposal waits to be executed."""
-        slots = self.slots.items()
-        return any(n > self.executed and (slot.digest or slot.decided) is not None for n, slot in slots)
+        return any(n > self.executed and slot.begun for n, slot in self.slots.items())
 
     def slot(self, number: int) -> Slot:
         """The slot of a number between the water marks, made if there is none."""

@@ -24,7 +24,7 @@ class Watch:
         if not self._state.active:
             self._suspicion.stop()
             return
-        watched = None if self._state.is_primary else self._requests.oldest
+        watched = None if self._state.leads else self._requests.oldest
         if watched is None and not self._state.in_progress:
             self._suspicion.stop()
         elif not self._suspicion.running:

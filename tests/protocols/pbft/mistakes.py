@@ -105,14 +105,14 @@ def broken_promise(patch):
     patch(State, "may_vote", property(lambda self: self.allows(self.normal)))
 
 
-def lost_promise(patch):
-    """After a lost journal a node votes in whatever view it finds."""
-    patch(State, "allows", lambda self, view: not self.silent)
+def unnoticed_loss(patch):
+    """After the loss of its journal a node goes on as if it had never voted or promised anything."""
 
+    def wrong(self, margin=0):
+        self._slots.clear()
+        self._fresh.clear()
 
-def lost_certificates(patch):
-    """Silence after a lost journal ends with the blocks, not with a stable checkpoint."""
-    patch(State, "silent", property(lambda self: self.executed < self.context.silent_through))
+    patch(JournalModel, "lose", wrong)
 
 
 def exact_view(patch):
@@ -164,8 +164,7 @@ MISTAKES = {
         forgotten_proposal,
         forgotten_certificates,
         broken_promise,
-        lost_promise,
-        lost_certificates,
+        unnoticed_loss,
         exact_view,
         loyal_primary,
         forgotten_batches,

@@ -12,6 +12,7 @@ from honeybadger.adversary.simulated import Simulated
 from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare
 from honeybadger.protocols.pbft.statements import NULL, batch_digest, decode_batch
+from honeybadger.protocols.pbft.suspicion import REQUEST
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
@@ -106,9 +107,12 @@ class Plan:
         self._network.set_timer(-1, name, when)
 
     def lose(self, made, rng):
-        """A node dies and loses its votes."""
-        me, when, margin = rng.choice(made.correct), rng.uniform(0.05, 0.8), rng.randint(0, 2)
+        """A node dies and loses its votes, and knows it (of a real journal a bound above 0 is left, or the ledger)."""
+        me, when, margin = rng.choice(made.correct), rng.uniform(0.05, 0.8), rng.randint(1, 3)
         made.excused.add(me)
+
+        # Shortly before, it may have left a view that the others stay in.
+        self.give_up(made, me, when - rng.uniform(0, 0.05))
 
         def lose():
             made.live[me].crash()
@@ -116,6 +120,16 @@ class Plan:
 
         self.at(when, lose)
         self.at(when + rng.uniform(0, 0.1), lambda: made.restart(me))
+
+    def give_up(self, made, me, when):
+        """A node loses its patience too early: clocks may do that."""
+
+        def expire():
+            protocol = made.live[me].protocol
+            for _ in range(2):
+                made.live[me].tick(lambda: protocol.timeout(REQUEST))
+
+        self.at(when, expire)
 
     def submit(self, made, me, transaction, when):
         """A client gives a node a transaction."""
@@ -136,10 +150,14 @@ def search_run(seed):
     liars = sorted(rng.sample(range(nodes), rng.randint(0 if rng.random() < 0.2 else f, f)))
     if liars and rng.random() < 0.5:
         liars[0] = 0
+    # Whoever loses its votes counts as faulty; beside f liars, safety remains.
+    lost = rng.random() < LOST
+    live = not lost or len(liars) < f
+    unfair_s = 3 * UNFAIR_S if lost else UNFAIR_S
     parameters = settings(
         batch_size=rng.choice([2, 3]),
         pipeline_depth=rng.randint(1, 3),
-        epoch_window=rng.choice([2, 4]),
+        epoch_window=2 if lost else rng.choice([2, 4]),
         view_timeout_s=rng.choice([0.1, 0.2, 0.5]),
     )
     scheduler = rng.choice([delayed(30), delayed(200), delayed(200), starve([rng.randrange(nodes)], patience=300)])
@@ -157,6 +175,8 @@ def search_run(seed):
     for me in made.correct:
         made.submit(me, [b"%d of %d" % (k, me) for k in range(rng.randint(1, 3))])
     plan = Plan(made.network)
+    for _ in range(rng.randrange(4)):
+        plan.give_up(made, rng.choice(made.correct), rng.uniform(0.02, unfair_s))
     for _ in range(rng.randrange(5)):
         when, pause = rng.uniform(0.02, 0.7), rng.uniform(0, 0.1)
         for me in made.correct if rng.random() < 0.1 else [rng.choice(made.correct)]:
@@ -175,14 +195,11 @@ def search_run(seed):
             if not node.up:
                 made.restart(me)
 
-    plan.at(UNFAIR_S, fair)
-    live = True
-    if rng.random() < LOST:
-        # Whoever loses its votes counts as faulty; beside f liars, safety remains.
-        live = len(liars) < f
+    plan.at(unfair_s, fair)
+    if lost:
         plan.lose(made, rng)
-        for k in range(rng.randint(3, 8)):
-            plan.submit(made, rng.choice(made.correct), b"later %d" % k, rng.uniform(0.1, 2 * UNFAIR_S))
+        for k in range(rng.randint(6, 16)):
+            plan.submit(made, rng.choice(made.correct), b"later %d" % k, rng.uniform(0.1, unfair_s))
     made.start()
     wanted = made.submitted
 

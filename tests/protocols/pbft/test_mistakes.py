@@ -477,6 +477,18 @@ def test_who_wants_a_higher_view_counts_when_nodes_wait_for_one():
     assert r.said(ViewChange, view=2)
 
 
+def test_a_proposal_that_was_kept_from_this_node_only_is_waited_for():
+    """f+1 others vote for it; one may be a liar. It may be this node's VIEW-CHANGE that is missing in the end."""
+    r = Replica(2)
+    proposal = r.pre_prepare(1)
+    r.hear(1, r.prepare(1, proposal), r.commit(proposal))
+    assert "request" not in r.timers
+    r.hear(3, r.commit(proposal))
+    r.expire("request")
+    r.expire("request")
+    assert r.said(ViewChange, view=1)
+
+
 def test_f_plus_1_view_changes_are_joined_at_the_smallest_of_their_views():
     r = Replica(3)
     r.hear(0, r.view_change(0, 7))
@@ -742,6 +754,14 @@ def test_the_question_is_repeated_until_all_have_answered():
     answer(r, node_2=0)
     r.expire("promise")
     assert len(r.said(AskView)) == 2 and "promise" not in r.timers
+
+
+def test_a_primary_without_a_vote_lets_everybody_know_what_its_clients_wait_for():
+    r = recovering(0)
+    r.application.submit([b"mine"])
+    r.poke()
+    r.expire("request")
+    assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(PrePrepare)
 
 
 def test_what_was_learnt_after_a_lost_journal_survives_a_restart_once_it_binds():
