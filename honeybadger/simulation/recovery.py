@@ -27,6 +27,9 @@ from honeybadger.simulation.schedulers import Scheduler, shuffled
 
 #: this many epochs behind f+1 others, a node fetches blocks without waiting for a standstill
 FAR_BEHIND = 4
+#: so many deliveries without a new block of its own, and a node fetches what one other has, as a real one does after a
+#: while: what it misses may be forgotten by all others, while messages keep coming
+STANDSTILL_STEPS = 10_000
 
 
 class RestartableCluster(SimulatedCluster):
@@ -57,6 +60,8 @@ class RestartableCluster(SimulatedCluster):
         self.disk: Callable[[int, int], bool] = lambda node, epoch: True
         self.certify: Callable[[int, int], bool] = lambda node, epoch: True
         self.far_behind: int | None = FAR_BEHIND
+        #: by node: its epoch when that last changed, and the step at which it did
+        self._moved: dict[int, tuple[int, int]] = {}
         #: correct nodes that count as faulty for a while (their journal was lost)
         self.excused: set[int] = set()
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -135,8 +140,14 @@ class RestartableCluster(SimulatedCluster):
 
     def _after_tick(self, node: RestartableNode) -> None:
         self._write(node)
-        if node.up and self.far_behind is not None:
-            self._catch_up(node, self.far_behind)
+        if not node.up or self.far_behind is None:
+            return
+        epoch, steps = node.protocol.epoch, self.network.steps
+        before, since = self._moved.get(node.me, (0, 0))
+        if epoch != before:
+            since = steps
+            self._moved[node.me] = epoch, since
+        self._catch_up(node, 1 if steps - since > STANDSTILL_STEPS else self.far_behind)
 
     def _write(self, node: RestartableNode) -> None:
         """The disk of a node makes progress, and its knowledge of what is on the others' disks."""

@@ -58,6 +58,6 @@ def test_a_test_that_names_a_scenario_is_listed_beside_it() -> None:
         f"{number}: {path}::{name}"
         for path, name, docstring in definitions()
         for number in numbers(docstring)
-        if path != "docs/test_scenarios.py" and f"`{path}::{name}`" not in ROWS.get(number, "")
+        if path != "docs/test_doc_scenarios.py" and f"`{path}::{name}`" not in ROWS.get(number, "")
     ]
     assert not left_out
