@@ -22,7 +22,7 @@ from pbft.replica import settings
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
 UNFAIR_S, ENOUGH = 1.0, 20_000
 #: how likely it is that a node loses its journal
-LOST = 0.2
+LOST = 0.1
 
 
 class QuickKeys:

@@ -52,11 +52,9 @@ QUICK = {
     "dropped_batch",
     "small_quorum",
     "unchecked_new_view",
-    "any_certificate",
     "forgotten_votes",
     "forgotten_proposal",
     "broken_promise",
-    "unread_batch",
 }
 
 
