@@ -39,7 +39,7 @@ OPEN_LOOP_TICK_S = 0.005
 #: transactions and bytes in one request, at the most
 LONGEST_BATCH = 1000
 LARGEST_BATCH_BYTES = 4 * 1024 * 1024
-#: bytes of requests that wait to be sent to a node, at the most
+#: most bytes of requests that may wait to be sent to one node
 QUEUE_BYTES = 256 * 1024 * 1024
 #: warm-up goes on until `warm_tx` transactions are committed, but no longer than this, seconds
 LONGEST_WARMUP_S = 60.0

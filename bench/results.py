@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from bench.observations import read_node
 from bench.offers import read_offers
 from bench.series import epoch_rows, histogram, merged_events, per_second, write_csv
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.ledger.sqlite_open import sync
 from honeybadger.protocols.quorums import Quorums
 
 RUNS = "runs"
@@ -244,15 +244,6 @@ def write_record(path: Path, record: Record) -> None:
     new.write_text(json.dumps(msgspec.to_builtins(record), indent=2))
     sync(new)
     new.replace(path / RECORD)
-
-
-def sync(path: Path) -> None:
-    """Make what a file holds, or the names in a directory, outlive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def grouped(results: Iterable[Result]) -> list[Group]:

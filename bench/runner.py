@@ -29,7 +29,6 @@ from bench.results import (
     Result,
     read_record,
     read_result,
-    sync,
     write_failed,
     write_record,
     write_result,
@@ -37,6 +36,7 @@ from bench.results import (
 from bench.settings import LocalSettings, Progress
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.wan.errors import WanUnavailable
+from honeybadger.ledger.sqlite_open import sync
 
 DAMAGED = "damaged"
 

@@ -30,7 +30,7 @@ ASK_S = 0.5
 STATUS = 1 << 40
 #: seconds after which a person is told what is waited for
 WORTH_SAYING_S = 3.0
-#: transactions and bytes in a request, at the most; a longer transaction is alone in one
+#: most transactions, and most bytes, in a request; a transaction that is longer travels alone
 LONGEST_BATCH = 1000
 LARGEST_BATCH_BYTES = 4 * 1024 * 1024
 
@@ -216,8 +216,10 @@ def names(nodes: list[int]) -> str:
 
 
 def _trouble(seen: list[dict[str, Any] | None]) -> str:
-    """Who does not answer; and of those that do, who has the fewest connections if these are too few: a node that is
-    connected to all that are there is not to blame for those that are not."""
+    """Which nodes do not answer, and which of the others lack connections to nodes that do.
+
+    A node that is connected to all that are there is not to blame for those that are not.
+    """
     silent = [i for i, status in enumerate(seen) if status is None]
     connected = {i: int(status["peers_connected"]) for i, status in enumerate(seen) if status is not None}
     fewest = min(connected.values(), default=0)

@@ -31,7 +31,7 @@ class ThisMachine:
     def addresses(self, nodes: int, base_port: int | None) -> list[Address]:
         """See `Place`. In a WAN there is no HTTP: it is served on loopback, which each namespace has for itself.
 
-        ClusterError if so many nodes cannot run here.
+        ClusterError if this machine has too little room for that many nodes.
         """
         needed, there = nodes * SMALLEST_NODE_BYTES, psutil.virtual_memory().total
         if needed > there:

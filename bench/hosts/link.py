@@ -128,7 +128,7 @@ class Link:
         except TimeoutError:
             raise HostError(host, f"{where} does not answer") from None
         except (OSError, asyncssh.Error, RuntimeError, KeyError) as error:
-            # RuntimeError or KeyError: whoever runs this has no home, or no name.
+            # RuntimeError or KeyError: the user who runs this has no home, or no name.
             raise HostError(host, f"{where} cannot be reached: {_text(error)}") from None
 
     async def close(self) -> None:

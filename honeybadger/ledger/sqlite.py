@@ -41,7 +41,7 @@ from honeybadger.ledger.sqlite_open import (
     is_corrupt,
     lock_for_writing,
     read_chain_id,
-    sync_directory,
+    sync,
 )
 from honeybadger.ledger.store import COLUMNS, Durability, Record, header_columns
 
@@ -91,7 +91,7 @@ class SQLiteStore:
             if chain_id is not None:
                 create_schema(writer, chain_id)  # does nothing to a file that has anything in it
             if not in_memory and not exists:
-                sync_directory(self.path.parent)
+                sync(self.path.parent)
         reader = writer
         if reader is None:
             if in_memory:

@@ -145,8 +145,11 @@ def lock_for_writing(path: Path) -> IO[bytes]:
     return file
 
 
-def sync_directory(path: Path) -> None:
-    """Make the new file's name durable: SQLite syncs the file, its directory is ours to sync."""
+def sync(path: Path) -> None:
+    """Make what a file holds, or the names in a directory, outlive a power failure.
+
+    SQLite syncs its file; the directory that holds a new one is ours to sync.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

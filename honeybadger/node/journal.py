@@ -40,7 +40,7 @@ from pathlib import Path
 import msgspec
 
 from honeybadger.ledger.block import HASH_BYTES
-from honeybadger.ledger.sqlite_open import sync_directory
+from honeybadger.ledger.sqlite_open import sync
 from honeybadger.ledger.store import Durability
 from honeybadger.node.journal_files import (
     FORMAT,
@@ -391,7 +391,7 @@ class Journal:
 
     def _sync_directory(self, path: Path) -> None:
         if self._fsync:
-            sync_directory(path)
+            sync(path)
 
     def _fail(self, error: BaseException) -> BaseException:
         """From now on nothing works: what is on disk is unknown."""
