@@ -4,18 +4,22 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Compile once, not in each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint types soak containers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/honeybadger local
 
+# Four files at a time on two cores, in their order: tests of real processes, which mostly wait, come amid others.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not soak and not processes and not containers" -n 2
-	$(BIN)/python -m pytest -m "processes and not soak"
+	$(BIN)/python -m pytest -m "not soak and not containers" -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
@@ -37,9 +41,10 @@ $(VENV)/.installed: pyproject.toml setup.py | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --no-build-isolation --only-binary=:all: --editable .
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml setup.py | $(VENV)/.installed
+$(VENV)/.installed-test: pyproject.toml setup.py examples/sequencer/pyproject.toml | $(VENV)/.installed
 	$(BIN)/pip install --quiet --no-build-isolation --only-binary=:all: --editable '.[test]'
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --no-index --editable examples/sequencer
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

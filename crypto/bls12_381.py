@@ -63,11 +63,10 @@ class _BlstGroup(SourceGroup):
 
 
 class _Bls12381(PairingGroup):
-    def __init__(self) -> None:
-        self.name = "BLS12-381"
-        self.order = _ORDER
-        self.g1 = _BlstGroup(BlstP1Element, _G1, b"BLS12381G1_XMD:SHA-256_SSWU_RO_")
-        self.g2 = _BlstGroup(BlstP2Element, _G2, b"BLS12381G2_XMD:SHA-256_SSWU_RO_")
+    name = "BLS12-381"
+    order = _ORDER
+    g1 = _BlstGroup(BlstP1Element, _G1, b"BLS12381G1_XMD:SHA-256_SSWU_RO_")
+    g2 = _BlstGroup(BlstP2Element, _G2, b"BLS12381G2_XMD:SHA-256_SSWU_RO_")
 
     def products_equal(self, left: Sequence[PointPair], right: Sequence[PointPair]) -> bool:
         return bool(final_verify(_miller_product(left), _miller_product(right)))

@@ -2,7 +2,7 @@
 
 Guarantee: the three keys (coin, encryption, certificate) come from independent polynomials of degree
 faults, so that faults + 1 shares are needed and no use of one key says anything about another. A set read
-back is validated completely, and a node's shares against the commitments. Feldman, FOCS 1987.
+back is validated completely, and the shares of a node are checked against the commitments. Feldman, FOCS 1987.
 
 A trusted dealer is the simplest setup and the paper's own assumption (Honey Badger, CCS 2016, section 4.1);
 it knows every secret and must be forgotten. A distributed key generation would produce the same two
@@ -12,12 +12,13 @@ classes.
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crypto.bls12_381 import BLS12_381
 from crypto.errors import CryptoError, InvalidKey
 from crypto.group import PairingGroup, SourceGroup
 from crypto.shamir import Polynomial, RandomBytes
-from crypto.shared_key import SCALAR_LENGTH, SecretKey
+from crypto.shared_key import SCALAR_LENGTH
 from crypto.threshold_encryption import EncryptionPublicKey, EncryptionSecretKey
 from crypto.threshold_signature import SignaturePublicKey, SignatureSecretKey
 
@@ -36,10 +37,7 @@ class PublicKeys:
 
     def to_dict(self) -> dict[str, list[str]]:
         """The commitments in lower-case hex, `threshold` each, under coin, encryption and certificate."""
-        return {
-            name: [encoded.hex() for encoded in key.commitment]
-            for name, key in zip(KEY_NAMES, (self.coin, self.encryption, self.certificate), strict=True)
-        }
+        return {name: [encoded.hex() for encoded in getattr(self, name).commitment] for name in KEY_NAMES}
 
     @classmethod
     def from_dict(
@@ -47,25 +45,23 @@ class PublicKeys:
     ) -> "PublicKeys":
         """The keys that `to_dict` wrote. Raises InvalidKey, naming the field, for anything else."""
         _check_names(d)
-        groups = zip(KEY_NAMES, (suite.g2, suite.g1, suite.g2), strict=True)
-        lists = {name: _commitment(name, d[name], group) for name, group in groups}
+        lists = {name: _commitment(name, d[name], group) for name, group in _groups(suite).items()}
         return cls._from_commitments(nodes, threshold, lists, suite)
 
     @classmethod
     def _from_commitments(
         cls, nodes: int, threshold: int, lists: Mapping[str, Sequence[bytes]], suite: PairingGroup
     ) -> "PublicKeys":
-        name = ""
-        try:
-            name = "coin"
-            coin = SignaturePublicKey(threshold, lists[name], b"COIN", nodes, suite)
-            name = "encryption"
-            encryption = EncryptionPublicKey(threshold, lists[name], nodes, suite)
-            name = "certificate"
-            certificate = SignaturePublicKey(threshold, lists[name], b"CERTIFICATE", nodes, suite)
-        except InvalidKey as error:
-            raise InvalidKey(f"{name}: {error}") from None
-        return cls(nodes, threshold, coin, encryption, certificate)
+        keys: dict[str, Any] = {}
+        for name in KEY_NAMES:
+            try:
+                if name == "encryption":
+                    keys[name] = EncryptionPublicKey(threshold, lists[name], nodes, suite)
+                else:
+                    keys[name] = SignaturePublicKey(threshold, lists[name], name.upper().encode(), nodes, suite)
+            except InvalidKey as error:
+                raise InvalidKey(f"{name}: {error}") from None
+        return cls(nodes, threshold, **keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +75,7 @@ class SecretKeys:
 
     def to_dict(self) -> dict[str, str]:
         """The three scalars, each 32 bytes big-endian in lower-case hex. Secret."""
-        keys: tuple[SecretKey, ...] = (self.coin, self.encryption, self.certificate)
-        return {name: key.to_bytes().hex() for name, key in zip(KEY_NAMES, keys, strict=True)}
+        return {name: getattr(self, name).to_bytes().hex() for name in KEY_NAMES}
 
     @classmethod
     def from_dict(cls, index: int, public: PublicKeys, d: Mapping[str, str]) -> "SecretKeys":
@@ -90,51 +85,49 @@ class SecretKeys:
         _check_names(d)
         scalars = {}
         for name in KEY_NAMES:
-            public_key = getattr(public, name)
             where = f"node {index}: the {name} key share"
             scalars[name] = int.from_bytes(_unhex(where, d[name], SCALAR_LENGTH), "big")
-            if not 1 <= scalars[name] < public_key.group.order:
+            if not 1 <= scalars[name] < getattr(public, name).group.order:
                 raise InvalidKey(f"{where} is not between 1 and the group order less 1")
-            try:
-                SecretKey(index, scalars[name], public_key)
-            except CryptoError:
-                raise InvalidKey(f"{where} does not match the commitments of the manifest") from None
         return cls._from_scalars(index, public, scalars)
 
     @classmethod
     def _from_scalars(cls, index: int, public: PublicKeys, scalars: Mapping[str, int]) -> "SecretKeys":
-        return cls(
-            index,
-            SignatureSecretKey(index, scalars["coin"], public.coin),
-            EncryptionSecretKey(index, scalars["encryption"], public.encryption),
-            SignatureSecretKey(index, scalars["certificate"], public.certificate),
-        )
+        keys: dict[str, Any] = {}
+        for name, scalar in scalars.items():
+            kind = EncryptionSecretKey if name == "encryption" else SignatureSecretKey
+            try:
+                keys[name] = kind(index, scalar, getattr(public, name))
+            except CryptoError:
+                where = f"node {index}: the {name} key share"
+                raise InvalidKey(f"{where} does not match the commitments of the manifest") from None
+        return cls(index, **keys)
 
 
 def deal(
-    nodes: int,
-    faults: int,
-    randbytes: RandomBytes = secrets.token_bytes,
-    suite: PairingGroup = BLS12_381,
+    nodes: int, faults: int, randbytes: RandomBytes = secrets.token_bytes, suite: PairingGroup = BLS12_381
 ) -> tuple[PublicKeys, list[SecretKeys]]:
     """Keys for `nodes` nodes of which `faults` may lie; the secret ones are listed by node index.
 
-    Raises CryptoError unless 0 <= faults < nodes. (Whether so few nodes tolerate so many faults is for the
-    protocol to say.)
+    Raises CryptoError unless 0 <= faults < nodes. (The protocol decides how many faults N nodes tolerate.)
     """
     if not 0 <= faults < nodes:
         raise CryptoError(f"keys for {nodes} nodes with {faults} faults are impossible")
     polynomials = {name: Polynomial.random(faults, suite.order, randbytes) for name in KEY_NAMES}
-    groups = (suite.g2, suite.g1, suite.g2)
     lists = {
         name: [group.encode(point) for point in polynomials[name].commit(group)]
-        for name, group in zip(KEY_NAMES, groups, strict=True)
+        for name, group in _groups(suite).items()
     }
     public = PublicKeys._from_commitments(nodes, faults + 1, lists, suite)
     return public, [
         SecretKeys._from_scalars(index, public, {name: p.share(index) for name, p in polynomials.items()})
         for index in range(nodes)
     ]
+
+
+def _groups(suite: PairingGroup) -> dict[str, SourceGroup]:
+    """Where the points of each key's commitment lie."""
+    return dict(zip(KEY_NAMES, (suite.g2, suite.g1, suite.g2), strict=True))
 
 
 def _check_names(d: Mapping[str, object]) -> None:

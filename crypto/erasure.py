@@ -1,18 +1,18 @@
 """Reed-Solomon erasure code over values of any length, for reliable broadcast.
 
-Guarantee: `data` of the `total` shards of a value give it back, whichever they are, and each value has
+Guarantee: any `data` of the `total` shards of a value restore it, and each value has
 exactly one valid codeword: `value` refuses a wrong length prefix, a shard longer than necessary, and
 padding other than zero. The code is systematic: the first `data` shards are the value itself, behind a
 prefix of 8 bytes with its length (big-endian), padded with zeros to equal shards.
 
 Byte b of shard i is p(i), where p is the polynomial over GF(2^8) of degree below `data` that takes byte b of
 data shard j at j (Reed and Solomon, *Polynomial Codes over Certain Finite Fields*, 1960, in systematic form).
-So a codeword depends on the numbers and the value only, not on who computes it: known answers in the tests pin
-it. The field has 256 elements, hence at most 256 shards. More of them need a code over a larger field: which
-code a chain uses is a consensus parameter, and `CODES` is where another one would be added.
+So a codeword depends only on the two numbers and the value, not on the machine: known answers in the tests pin it. The
+field has 256 elements, hence at most 256 shards. More would need a code over a larger field: the code of a chain is a
+consensus parameter, and another one would be added to `CODES`.
 
-A code corrects erasures only. Whether shards belong together is for the caller to check, by comparing the
-Merkle root over *all* shards that `complete` returns with the root agreed (Cachin and Tessaro, SRDS 2005,
+A code corrects only erasures. The caller must check that shards belong together: it compares the
+Merkle root over *all* shards that `complete` returns with the agreed root (Cachin and Tessaro, SRDS 2005,
 section 3).
 """
 
@@ -40,7 +40,7 @@ class ErasureCode:
         self.total = total
 
     def shard_length(self, value_length: int) -> int:
-        """Bytes of each shard of a value of `value_length` bytes."""
+        """Length of each shard of a value of `value_length` bytes."""
         units = -(-(_PREFIX_LENGTH + value_length) // (self.data * _UNIT))
         return units * _UNIT
 
@@ -65,10 +65,10 @@ class ErasureCode:
         """
         self._validate(shards)
         used = tuple(sorted(shards)[: self.data])
-        known = [shards[index] for index in used]
-        wanted, extend = _extension(used, self.total)
-        result = dict(zip(used, known, strict=True))
-        result.update(zip(wanted, extend(known) if wanted else (), strict=True))
+        pieces = [shards[index] for index in used]
+        missing, extend = _extension(used, self.total)
+        result = dict(zip(used, pieces, strict=True))
+        result.update(zip(missing, extend(pieces) if missing else (), strict=True))
         return [result[index] for index in range(self.total)]
 
     def value(self, shards: Sequence[bytes]) -> bytes:
@@ -96,7 +96,7 @@ class ErasureCode:
         return b"".join(pieces)
 
     def _validate(self, shards: Mapping[int, bytes]) -> None:
-        # The library beneath trusts its caller, so nothing reaches it unchecked.
+        # The library trusts its caller, so check everything here.
         if len(shards) < self.data:
             raise InvalidCodeword(f"{len(shards)} shards are too few: {self.data} are needed")
         lengths = {len(shard) for shard in shards.values()}
@@ -110,13 +110,13 @@ class ErasureCode:
                 raise InvalidCodeword(f"there is no shard {index} among {self.total}")
 
 
-#: by the name that the consensus parameter `erasure_code` has
+#: by the value of the consensus parameter `erasure_code`
 CODES = {"rs-gf256": ErasureCode}
 
 
 @lru_cache(maxsize=128)
-def _extension(known: tuple[int, ...], total: int) -> tuple[tuple[int, ...], Product]:
-    """Which shards are missing besides the `known` ones, and what computes them; below 0.6 MB each."""
-    wanted = tuple(sorted(set(range(total)).difference(known)))
+def _extension(given: tuple[int, ...], total: int) -> tuple[tuple[int, ...], Product]:
+    """The shards missing from the `given` ones, and the product that computes them; an entry takes below 0.6 MB."""
+    missing = tuple(sorted(set(range(total)).difference(given)))
     _, multiply = multiplier()
-    return wanted, multiply(interpolation(known, wanted))
+    return missing, multiply(interpolation(given, missing))

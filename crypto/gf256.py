@@ -5,6 +5,7 @@ multiplicative group. This is the field of Intel's ISA-L and of most Reed-Solomo
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _LOG: NDArray[np.intp] = np.zeros(ORDER, dtype=np.intp)
 _LOG[_EXP] = np.arange(_GROUP)
 
 
+@cache
 def multiples(factor: int) -> bytes:
     """The product of `factor` and each of the 256 elements, in order: a table for `bytes.translate`."""
     if factor == 0:
@@ -37,17 +39,17 @@ def multiples(factor: int) -> bytes:
     return bytes(products.tolist())
 
 
-def interpolation(known: Sequence[int], wanted: Sequence[int]) -> NDArray[np.uint8]:
-    """How the values of a polynomial at `wanted` follow from its values at `known`.
+def interpolation(given: Sequence[int], missing: Sequence[int]) -> NDArray[np.uint8]:
+    """The matrix that computes the values of a polynomial at `missing` from its values at `given`.
 
-    `known` holds k distinct elements and `wanted` elements outside them. The result has a row for each wanted element
-    and a column for each known one: for every polynomial of degree below k, p(wanted) = result · p(known).
+    `given` holds k distinct elements and `missing` elements outside them. The result has a row for each missing element
+    and a column for each given one: for every polynomial of degree below k, p(missing) = result · p(given).
     """
-    at, to = np.array(known, dtype=np.intp), np.array(wanted, dtype=np.intp)
+    at, to = np.array(given, dtype=np.intp), np.array(missing, dtype=np.intp)
     between = _LOG[at[:, None] ^ at[None, :]]
     np.fill_diagonal(between, 0)
     across = _LOG[to[:, None] ^ at[None, :]]
-    # In logarithms: the product of (to - m) over all known m, without m = at, over the product of (at - m).
+    # In logarithms: the product of (to - m) over all given m, without m = at, over the product of (at - m).
     logarithm = across.sum(axis=1)[:, None] - across - between.sum(axis=1)[None, :]
     result: NDArray[np.uint8] = _EXP[logarithm % _GROUP].astype(np.uint8)
     return result

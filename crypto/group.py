@@ -1,10 +1,10 @@
-"""The pairing group behind everything with a threshold: two source groups and a check of pairings.
+"""The pairing group behind all threshold schemes: two source groups and a check of pairings.
 
 Guarantee: a point that came out of `SourceGroup.decode` or `SourceGroup.hash` lies in the subgroup of prime
 order. (`decode` also refuses the identity.) All soundness arguments above this file rest on that: random
 weights in a batch check prove nothing about points with a component of small order.
 
-The interface is thin on purpose. Points are opaque: they support ``==`` and are otherwise handled through
+The interface is thin on purpose. Points are opaque: they support `==` and are otherwise handled through
 their group. An implementation never exposes an element of the target group; the only question asked of the
 pairing e is whether two products of pairings are equal.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 Point: TypeAlias = Any
-"""A point of one source group; which one is known from the context, as bindings have no common types."""
+"""A point of either source group, as the context tells; bindings have no common types."""
 
 PointPair: TypeAlias = tuple[Point, Point]
 """A pair (point of G1, point of G2): one pairing."""

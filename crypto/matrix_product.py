@@ -1,6 +1,6 @@
 """Products of a matrix over GF(2^8) with long vectors of bytes: the work of the erasure code.
 
-Intel's ISA-L does it where it can be found, else `bytes.translate` and numpy, with the same result and far slower.
+Intel's ISA-L does it where it is installed, else `bytes.translate` and numpy, with the same result but far slower.
 ISA-L comes in the wheel of PyECLib (Linux on x86_64 and aarch64); elsewhere the system's own library is used, for
 instance Homebrew's `isa-l`. It is called directly: PyECLib's own interface puts a header of 80 bytes before each shard,
 accepts only shards with such headers, and copies every byte several times.
@@ -29,7 +29,7 @@ _TABLE_BYTES = 32
 
 def portable(matrix: NDArray[np.uint8]) -> Product:
     """The product in plain Python and numpy."""
-    rows = [[_multiples(factor) for factor in row] for row in matrix.tolist()]
+    rows = [[multiples(factor) for factor in row] for row in matrix.tolist()]
 
     def product(vectors: Sequence[bytes]) -> list[bytes]:
         results = []
@@ -78,7 +78,7 @@ def isal(library: ctypes.CDLL) -> Multiplier:
 
 @cache
 def multiplier() -> tuple[str, Multiplier]:
-    """The fastest way that this machine has, and its name."""
+    """Name and function of the fastest way on this machine."""
     for path in _libraries():
         try:
             fast = isal(ctypes.CDLL(path))
@@ -87,11 +87,6 @@ def multiplier() -> tuple[str, Multiplier]:
         if _agrees(fast):
             return "ISA-L", fast
     return "portable", portable
-
-
-@cache
-def _multiples(factor: int) -> bytes:
-    return multiples(factor)
 
 
 def _libraries() -> list[str]:
@@ -106,7 +101,7 @@ def _libraries() -> list[str]:
 def _agrees(candidate: Multiplier) -> bool:
     """Whether a library computes what the portable product does, for vectors that take all of its inner loops.
 
-    A node whose library differs would make codewords that others refuse; it is better off without it.
+    A node with a different library would make codewords that others refuse.
     """
     matrix = np.arange(1, 8 * 7 + 1, dtype=np.uint8).reshape(8, 7)
     vectors = [bytes((row * 31 + column * 7) % 256 for column in range(1031)) for row in range(7)]

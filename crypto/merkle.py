@@ -70,14 +70,10 @@ class MerkleTree:
         return tree
 
     def _build(self, total: int, digests: Iterable[bytes]) -> None:
-        levels = depth(total)
-        row = list(digests)
-        row += [_FILLING_DIGEST] * ((1 << levels) - total)
         self.total = total
-        self._rows = [row]
-        for _ in range(levels):
-            row = [_parent(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-            self._rows.append(row)
+        self._rows = [[*digests, *[_FILLING_DIGEST] * ((1 << depth(total)) - total)]]
+        while len(row := self._rows[-1]) > 1:
+            self._rows.append(list(map(_parent, row[::2], row[1::2])))
 
     @property
     def root(self) -> bytes:

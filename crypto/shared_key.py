@@ -6,6 +6,7 @@ otherwise).
 """
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from crypto.errors import CryptoError, InvalidKey, InvalidPoint
 from crypto.group import PairingGroup, Point, SourceGroup
@@ -23,12 +24,7 @@ class PublicKey:
     """
 
     def __init__(
-        self,
-        threshold: int,
-        commitment: Sequence[bytes],
-        nodes: int,
-        suite: PairingGroup,
-        group: SourceGroup,
+        self, threshold: int, commitment: Sequence[bytes], nodes: int, suite: PairingGroup, group: SourceGroup
     ) -> None:
         if not 1 <= threshold <= nodes:
             raise InvalidKey(f"a threshold of {threshold} is impossible with {nodes} nodes")
@@ -57,36 +53,41 @@ class PublicKey:
         """
         share = self._shares.get(index)
         if share is None:
-            if not 0 <= index < self.nodes:
-                raise CryptoError(f"there is no node {index} among {self.nodes}")
+            self.check_index(index)
             share = committed_share(self.group, self._points, index)
             if share == self.group.identity:
                 raise InvalidKey(f"the public share of node {index} is the identity")
             self._shares[index] = share
         return share
 
+    def check_index(self, index: int) -> None:
+        """CryptoError unless there is a node `index`."""
+        if not 0 <= index < self.nodes:
+            raise CryptoError(f"there is no node {index} among {self.nodes}")
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.threshold} of {self.nodes}: {self.commitment[0].hex()[:16]}>"
 
 
-class SecretKey:
-    """Node `index`'s share of the key `public`. Raises InvalidKey if it does not match the commitment."""
+Public = TypeVar("Public", bound=PublicKey)
 
-    def __init__(self, index: int, scalar: int, public: PublicKey) -> None:
-        self.index = index
-        self._scalar = scalar
-        self._public = public
-        self.check()
 
-    def check(self) -> None:
-        """Raises InvalidKey unless the scalar is in [1, order - 1] and matches the commitment (Feldman)."""
-        group = self._public.group
-        if not 1 <= self._scalar < group.order:
+class SecretKey(Generic[Public]):
+    """Node `index`'s share of the key `public`.
+
+    Raises InvalidKey unless the scalar is in [1, order - 1] and matches the commitment (Feldman).
+    """
+
+    def __init__(self, index: int, scalar: int, public: Public) -> None:
+        if not 1 <= scalar < public.group.order:
             raise InvalidKey("a secret scalar is between 1 and the group order less 1")
-        if not 0 <= self.index < self._public.nodes:
-            raise InvalidKey(f"there is no node {self.index} among {self._public.nodes}")
-        if group.multiply(group.generator, self._scalar) != self._public.public_share(self.index):
+        if not 0 <= index < public.nodes:
+            raise InvalidKey(f"there is no node {index} among {public.nodes}")
+        if public.group.multiply(public.group.generator, scalar) != public.public_share(index):
             raise InvalidKey("the key share does not match the commitments")
+        self.index = index
+        self.public = public
+        self._scalar = scalar
 
     def to_bytes(self) -> bytes:
         """The scalar, 32 bytes, big-endian. Secret."""

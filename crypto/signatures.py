@@ -4,8 +4,6 @@ Guarantee: `PublicSigningKeys.verify` never raises for what a peer sent. Signing
 makes the same signature again. The keys are of no use for the threshold schemes and say nothing about them.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Sequence
 

@@ -19,7 +19,7 @@ the wrong Z* that one node gets when a colluding share is among the first it see
 to its key: one C can be made to open under both K(Z) and K(Z*), to different messages. A hash commitment to
 Z in place of T does not help either: the proposer commits to Z* and encrypts under K(Z*), so that the
 attacked node accepts while the others, with the true Z, refuse. What we need is proof that Z = r Y, and r
-itself is that proof: T gives it to whoever has Z. With r' = T xor M(Z'), a node accepts Z' at once only if
+itself is that proof: T gives it to everybody who has Z. With r' = T xor M(Z'), a node accepts Z' at once only if
 r' g1 = U and r' Y = Z', which only the true Z passes; two multiplications, a fifth of the pairing check
 e(Z', H2) = e(Y, W). (This is the re-encryption check of Fujisaki and Okamoto, CRYPTO 1999. T is hidden by M
 until Z is known, as C is by K.) If the true Z fails the check or the AEAD, then the ciphertext is bad for
@@ -28,6 +28,7 @@ everyone: the outcome is "no message".
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,7 +37,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from crypto.bls12_381 import BLS12_381
 from crypto.ciphertext import MASK_LENGTH, MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
-from crypto.combination import Combiner, Share, batch_weights, find_invalid
+from crypto.combination import Combiner, batch_weights, find_invalid
 from crypto.errors import CryptoError, InvalidPoint
 from crypto.group import PairingGroup, Point
 from crypto.shamir import RandomBytes, random_scalar
@@ -73,7 +74,7 @@ class EncryptionPublicKey(PublicKey):
     def encrypt(self, message: bytes, label: bytes, randbytes: RandomBytes) -> bytes:
         """The ciphertext of `message` for `label`: 192 bytes longer (layout in `crypto.ciphertext`).
 
-        `label` says where this ciphertext belongs (key set, epoch, proposer ...); whoever decrypts knows it
+        `label` says where this ciphertext belongs (key set, epoch, proposer ...); the decrypting nodes know it
         from the context. `randbytes` must be unpredictable and never repeat. CryptoError for a message over
         2 GiB.
         """
@@ -131,55 +132,39 @@ class EncryptionPublicKey(PublicKey):
     ) -> Decryption:
         """Decrypts a *checked* ciphertext with shares by sender, in order of preference.
 
-        Shares by `suspects` are verified before use, others only if the result is wrong; see
-        `crypto.combination`. Raises CryptoError for a sender out of range.
+        Shares by `suspects` are verified before use, others only if the result is wrong
+        (`crypto.combination`). Raises CryptoError for a sender out of range.
         """
-        proven: list[bytes] = []  # encodings of Z that T has vouched for
+        key: bytes | None = None
 
-        def is_correct(z: Point) -> bool:
-            encoded = self.group.encode(z)
-            if self._proves(ciphertext, z, encoded):
-                proven.append(encoded)
-                return True
-            # Either a share is bad or the ciphertext is. The pairing knows.
-            return self._pairing_check(ciphertext, z, self.point)
+        def proves(z: Point) -> bool:
+            nonlocal key
+            key = self._proven_key(ciphertext, z)
+            return key is not None
 
-        combination = Combiner(
-            self.group, self.threshold, self.nodes, is_correct, lambda some: self._all_valid(ciphertext, some)
-        ).combine(shares, suspects)
-        z, bad = combination.value, combination.bad
+        # If T proves nothing, either a share is bad or the ciphertext is: the pairing decides.
+        z, bad = Combiner(self, partial(self._pairing_check, ciphertext), proves).combine(shares, suspects)
         if z is None:
             return Decryption(False, None, bad)
-        encoded = self.group.encode(z)
-        if encoded not in proven and not self._proves(ciphertext, z, encoded):
-            return Decryption(True, None, bad)
-        return Decryption(True, _open(ciphertext, encoded), bad)
+        key = key or self._proven_key(ciphertext, z)
+        return Decryption(True, None if key is None else _open(ciphertext, key), bad)
 
-    def _proves(self, ciphertext: Ciphertext, z: Point, encoded_z: bytes) -> bool:
-        """Whether T, unmasked by `z`, is an r with U = r g1 and z = r Y: true for no z but the right one."""
-        _, mask = derive(encoded_z, ciphertext.encoded_u, ciphertext.label)
+    def _proven_key(self, ciphertext: Ciphertext, z: Point) -> bytes | None:
+        """K, if T, unmasked by `z`, is an r with U = r g1 and z = r Y: that is so for no z but the right one."""
+        g1 = self.group
+        key, mask = derive(g1.encode(z), ciphertext.encoded_u, ciphertext.label)
         r = int.from_bytes(_xor(ciphertext.mask, mask), "big")
         if not 1 <= r < self.suite.order:
-            return False
-        g1 = self.group
-        return bool(g1.multiply(g1.generator, r) == ciphertext.u and g1.multiply(self.point, r) == z)
-
-    def _all_valid(self, ciphertext: Ciphertext, shares: Sequence[Share]) -> bool:
-        weights = batch_weights(len(shares))
-        value = self.group.combine(weights, [point for _, point in shares])
-        key = self.group.combine(weights, [self.public_share(index) for index, _ in shares])
-        return self._pairing_check(ciphertext, value, key)
+            return None
+        proven = g1.multiply(g1.generator, r) == ciphertext.u and g1.multiply(self.point, r) == z
+        return key if proven else None
 
     def _pairing_check(self, ciphertext: Ciphertext, value: Point, key: Point) -> bool:
         return self.suite.pairings_equal(value, ciphertext.hashed, key, ciphertext.w)
 
 
-class EncryptionSecretKey(SecretKey):
-    """Node `index`'s share of an encryption key. Raises InvalidKey if it does not match the commitment."""
-
-    def __init__(self, index: int, scalar: int, public: EncryptionPublicKey) -> None:
-        super().__init__(index, scalar, public)
-        self.public = public
+class EncryptionSecretKey(SecretKey[EncryptionPublicKey]):
+    """A node's share of an encryption key."""
 
     def decryption_share(self, ciphertext: Ciphertext) -> bytes:
         """This node's share for a *checked* ciphertext, 48 bytes. Reveal it only once its use is agreed."""
@@ -195,12 +180,11 @@ def derive(encoded_z: bytes, encoded_u: bytes, label: bytes) -> tuple[bytes, byt
 
 
 def associated_data(encoded_u: bytes, masked: bytes, label: bytes) -> bytes:
-    """What the AEAD authenticates besides C: U and T (of fixed length), then the label."""
+    """What the AEAD authenticates in addition to C: U and T (of fixed length), then the label."""
     return b"".join((b"HONEYBADGER-ENCRYPTION-V1-AEAD", encoded_u, masked, label))
 
 
-def _open(ciphertext: Ciphertext, encoded_z: bytes) -> bytes | None:
-    key, _ = derive(encoded_z, ciphertext.encoded_u, ciphertext.label)
+def _open(ciphertext: Ciphertext, key: bytes) -> bytes | None:
     data = associated_data(ciphertext.encoded_u, ciphertext.mask, ciphertext.label)
     try:
         return AESGCM(key).decrypt(_NONCE, ciphertext.body, data)

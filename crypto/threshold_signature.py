@@ -10,15 +10,15 @@ it is valid when e(share, g2) = e(H(m), x_i g2). H is RFC 9380's suite for G1 un
 that names the key's purpose, so that a share made for one purpose is worthless for another even if keys
 were reused.
 
-A share carries no index: whose it is must come from the authenticated sender, never from the message.
+A share carries no index: its index is that of the authenticated sender, never one from the message.
 """
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from crypto.bls12_381 import BLS12_381
-from crypto.combination import Combiner, Share, batch_weights
+from crypto.combination import Combiner
 from crypto.errors import CryptoError, InvalidPoint
 from crypto.group import PairingGroup, Point
 from crypto.shared_key import PublicKey, SecretKey
@@ -32,12 +32,7 @@ class SignaturePublicKey(PublicKey):
     """
 
     def __init__(
-        self,
-        threshold: int,
-        commitment: Sequence[bytes],
-        purpose: bytes,
-        nodes: int,
-        suite: PairingGroup = BLS12_381,
+        self, threshold: int, commitment: Sequence[bytes], purpose: bytes, nodes: int, suite: PairingGroup = BLS12_381
     ) -> None:
         if not 1 <= len(purpose) <= 64:
             raise CryptoError("a purpose has 1 to 64 bytes")
@@ -45,15 +40,11 @@ class SignaturePublicKey(PublicKey):
         self.purpose = purpose
         self.dst = b"HONEYBADGER-" + purpose + b"-V1-" + suite.g1.hash_suite
         # One message is signed, then verified, by a node: hash it once.
-        self.message_point = lru_cache(maxsize=256)(self._hash)
-
-    def _hash(self, message: bytes) -> Point:
-        return self.suite.g1.hash(message, self.dst)
+        self.message_point = lru_cache(maxsize=256)(partial(self.suite.g1.hash, dst=self.dst))
 
     def verify_share(self, index: int, message: bytes, share: bytes) -> bool:
         """Whether these 48 bytes are node `index`'s share of `message`. CryptoError for a wrong index."""
-        public_share = self.public_share(index)
-        return self._holds(message, share, public_share)
+        return self._holds(message, share, self.public_share(index))
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Whether these 48 bytes are the signature of `message`."""
@@ -64,27 +55,13 @@ class SignaturePublicKey(PublicKey):
     ) -> tuple[bytes | None, frozenset[int]]:
         """The signature of `message` (48 bytes; None if there are not enough valid shares) and the liars.
 
-        `shares` by sender, in order of preference; at least `threshold` or nothing is done. The second
-        result names senders of invalid shares, out of those that had to be looked at: the caller drops
-        these shares and passes the senders as `suspects` from then on. Without attackers this costs two
-        pairings; otherwise see `crypto.combination`. Raises CryptoError for a sender out of range.
+        `shares` by sender, in order of preference; with fewer than `threshold` nothing is done. The second result names
+        senders of invalid shares, as far as shares had to be checked: the caller drops these shares and passes the
+        senders as `suspects` from then on. Without attackers this costs two pairings. Raises CryptoError for a sender
+        out of range.
         """
-        combination = Combiner(
-            self.suite.g1,
-            self.threshold,
-            self.nodes,
-            lambda value: self._pairing_check(message, value, self.point),
-            lambda decoded: self._all_valid(message, decoded),
-        ).combine(shares, suspects)
-        if combination.value is None:
-            return None, combination.bad
-        return self.suite.g1.encode(combination.value), combination.bad
-
-    def _all_valid(self, message: bytes, shares: Sequence[Share]) -> bool:
-        weights = batch_weights(len(shares))
-        value = self.suite.g1.combine(weights, [point for _, point in shares])
-        key = self.suite.g2.combine(weights, [self.public_share(index) for index, _ in shares])
-        return self._pairing_check(message, value, key)
+        value, bad = Combiner(self, partial(self._pairing_check, message)).combine(shares, suspects)
+        return None if value is None else self.suite.g1.encode(value), bad
 
     def _holds(self, message: bytes, encoded: bytes, key: Point) -> bool:
         try:
@@ -97,12 +74,8 @@ class SignaturePublicKey(PublicKey):
         return self.suite.pairings_equal(value, self.suite.g2.generator, self.message_point(message), key)
 
 
-class SignatureSecretKey(SecretKey):
-    """Node `index`'s share of a signature key. Raises InvalidKey if it does not match the commitment."""
-
-    def __init__(self, index: int, scalar: int, public: SignaturePublicKey) -> None:
-        super().__init__(index, scalar, public)
-        self.public = public
+class SignatureSecretKey(SecretKey[SignaturePublicKey]):
+    """A node's share of a signature key."""
 
     def sign_share(self, message: bytes) -> bytes:
         """This node's share of the signature of `message`, 48 bytes."""

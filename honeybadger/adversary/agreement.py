@@ -1,15 +1,17 @@
 """Attacks on binary agreement and the common coin."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from crypto.bls12_381 import BLS12_381
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.common_coin import coin_identity
-from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Message, Term
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.common_coin import coin_identity
+from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Term
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
+from honeybadger.protocols.wire import Message
 
 #: the point at infinity
 IDENTITY = bytes([0xC0]) + bytes(47)
@@ -38,36 +40,27 @@ class EquivocateVotes(Adversary):
         self._terminated: Recent[tuple[int, int, int], bool] = Recent(32 * context.quorums.nodes**2)
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if not isinstance(message, BVal | Aux | Conf | Term):
             return [message]
         epoch, proposer = message.epoch, message.proposer
         if (epoch + proposer) % 2:
             return self._both(message)
-        value = bool(recipient % 2)
-        match message:
-            case BVal() | Aux():
-                votes: list[Message] = [type(message)(epoch, proposer, message.round, value)]
-                key = (epoch, proposer, recipient)
-                if isinstance(message, Aux) and key not in self._terminated:
-                    self._terminated[key] = True
-                    votes.append(Term(epoch, proposer, value))
-                return votes
-            case Conf():
-                return [Conf(epoch, proposer, message.round, 1 + recipient % 3)]
-        # Said already, unless this node was decided by others' TERMs before it came to vote.
-        return [] if (epoch, proposer, recipient) in self._terminated else [Term(epoch, proposer, value)]
+        if isinstance(message, Conf):
+            return [replace(message, values=1 + recipient % 3)]
+        value, key = bool(recipient % 2), (epoch, proposer, recipient)
+        if isinstance(message, Term):
+            # Said already, unless this node was decided by others' TERMs before it came to vote.
+            return [] if key in self._terminated else [replace(message, value=value)]
+        if isinstance(message, BVal) or key in self._terminated:
+            return [replace(message, value=value)]
+        self._terminated[key] = True
+        return [replace(message, value=value), Term(epoch, proposer, value)]
 
     @staticmethod
     def _both(message: BVal | Aux | Conf | Term) -> Sequence[Message]:
-        epoch, proposer = message.epoch, message.proposer
-        match message:
-            case Conf():
-                rest = [Conf(epoch, proposer, message.round, v) for v in (1, 2, 3) if v != message.values]
-                return [*rest, message]
-            case Term():
-                return [Term(epoch, proposer, not message.value), message]
-        return [type(message)(epoch, proposer, message.round, not message.value), message]
+        if isinstance(message, Conf):
+            return [*(replace(message, values=v) for v in (1, 2, 3) if v != message.values), message]
+        return [replace(message, value=not message.value), message]
 
 
 class BadCoinShares(Adversary):
@@ -88,53 +81,39 @@ class BadCoinShares(Adversary):
         self._turn = 0
 
     def witness(self, sender: int, message: Message) -> None:
-        """See `Adversary`."""
         if isinstance(message, CoinShare) and sender != self.me:
             self._copy = message.share
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if isinstance(message, CoinShare):
             return []
         if not isinstance(message, Aux):
             return [message]
         epoch, proposer, number = message.epoch, message.proposer, message.round
-        coin = number if self._every_round else number + (2 - number) % 3
-        lies: list[Message] = [CoinShare(epoch, proposer, coin, self._share(epoch, proposer, coin))]
+        every_round = HoneyBadgerParameters.of(self.context.parameters).coin_schedule == "every-round"
+        coin = number if every_round else number + (2 - number) % 3
+        share = self._shares.once((epoch, proposer, coin), lambda: self._bad_share(epoch, proposer, coin))
+        lies: list[Message] = [CoinShare(epoch, proposer, coin, share)]
         if epoch % 4 == 1 and coin != number:
             lies.append(CoinShare(epoch, proposer, number, IDENTITY))
         return [*lies, message]
 
-    @property
-    def _every_round(self) -> bool:
-        return self.context.parameters.coin_schedule == "every-round"
-
-    def _share(self, epoch: int, proposer: int, number: int) -> bytes:
-        key = (epoch, proposer, number)
-        share = self._shares.get(key)
-        if share is None:
-            share = self._shares[key] = self._bad_share(epoch, proposer, number)
-        return share
-
     def _bad_share(self, epoch: int, proposer: int, number: int) -> bytes:
         self._turn += 1
         chain_id = self.context.chain_id
-        sign = self.context.secret_keys.coin.sign_share
         match self._turn % 9:
+            case 0:
+                return self.context.randbytes(48)
             case 1:
                 return some_point(2 + self._turn)
             case 2:
-                return sign(coin_identity(chain_id, epoch, proposer, number + 3))
+                coin = coin_identity(chain_id, epoch, proposer, number + 3)
             case 3:
-                return sign(coin_identity(chain_id, epoch, (proposer + 1) % self.quorums.nodes, number))
+                coin = coin_identity(chain_id, epoch, (proposer + 1) % self.quorums.nodes, number)
             case 4:
-                return sign(coin_identity(chain_id, epoch + 1, proposer, number))
+                coin = coin_identity(chain_id, epoch + 1, proposer, number)
             case 5:
-                return sign(coin_identity(bytes(32), epoch, proposer, number))
-            case 6:
-                return self._copy
-            case 7:
-                return IDENTITY
-            case 8:
-                return NON_SUBGROUP
-        return self.context.randbytes(48)
+                coin = coin_identity(bytes(32), epoch, proposer, number)
+            case turn:
+                return (self._copy, IDENTITY, NON_SUBGROUP)[turn - 6]
+        return self.context.secret_keys.coin.sign_share(coin)

@@ -1,16 +1,20 @@
 """What every strategy of a faulty node is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
-from honeybadger.protocols.base import ConsensusProtocol, Context
-from honeybadger.protocols.encryption_schedule import is_encrypted
-from honeybadger.protocols.epoch import ciphertext_label
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.contract import ConsensusProtocol
+from honeybadger.protocols.honey_badger.epoch import ciphertext_label
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters, is_encrypted
+from honeybadger.protocols.wire import Message
 
 #: an array of no transactions: a valid proposal that changes nothing
 EMPTY_BATCH = b"\x90"
+
+
+def flipped(data: bytes) -> bytes:
+    """The same, but for one bit of the first byte."""
+    return bytes([data[0] ^ 1]) + data[1:]
 
 
 class Adversary:
@@ -51,8 +55,7 @@ class Adversary:
             self.outbox.send(node, message)
 
     def encrypted(self, epoch: int) -> bool:
-        """Whether proposals of this epoch are encrypted."""
-        return is_encrypted(self.context.parameters.encryption, epoch)
+        return is_encrypted(HoneyBadgerParameters.of(self.context.parameters).encryption, epoch)
 
     def label(self, epoch: int) -> bytes:
         """What this node's ciphertext of an epoch is bound to."""

@@ -1,41 +1,48 @@
 """Attacks on block certificates and on nodes that catch up."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from honeybadger.adversary.agreement import IDENTITY, some_point
-from honeybadger.adversary.base import Adversary
+from honeybadger.adversary.base import Adversary, flipped
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, BodyPart, CertifiedHeader
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.wire import Message
 
 
 class BadCertificates(Adversary):
     """Takes part in consensus, but its shares of block certificates are bad, and the blocks that it serves are false.
 
-    Shares, by height: of another block, nobody's point, the identity, junk. Served blocks, at random: junk in place
-    of the header, a certificate that certifies nothing, or a body with a wrong byte.
+    Shares, by height: of another block, nobody's point, the identity, junk. Served blocks, in turn: with a certificate
+    that certifies nothing, with junk in place of the header, with a wrong byte in the body. The rest of such a block is
+    true, so only the check that it is meant for can refuse it.
 
     Correct nodes must certify and catch up without it: BAD_CERTIFICATE for shares that were tried, and for each
     false block that was asked for.
     """
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        #: blocks served to each node; the parts of a body follow their header
+        self._served = dict.fromkeys(self.others, 0)
+
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         match message:
             case BlockShare():
-                share = self._share(message.height)
-                return [BlockShare(message.epoch, message.height, message.block_hash, share)]
+                return [replace(message, share=self._share(message.height))]
             case CertifiedHeader():
-                return [self._header(message)]
-            case BodyPart():
-                shard = bytes([message.shard[0] ^ 1]) + message.shard[1:]
-                return [BodyPart(message.epoch, message.height, message.offset, shard)]
+                self._served[recipient] += 1
+                if self._served[recipient] % 3 == 1:
+                    return [replace(message, certificate=some_point(2 + self.number(1000)))]
+                if self._served[recipient] % 3 == 2:
+                    return [replace(message, header=self.context.randbytes(130))]
+            case BodyPart() if self._served[recipient] % 3 == 0:
+                return [replace(message, shard=flipped(message.shard))]
             case BlockCertificate():
-                return [BlockCertificate(message.epoch, message.height, some_point(2 + message.height))]
+                return [replace(message, certificate=some_point(2 + message.height))]
         return [message]
 
     def _share(self, height: int) -> bytes:
@@ -49,19 +56,11 @@ class BadCertificates(Adversary):
                 return IDENTITY
         return self.context.randbytes(48)
 
-    def _header(self, message: CertifiedHeader) -> CertifiedHeader:
-        match self.number(3):
-            case 0:
-                return CertifiedHeader(0, self.context.randbytes(130), message.certificate, message.body_bytes)
-            case 1:
-                return CertifiedHeader(0, message.header, some_point(2 + self.number(1000)), message.body_bytes)
-        return message
-
 
 class DripBlocks(Adversary):
     """Takes part in consensus, but serves blocks one message every `EVERY_S` seconds: correct, and never silent.
 
-    Correct nodes must catch up beside it about as fast as without it. Nothing can be proven: it might be slow.
+    Correct nodes must catch up about as fast as without it. Nothing can be proven: it might be slow.
     """
 
     EVERY_S = 4.0
@@ -74,14 +73,12 @@ class DripBlocks(Adversary):
         self._next = 0.0
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if not isinstance(message, CertifiedHeader | BodyPart):
             return [message]
         self._waiting[recipient].append(message)
         return []
 
     def tick(self, now: float) -> None:
-        """See `Adversary`."""
         if now < self._next:
             return
         self._next = now + self.EVERY_S

@@ -1,34 +1,29 @@
 """Memory and rates that stay bounded however long an attack runs."""
 
-from __future__ import annotations
-
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
+class Recent(dict[Key, Value]):
     """A mapping of at most `limit` keys that forgets the one that was set first."""
 
     def __init__(self, limit: int = 64) -> None:
+        super().__init__()
         self._limit = limit
-        self._items: dict[Key, Value] = {}
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._items
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def __setitem__(self, key: Key, value: Value) -> None:
-        self._items[key] = value
-        if len(self._items) > self._limit:
-            del self._items[next(iter(self._items))]
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            del self[next(iter(self))]
 
-    def get(self, key: Key) -> Value | None:
-        """The value, or None."""
-        return self._items.get(key)
+    def once(self, key: Key, make: Callable[[], Value]) -> Value:
+        """The value of `key`, made now if there is none."""
+        if key not in self:
+            self[key] = make()
+        return self[key]
 
 
 class Allowance:

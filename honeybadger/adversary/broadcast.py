@@ -1,16 +1,15 @@
 """Attacks on reliable broadcast."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
-import msgspec
+from msgspec.structs import replace
 
-from honeybadger.adversary.base import EMPTY_BATCH, Adversary
+from honeybadger.adversary.base import EMPTY_BATCH, Adversary, flipped
 from honeybadger.adversary.bounded import Recent
 from honeybadger.adversary.dispersal import EPOCHS, FalseProposer, dispersal, echo_of, erasure_code
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.messages import Echo, Message, Ready, Val
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.messages import Echo, Ready, Val
+from honeybadger.protocols.wire import Message
 
 
 class EquivocateBroadcast(Adversary):
@@ -30,33 +29,29 @@ class EquivocateBroadcast(Adversary):
         self._invented = dispersal([bytes(64)] * context.quorums.nodes, 0, 0)[self.me]
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if (recipient + message.epoch) % 2 == 0:
             return [message]
         match message:
             case Val(proposer=self.me):
-                return [self._other(message.epoch)[recipient]]
+                return [self._second_proposal(message.epoch)[recipient]]
             case Echo(proposer=self.me):
-                own = self._other(message.epoch)[self.me]
+                own = self._second_proposal(message.epoch)[self.me]
                 # READY at once: nobody could know that it comes too early.
                 return [echo_of(own), Ready(message.epoch, self.me, own.root)]
             case Ready(proposer=self.me):
                 return []
             case Echo():
-                return [
-                    msgspec.structs.replace(echo_of(self._invented), epoch=message.epoch, proposer=message.proposer)
-                ]
+                return [replace(echo_of(self._invented), epoch=message.epoch, proposer=message.proposer)]
             case Ready():
-                return [msgspec.structs.replace(message, root=self._invented.root)]
+                return [replace(message, root=self._invented.root)]
         return [message]
 
-    def _other(self, epoch: int) -> list[Val]:
-        vals = self._second.get(epoch)
-        if vals is None:
+    def _second_proposal(self, epoch: int) -> list[Val]:
+        def make() -> list[Val]:
             value = self.encrypt(epoch, EMPTY_BATCH) if self.encrypted(epoch) else EMPTY_BATCH
-            vals = dispersal(self._code.encode(value), epoch, self.me)
-            self._second[epoch] = vals
-        return vals
+            return dispersal(self._code.encode(value), epoch, self.me)
+
+        return self._second.once(epoch, make)
 
 
 class BadShards(FalseProposer):
@@ -70,26 +65,20 @@ class BadShards(FalseProposer):
     """
 
     def shards(self, epoch: int) -> Sequence[bytes]:
-        """See `FalseProposer`."""
         shards = self.code.encode(self.encrypt(epoch, EMPTY_BATCH))
         nodes = self.quorums.nodes
         broken = range(0, nodes, 2) if epoch % 3 == 1 else [self.number(nodes)]
         for k in broken:
-            shards[k] = shards[k] * 2 if epoch % 3 == 2 else bytes([shards[k][0] ^ 1]) + shards[k][1:]
+            shards[k] = shards[k] * 2 if epoch % 3 == 2 else flipped(shards[k])
         return shards
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if not isinstance(message, Echo) or message.proposer == self.me:
             return super().lie(recipient, message)
-        branch, shard = message.branch, message.shard
-        match (message.epoch + message.proposer + recipient) % 4:
-            case 0:
-                branch = bytes(len(branch))
-            case 1:
-                shard = b""
-            case 2:
-                branch = b""
-            case _:
-                shard = bytes([shard[0] ^ 1]) + shard[1:]
-        return [msgspec.structs.replace(message, branch=branch, shard=shard)]
+        spoilt = (
+            replace(message, branch=bytes(len(message.branch))),
+            replace(message, shard=b""),
+            replace(message, branch=b""),
+            replace(message, shard=flipped(message.shard)),
+        )
+        return [spoilt[(message.epoch + message.proposer + recipient) % 4]]

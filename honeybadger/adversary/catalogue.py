@@ -1,77 +1,50 @@
-"""The strategies by name, and what correct nodes record about a node that follows one."""
+"""The strategies by name: what packages declare through entry points, and classes in files of your own.
 
-from __future__ import annotations
+An entry point of the group `honeybadger.strategies` fits every protocol; one of `honeybadger.strategies.pbft` fits the
+protocol pbft. Those of this package are declared in the same way, in `pyproject.toml`.
+"""
 
-from collections.abc import Callable, Mapping
+import re
+from importlib.metadata import EntryPoint, entry_points
 
-from honeybadger.adversary.agreement import BadCoinShares, EquivocateVotes
 from honeybadger.adversary.base import Adversary
-from honeybadger.adversary.blocks import BadCertificates, DripBlocks
-from honeybadger.adversary.broadcast import BadShards, EquivocateBroadcast
-from honeybadger.adversary.decryption import BadDecryptionShares, StaleShares
-from honeybadger.adversary.garbage import GarbageProposals
-from honeybadger.adversary.pbft import Equivocate
-from honeybadger.adversary.traffic import Flood, Replay, Silent
-from honeybadger.protocols.base import Context, FaultKind
+from honeybadger.adversary.strategy_class import classes_here, load_strategy, look_in_this_directory
+from honeybadger.wording import nearest
 
-#: for Honey Badger, and for every protocol that names none (`Specification.strategies`)
-STRATEGIES: dict[str, Callable[[Context], Adversary]] = {
-    "silent": Silent,
-    "equivocate-broadcast": EquivocateBroadcast,
-    "bad-shards": BadShards,
-    "equivocate-votes": EquivocateVotes,
-    "bad-coin-shares": BadCoinShares,
-    "bad-decryption-shares": BadDecryptionShares,
-    "stale-shares": StaleShares,
-    "garbage-proposals": GarbageProposals,
-    "bad-certificates": BadCertificates,
-    "drip-blocks": DripBlocks,
-    "replay": Replay,
-    "flood": Flood,
-}
+GROUP = "honeybadger.strategies"
+#: how to name a class of one's own, for people
+YOURS = "my_module:ClassName"
 
-#: all that a node can be told to follow
-EVERY_STRATEGY: Mapping[str, Callable[[Context], Adversary]] = {**STRATEGIES, "equivocate": Equivocate}
 
-_K = FaultKind
-#: With default parameters, correct nodes together record all these kinds about the node, given some ten epochs.
-#: BAD_CERTIFICATE needs whole nodes: the protocol alone makes no certificates.
-EXPECTED_FAULTS: Mapping[str, frozenset[FaultKind]] = {
-    "silent": frozenset(),
-    "equivocate-broadcast": frozenset(),
-    "bad-shards": frozenset({_K.BAD_CODEWORD, _K.BAD_BRANCH, _K.BAD_SHARD_LENGTH}),
-    "equivocate-votes": frozenset({_K.EQUIVOCATION}),
-    "bad-coin-shares": frozenset({_K.UNEXPECTED_COIN_SHARE}),
-    "bad-decryption-shares": frozenset({_K.BAD_DECRYPTION_SHARE, _K.WRONG_SHARE_SET}),
-    "stale-shares": frozenset({_K.BAD_DECRYPTION_SHARE, _K.BAD_CERTIFICATE}),
-    "garbage-proposals": frozenset({_K.BAD_CIPHERTEXT, _K.BAD_CONTRIBUTION}),
-    "bad-certificates": frozenset({_K.BAD_CERTIFICATE}),
-    "drip-blocks": frozenset(),
-    "replay": frozenset({_K.NOT_THE_PROPOSER}),
-    "flood": frozenset({_K.FUTURE_ROUND, _K.NOT_A_MEMBER}),
-}
-#: Nothing else than these may be recorded: the expected kinds, and those that depend on timing or parameters.
-POSSIBLE_FAULTS: Mapping[str, frozenset[FaultKind]] = {
-    name: kinds
-    | {
-        "bad-coin-shares": {_K.BAD_COIN_SHARE},
-        "stale-shares": {_K.BAD_COIN_SHARE},
-        "replay": {
-            _K.BAD_BRANCH,
-            _K.EQUIVOCATION,
-            _K.BAD_COIN_SHARE,
-            _K.BAD_DECRYPTION_SHARE,
-            _K.WRONG_SHARE_SET,
-            _K.BAD_CIPHERTEXT,
-            _K.BAD_CONTRIBUTION,
-        },
-        "flood": {
-            _K.FUTURE_EPOCH,
-            _K.UNEXPECTED_COIN_SHARE,
-            _K.BAD_COIN_SHARE,
-            _K.WRONG_SHARE_SET,
-            _K.EQUIVOCATION,
-        },
-    }.get(name, set())
-    for name, kinds in EXPECTED_FAULTS.items()
-}
+def group_of(protocol: str) -> str:
+    """The group of strategies that fit this protocol only. Groups have no "-" in their names."""
+    return f"{GROUP}.{re.sub(r'[^a-zA-Z0-9_]', '_', protocol)}"
+
+
+def everywhere() -> list[str]:
+    """Names of the strategies that fit every protocol, sorted."""
+    return sorted(_declared(GROUP))
+
+
+def only_with(protocol: str) -> list[str]:
+    """Names of those that fit this protocol and not every other one, sorted."""
+    return sorted(_declared(group_of(protocol)))
+
+
+def find_strategy(protocol: str, name: str) -> type[Adversary]:
+    """The strategy `name`, or the class `MODULE:CLASS`; LookupError, in one line, if the protocol cannot have it."""
+    if ":" in name:
+        look_in_this_directory()
+        module, _, attribute = name.rpartition(":")
+        return load_strategy(module, attribute)
+    fit = {**_declared(GROUP), **_declared(group_of(protocol))}
+    if name not in fit:
+        if own := classes_here(name):
+            raise LookupError(f"{name:.60} is no strategy of {protocol}; did you mean {' or '.join(own)}?")
+        names = ", ".join([*sorted(fit), YOURS])
+        raise LookupError(f"{protocol} knows no strategy {name:.60}; it has {names}{nearest(name, fit)}")
+    return load_strategy(fit[name].module, fit[name].attr)
+
+
+def _declared(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}

@@ -1,16 +1,17 @@
 """Attacks on threshold decryption."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from honeybadger.adversary.agreement import IDENTITY, NON_SUBGROUP, some_point
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
 from honeybadger.adversary.dispersal import EPOCHS
 from honeybadger.node.block_messages import BlockShare
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.messages import CoinShare, DecryptionShares, Message, Term
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.messages import CoinShare, DecryptionShares, Term
+from honeybadger.protocols.wire import Message
 
 Shares = list[tuple[int, bytes]]
 
@@ -33,20 +34,14 @@ class BadDecryptionShares(Adversary):
         self._turn = 0
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         epoch = message.epoch
         if isinstance(message, DecryptionShares):
             if epoch in self._early:
                 return []
-            false = self._false.get(epoch)
-            if false is None:
-                false = self._false[epoch] = DecryptionShares(epoch, self._spoil(list(message.shares)))
-            return [false]
+            return [self._false.once(epoch, lambda: DecryptionShares(epoch, self._spoil(list(message.shares))))]
         if isinstance(message, Term) and epoch % 2:
-            early = self._early.get(epoch)
-            if early is None:
-                nodes = range(self.quorums.nodes) if epoch % 4 == 1 else ()
-                early = self._early[epoch] = DecryptionShares(epoch, [(j, some_point(3 + j)) for j in nodes])
+            nodes = range(self.quorums.nodes) if epoch % 4 == 1 else ()
+            early = self._early.once(epoch, lambda: DecryptionShares(epoch, [(j, some_point(3 + j)) for j in nodes]))
             # To a recipient that has it already, it is nothing new.
             return [early, message]
         return [message]
@@ -66,16 +61,13 @@ class BadDecryptionShares(Adversary):
             )[turn]
             return [*shares[:position], (proposer, bad), *shares[position + 1 :]]
         first, last = shares[0], shares[-1]
-        match turn:
-            case 5:
-                return shares[:-1]
-            case 6:
-                return [*shares, (self.quorums.nodes, last[1])]
-            case 7:
-                return [first, *shares]
-            case 8:
-                return [*shares, (65535, last[1])]
-        return [*shares, first]
+        return (
+            shares[:-1],
+            [*shares, (self.quorums.nodes, last[1])],
+            [first, *shares],
+            [*shares, (65535, last[1])],
+            [*shares, first],
+        )[turn - 5]
 
 
 class StaleShares(Adversary):
@@ -89,29 +81,14 @@ class StaleShares(Adversary):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        # Per kind the share to repeat: the first one made, always another than the present one.
-        self._decryption: dict[int, tuple[int, bytes]] = {}
-        self._coin: tuple[tuple[int, int, int], bytes] | None = None
-        self._block: tuple[int, bytes] | None = None
+        # The shares to repeat, the first ones made: of proposals by proposer, and one each of coins and blocks.
+        self._first: dict[int | str, bytes] = {}
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
-        epoch = message.epoch
         match message:
             case DecryptionShares():
-                shares = [(j, self._old_decryption(epoch, j, share)) for j, share in message.shares]
-                return [DecryptionShares(epoch, shares)]
-            case CoinShare():
-                key = (epoch, message.proposer, message.round)
-                if self._coin is None:
-                    self._coin = (key, message.share)
-                return [CoinShare(*key, self._coin[1])]
-            case BlockShare():
-                if self._block is None:
-                    self._block = (message.height, message.share)
-                return [BlockShare(epoch, message.height, message.block_hash, self._block[1])]
+                old = [(j, self._first.setdefault(j, share)) for j, share in message.shares]
+                return [DecryptionShares(message.epoch, old)]
+            case CoinShare() | BlockShare():
+                return [replace(message, share=self._first.setdefault(type(message).__name__, message.share))]
         return [message]
-
-    def _old_decryption(self, epoch: int, proposer: int, share: bytes) -> bytes:
-        # One per proposer, so at most N are kept.
-        return self._decryption.setdefault(proposer, (epoch, share))[1]

@@ -1,17 +1,17 @@
 """Proposals that are broadcast otherwise than an honest node does."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from crypto.erasure import ErasureCode
-from crypto.merkle import MerkleTree
+from crypto.errors import InvalidCodeword
+from crypto.merkle import MerkleTree, verify_branch
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.messages import Echo, Message, Val
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.messages import Echo, Val
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.wire import Message
 
 #: epochs whose false proposals are remembered; more than a node works on at a time
 EPOCHS = 16
@@ -23,7 +23,9 @@ def erasure_code(quorums: Quorums) -> ErasureCode:
 
 
 def dispersal(shards: Sequence[bytes], epoch: int, proposer: int) -> list[Val]:
-    """The VALs that commit to these very shards, codeword or not; the k-th is for node k."""
+    """The VALs that commit to these very shards, codeword or not; the k-th is for node k. Without shards, none."""
+    if not shards:
+        return []
     tree = MerkleTree(shards)
     return [Val(epoch, proposer, tree.root, tree.branch(k), shard) for k, shard in enumerate(shards)]
 
@@ -43,29 +45,41 @@ class FalseProposer(Adversary, ABC):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.code = erasure_code(context.quorums)
-        self._vals: Recent[int, Mapping[int, Val]] = Recent(EPOCHS)
+        self._vals: Recent[int, Sequence[Val]] = Recent(EPOCHS)
+        #: (epoch, proposer, root) → shards of others' broadcasts by node
+        self._overheard: Recent[tuple[int, int, bytes], dict[int, bytes]] = Recent()
 
     @abstractmethod
-    def shards(self, epoch: int) -> Sequence[bytes] | None:
-        """What to disperse (one shard per node), None for nothing yet; called once per epoch."""
+    def shards(self, epoch: int) -> Sequence[bytes]:
+        """What to disperse: one shard per node, or nothing yet; called once per epoch."""
 
-    def disperse(self, epoch: int, shards: Sequence[bytes]) -> Mapping[int, Val]:
-        """Make and remember the VALs of an epoch."""
-        vals = dict(enumerate(dispersal(shards, epoch, self.me)))
-        self._vals[epoch] = vals
-        return vals
+    def disperse_late(self, epoch: int, shards: Sequence[bytes]) -> None:
+        """Send what `shards` did not have yet when the honest object proposed."""
+        self._vals[epoch] = dispersal(shards, epoch, self.me)
+        for node in self.others:
+            self.outbox.send(node, self._vals[epoch][node])
+
+    def overhear(self, sender: int, echo: Echo) -> Sequence[bytes] | None:
+        """The codeword of another node's broadcast, once ECHOs have shown just enough of it."""
+        if not verify_branch(echo.root, self.quorums.nodes, sender, echo.shard, echo.branch):
+            return None
+        shards = self._overheard.once((echo.epoch, echo.proposer, echo.root), dict)
+        shards[sender] = echo.shard
+        if len(shards) != self.quorums.data_shards:
+            return None
+        try:
+            return self.code.complete(shards)
+        except InvalidCodeword:
+            # The proposer is faulty, too.
+            return None
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         match message:
             case Val(proposer=self.me):
-                vals = self._vals.get(message.epoch)
-                if vals is None:
-                    shards = self.shards(message.epoch)
-                    vals = self.disperse(message.epoch, shards) if shards else {}
-                    self._vals[message.epoch] = vals
-                return [vals[recipient]] if recipient in vals else []
+                epoch = message.epoch
+                vals = self._vals.once(epoch, lambda: dispersal(self.shards(epoch), epoch, self.me))
+                return [vals[recipient]] if vals else []
             case Echo(proposer=self.me):
-                vals = self._vals.get(message.epoch) or {}
+                vals = self._vals.get(message.epoch, [])
                 return [echo_of(vals[self.me])] if vals else []
         return [message]

@@ -1,19 +1,17 @@
 """Proposals that are broadcast correctly and worth nothing."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from crypto.bls12_381 import BLS12_381
 from crypto.ciphertext import hash_ciphertext
-from crypto.errors import InvalidCodeword
-from crypto.merkle import verify_branch
-from honeybadger.adversary.base import EMPTY_BATCH, Adversary
+from crypto.shamir import random_scalar
+from honeybadger.adversary.base import EMPTY_BATCH, Adversary, flipped
 from honeybadger.adversary.dispersal import FalseProposer
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.contribution import encode_contribution
-from honeybadger.protocols.messages import Echo, Message
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.contribution import encode_contribution
+from honeybadger.protocols.honey_badger.messages import Echo
 from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.wire import Message
 
 #: plaintexts that no honest node would propose
 PLAINTEXTS: dict[str, bytes] = {
@@ -58,7 +56,7 @@ def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
         case "short":
             return good[:191]
         case "AEAD" | "mask":
-            return _flipped(adversary, epoch, kind == "mask")
+            return _spoilt(adversary, epoch, kind == "mask")
         case "identity U":
             return bytes([0xC0]) + bytes(47) + good[48:]
         case "foreign label":
@@ -70,28 +68,14 @@ def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
     raise ValueError(kind)
 
 
-def _flipped(adversary: Adversary, epoch: int, spoil_mask: bool) -> bytes:
+def _spoilt(adversary: Adversary, epoch: int, spoil_mask: bool) -> bytes:
     """U and W valid, but the AEAD (or T) is wrong: W is made for the spoilt bytes, by one who knows r."""
-    scalars: list[bytes] = []
-
-    def remember(length: int) -> bytes:
-        scalars.append(adversary.context.randbytes(length))
-        return scalars[-1]
-
-    data = adversary.encrypt(epoch, EMPTY_BATCH, remember)
+    drawn = adversary.context.randbytes(64)
+    r = random_scalar(BLS12_381.order, lambda length: drawn[:length])
+    data = adversary.encrypt(epoch, EMPTY_BATCH, lambda length: drawn[:length])
     u, mask, body = data[:48], data[144:176], data[176:]
-    if spoil_mask:
-        mask = bytes([mask[0] ^ 1]) + mask[1:]
-    else:
-        body = bytes([body[0] ^ 1]) + body[1:]
-    g1, g2 = BLS12_381.g1, BLS12_381.g2
-    order = BLS12_381.order
-    r = next(
-        r
-        for seen in scalars
-        for r in (int.from_bytes(seen, "big") % order, 1 + int.from_bytes(seen, "big") % (order - 1))
-        if g1.encode(g1.multiply(g1.generator, r)) == u
-    )
+    mask, body = (flipped(mask), body) if spoil_mask else (mask, flipped(body))
+    g2 = BLS12_381.g2
     w = g2.encode(g2.multiply(hash_ciphertext(BLS12_381, u, mask, body, adversary.label(epoch)), r))
     return u + w + mask + body
 
@@ -109,51 +93,31 @@ class GarbageProposals(FalseProposer):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         oversized = oversized_plaintexts(context.parameters, context.quorums.nodes)
-        plaintexts = [*PLAINTEXTS.values(), *oversized.values()]
-        batches: list[Callable[[int], bytes]] = [lambda epoch, p=p: self.encrypt(epoch, p) for p in plaintexts]  # type: ignore[misc]
-        broken: list[Callable[[int], bytes]] = [
-            lambda epoch, kind=kind: bad_ciphertext(self, kind, epoch)  # type: ignore[misc]
-            for kind in CIPHERTEXTS
-        ]
-        # One of each in turn, until both lists have been gone through.
-        self._kinds = [
-            kinds[k % len(kinds)] for k in range(max(len(batches), len(broken))) for kinds in (broken, batches)
-        ]
-        self._plaintexts = plaintexts
+        self._plaintexts = [*PLAINTEXTS.values(), *oversized.values()]
         self._turn = 0
         self._copying = 0
-        self._copied: dict[bytes, dict[int, bytes]] = {}
 
-    def shards(self, epoch: int) -> Sequence[bytes] | None:
-        """See `FalseProposer`."""
+    def shards(self, epoch: int) -> Sequence[bytes]:
         self._turn += 1
         if not self.encrypted(epoch):
             return self.code.encode(self._plaintexts[self._turn % len(self._plaintexts)])
         if self._turn % 5 == 0:
             # Wait for shards of the victim's ciphertext.
             self._copying = epoch
-            self._copied = {}
-            return None
-        return self.code.encode(self._kinds[self._turn % len(self._kinds)](epoch))
+            return []
+        # By turns one of each list.
+        pair, which = divmod(self._turn, 2)
+        if which == 0:
+            proposal = bad_ciphertext(self, CIPHERTEXTS[pair % len(CIPHERTEXTS)], epoch)
+        else:
+            proposal = self.encrypt(epoch, self._plaintexts[pair % len(self._plaintexts)])
+        return self.code.encode(proposal)
 
     def witness(self, sender: int, message: Message) -> None:
-        """See `Adversary`."""
         victim = (self.me + 1) % self.quorums.nodes
-        if not self._copying or not isinstance(message, Echo) or sender == self.me:
+        if not isinstance(message, Echo) or (message.epoch, message.proposer) != (self._copying, victim):
             return
-        if message.epoch != self._copying or message.proposer != victim or len(self._copied) >= self.quorums.nodes:
-            return
-        if not verify_branch(message.root, self.quorums.nodes, sender, message.shard, message.branch):
-            return
-        shards = self._copied.setdefault(message.root, {})
-        shards[sender] = message.shard
-        if len(shards) == self.quorums.data_shards:
+        shards = self.overhear(sender, message) if sender != self.me else None
+        if shards:
             self._copying = 0
-            self._copied = {}
-            try:
-                vals = self.disperse(message.epoch, self.code.complete(shards))
-            except InvalidCodeword:
-                # The victim is faulty, too.
-                return
-            for node in self.others:
-                self.outbox.send(node, vals[node])
+            self.disperse_late(message.epoch, shards)

@@ -1,27 +1,25 @@
 """Attacks by silence, repetition and quantity."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Allowance
-from honeybadger.protocols.base import Context
-from honeybadger.protocols.messages import (
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.messages import (
     Aux,
     BVal,
     CoinShare,
     Conf,
     DecryptionShares,
     Echo,
-    Message,
     Ready,
     Term,
     Val,
 )
+from honeybadger.protocols.wire import Message
 
 
 class Silent(Adversary):
@@ -31,7 +29,6 @@ class Silent(Adversary):
     """
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         return []
 
 
@@ -60,7 +57,6 @@ class Replay(Adversary):
         self._turn = 0
 
     def witness(self, sender: int, message: Message) -> None:
-        """See `Adversary`."""
         size = _size(message)
         if size > self.REMEMBERED_BYTES // 4:
             return
@@ -75,29 +71,27 @@ class Replay(Adversary):
             self._bytes -= _size(self._heard.popleft())
 
     def change(self, recipient: int, message: Message) -> Sequence[Message]:
-        """See `Adversary`."""
         if isinstance(message, Val) and recipient == self.others[0]:
             # Its own proposals, which it does not hear.
             self.witness(self.me, message)
         return [message]
 
     def tick(self, now: float) -> None:
-        """See `Adversary`."""
         for _ in range(self._allowance.take(now) if self._heard else 0):
             self._turn += 1
             present = self.honest.epoch
             if self._turn % 10 == 0 and self._val is not None:
-                self.send_others(msgspec.structs.replace(self._val, epoch=present))
+                self.send_others(replace(self._val, epoch=present))
                 continue
             old = self._heard[self.number(len(self._heard))]
             # Not votes of other epochs: those would be legal votes of this one.
             if isinstance(old, Val | Echo | DecryptionShares | CoinShare) and self.number(3):
-                old = msgspec.structs.replace(old, epoch=present)
+                old = replace(old, epoch=present)
             self.send_others(old)
 
 
 class Flood(Adversary):
-    """Votes for far rounds, far epochs and unknown instances, `PER_SECOND` messages a second, beside honest work.
+    """In addition to honest work, votes for far rounds, far epochs and unknown instances: `PER_SECOND` of them.
 
     Messages for epochs beyond the receiver's window are held back by this node's own links; they are sent only if the
     outbox has `send_now(node, message)`, which does without the window.
@@ -117,7 +111,6 @@ class Flood(Adversary):
         self._send_now: Callable[[int, Message], None] | None = getattr(context.outbox, "send_now", None)
 
     def tick(self, now: float) -> None:
-        """See `Adversary`."""
         for _ in range(self._allowance.take(now)):
             self._turn += 1
             # All kinds to all nodes: the number of nodes may divide the number of kinds.
@@ -154,4 +147,5 @@ class Flood(Adversary):
 
 
 def _size(message: Message) -> int:
+    """About what it takes in memory, in bytes."""
     return 256 + len(getattr(message, "shard", b"")) + 64 * len(getattr(message, "shares", ()))

@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
-from honeybadger.cli import signals
-from honeybadger.cli.console import PlainConsole
-from honeybadger.cli.load_options import TxSize
-from honeybadger.cli.options import Directory
-from honeybadger.cli.place_options import PROCESSES, chosen_place, place_options, refuse_other_places
+from bench.plan.build_run import build_run
+from bench.plan.fields import fields_of
+from bench.plan.place_settings import PlaceSettings
+from bench.plan.run_settings import RunSettings, every_field
+from honeybadger.cli.bench_table import print_table
+from honeybadger.cli.options import Directory, FileIn, FiniteFloat, GroupedCommand, Results, field_options, given
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.console import signals
 from honeybadger.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.place import Place
-    from bench.results import Result
-    from bench.runner import Step
-    from bench.settings import LocalSettings, Progress
+    from bench.measure.results import Result
+    from bench.places.place import Place
+    from bench.run.experiment_runner import Step
+    from bench.run.progress import Progress
 
-_existing = click.Path(path_type=Path, exists=True)
+_existing = Results()
 
 
 @click.group("bench")
@@ -37,27 +38,39 @@ def command() -> None:
     """
 
 
-@command.command("run")
-@click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False))
+@command.command(
+    "run",
+    short_help="Run an experiment, or the part of it that is not done yet.",
+    cls=GroupedCommand,
+    params=field_options(fields_of(PlaceSettings)),
+)
+@click.argument("manifest", type=FileIn("experiment.toml", "run.toml", "*.toml"))
 @click.option("--out", type=Directory(), help="Directory of the results.  [default: runs/NAME of the manifest]")
 @click.option("--keep", is_flag=True, help="Keep ledgers, keys and raw files of each run too (large).")
+@click.option("--watch", is_flag=True, help="Serve a page and metrics of each run over HTTP (costs a little).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run and how long it would take.")
-@place_options
-def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: Any) -> int:
-    """Run the experiment that MANIFEST (TOML) describes, or what of it is not done yet.
+@click.pass_context
+def run(
+    context: click.Context, /, manifest: Path, out: Path | None, keep: bool, watch: bool, dry_run: bool, **_: Any
+) -> int:
+    """Run the experiment that MANIFEST (TOML) describes, or the part of it that is not done yet.
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
     --hosts on other machines, which need an SSH server and Python only. The load comes from here.
     Exit status 0 only if all its runs are valid.
     """
-    from bench.estimate import Estimate, in_words
-    from bench.experiment import Experiment
-    from bench.local_run import LocalRun
-    from bench.runner import Runner
-    from honeybadger.cli.local_display import Display, latency_ms
+    from bench.places.choice import PROCESSES, choose, refuse_other_places
+    from bench.plan.attentions import attentions
+    from bench.plan.estimate import Estimate, in_words
+    from bench.plan.experiment import Experiment
+    from bench.run.experiment_runner import Runner
+    from bench.run.single_run import SingleRun
+    from bench.show.report import validity
+    from honeybadger.cli.local_display import Display
+    from honeybadger.cli.local_table import latency_ms
 
     experiment = Experiment.load(manifest)
-    chosen = chosen_place(experiment, **places)
+    chosen = choose(PlaceSettings.make(given(context)), [one.settings for one in experiment.runs])
     out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
     signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
@@ -68,76 +81,79 @@ def run(manifest: Path, out: Path | None, keep: bool, dry_run: bool, **places: A
             display.say(f"run {step.number} of {step.total}: {label} (about {left} left)")
 
         def end(_: Step, result: Result) -> None:
-            if result.valid:
-                summary = result.summary
-                latency = f"latency p50 {latency_ms(summary, 'p50')} ms, p99 {latency_ms(summary, 'p99')} ms"
-                display.say(f"  {summary['throughput_tx_per_s']:,.0f} tx/s, {latency}")
-                for warning in summary["warnings"]:
-                    display.say(f"  attention: {warning}")
-            else:
-                display.say(f"  INVALID: {result.summary['reason']}")
+            summary = result.summary
+            if not result.valid:
+                display.say(f"  INVALID: {summary['reason']}")
+                return
+            latency = f"latency p50 {latency_ms(summary, 'p50')} ms, p99 {latency_ms(summary, 'p99')} ms"
+            display.say(f"  {summary['throughput_tx_per_s']:,.0f} tx/s, {latency}")
+            for warning in summary["warnings"]:
+                display.say(f"  attention: {warning}")
 
         place: Place | None = None
 
-        def execute(settings: LocalSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
-            return LocalRun(settings, show, place).run()
+        def execute(settings: RunSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
+            return SingleRun(settings, show, place, watch=watch).run()
 
         runner = Runner(
-            experiment,
-            out,
-            begin=begin,
-            end=end,
-            show=display.show_live,
-            say=display.say,
-            keep=keep,
-            execute=execute,
+            experiment, out, execute, begin=begin, end=end, show=display.show_live, say=display.say, keep=keep
         )
         done = runner.finished()
-        refuse_other_places(out, chosen.name, done.values())
-        rest = [(r.settings.nodes, r.planned_s) for r in experiment.runs if r.key not in done]
-        estimate = in_words(Estimate().remaining_s(rest))
+        refuse_other_places(out, chosen.name, (result.summary for result in done.values()))
+        rest = [one for one in experiment.runs if one.key not in done]
+        for line in attentions(*(one.settings for one in rest)):
+            display.say(f"attention: {line}")
+        estimate = in_words(Estimate().remaining_s([(one.settings.nodes, one.planned_s) for one in rest]))
+        to_go = f"about {estimate} to go" if rest else "nothing to do"
         total = counted(len(experiment.runs), "run")
-        display.say(f"{experiment.name}: {total}, {len(done)} done already, about {estimate} to go")
+        display.say(f"{experiment.name}: {total}, {len(done)} done already, {to_go}")
         if dry_run:
             for one in experiment.runs:
                 state = "done" if one.key in done else "to do"
                 display.say(f"  {state}: {_label(experiment.varied, one.options, one.repeat, experiment.repeats)}")
             return 0
-        to_do = [one.settings for one in experiment.runs if one.key not in done]
-        if to_do:
-            place = chosen.make(stack, to_do, keep, display.say)
+        if rest:
+            place = chosen.make(stack, [one.settings for one in rest], keep, display.say)
         results = runner.run()
     invalid = [result for result in results if not result.valid]
-    click.echo(f"{counted(len(results), 'run')} in {out}, {len(invalid)} of them invalid")
-    for result in invalid:
-        click.echo(f"invalid: {result.directory.name}: {result.summary['reason']}", err=True)
+    click.echo(f"{counted(len(results), 'run')} in {out}, {validity(results)}")
+    _warn(*(f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid))
     return 1 if invalid else 0
 
 
-@command.command("report")
-@click.argument("directory", type=_existing)
+@command.command("report", short_help="Show an experiment's figures.")
+@click.argument("directory", type=Results(local=True))
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "csv"]), default="table", show_default=True)
-def report(directory: Path, form: str) -> None:
-    """Show an experiment's figures: medians over repeats, [smallest … largest]."""
-    from bench.report import as_markdown, csv_rows, notes, table
-    from bench.results import grouped, read_results
-    from bench.series import csv_text
+@click.option("--runs", is_flag=True, help="A row for each run; as CSV, plain numbers in SI units.")
+def report(directory: Path, form: str, runs: bool) -> None:
+    """Show an experiment's figures: medians over repeats, [smallest … largest].
+
+    With five valid repeats or more also the mean ± half of its 95 % confidence interval. DIRECTORY may also be that of
+    one run, or of `honeybadger local --out`.
+    """
+    from bench.measure.results import grouped
+    from bench.measure.timeline import csv_text
+    from bench.show.report import as_markdown, csv_rows, narrower, notes, one_by_one, run_rows, table
+    from honeybadger.results import read
 
     apart: list[str] = []
-    groups = grouped(read_results(directory, apart.append))
+    groups = grouped(read(directory, apart.append))
+    if form == "csv":
+        click.echo(csv_text(run_rows(groups) if runs else csv_rows(groups)), nl=False)
+        _warn(*apart)
+        return
+    if runs:
+        groups = one_by_one(groups)
     if form == "markdown":
         click.echo(as_markdown(groups, apart), nl=False)
-    elif form == "csv":
-        click.echo(csv_text(csv_rows(groups)), nl=False)
-        for line in apart:
-            _warn(line)
     else:
-        _print_table(*table(groups, narrow=True))
+        if not print_table(table(groups), narrower(groups)):
+            click.echo("--format markdown shows every figure with its spread")
         for line in [*notes(groups), *apart]:
             click.echo(line)
 
 
-@command.command("compare")
+@command.command("compare", short_help="Show the ratios of one result to another.")
 @click.argument("a", type=_existing)
 @click.argument("b", type=_existing)
 @click.option("--a", "of_a", multiple=True, metavar="KEY=VALUE", help="Only runs of A with this setting.")
@@ -149,17 +165,16 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     Kinds of runs with the same settings are compared. Keys given both with --a and with --b may differ:
     `bench compare DIR DIR --a protocol=honeybadger --b protocol=pbft`.
     """
-    from bench import compare as comparing
-    from bench.experiment import varied_keys
-    from bench.results import grouped, read_results
+    from bench.measure.results import commits, grouped, read_results
+    from bench.plan.experiment import varied_keys
+    from bench.show import compare as comparing
 
     first, second = _wanted("--a", of_a), _wanted("--b", of_b)
     declared = sorted(first.keys() & second.keys())
     groups_a = comparing.chosen(grouped(read_results(a, _warn)), first)
     groups_b = comparing.chosen(grouped(read_results(b, _warn)), second)
     comparisons, unlike = comparing.pair(groups_a, groups_b, declared)
-    for line in unlike:
-        click.echo(f"not the same: {line}", err=True)
+    _warn(*(f"not the same: {line}" for line in unlike))
     if unlike and not anyway:
         ways = counted(len(unlike), "more way")
         raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
@@ -168,51 +183,82 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     for one in comparisons:
         runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
         rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in comparing.FIGURES)])
-    _print_table(["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)], rows)
+    headings = ["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)]
+    print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
     for name, groups in (("A", groups_a), ("B", groups_b)):
         for figure, heading in comparing.FIGURES:
             if any(group.is_bound(figure) for group in groups):
                 click.echo(f"attention: {heading} of {name} is a lower bound: not all that was offered was answered")
-        click.echo(f"code of {name}: {', '.join(comparing.commits(groups)) or 'unknown'}")
+        made_by = commits(result for group in groups for result in group.results)
+        click.echo(f"code of {name}: {', '.join(f'commit {one}' for one in made_by) or 'unknown'}")
     return 0
 
 
-@command.command("plot")
+@command.command("plot", short_help="Draw an experiment's figures.")
 @click.argument("directory", type=_existing)
 @click.option("--out", type=Directory(), help="Where to write figures.  [default: figures/ in DIRECTORY]")
-def plot(directory: Path, out: Path | None) -> None:
-    """Draw an experiment's figures: PNG and SVG, and a CSV with the numbers beside each."""
-    from bench.plot import draw_all
-    from bench.results import grouped, read_results
-
-    for path in draw_all(grouped(read_results(directory, _warn)), out or directory / "figures"):
-        click.echo(path)
-
-
-@command.command("limit")
-@click.option("-n", "--nodes", default=4, show_default=True, type=click.IntRange(1, 1000), help="Number of nodes (N).")
-@click.option("--batch-size", default=10_000, show_default=True, type=click.IntRange(1, 10_000_000))
-@click.option("--tx-size", default="250", show_default=True, type=TxSize(), help="Bytes per transaction.")
+@click.option("--format", "form", default="png,svg", show_default=True, help="pdf, svg, png, or several with commas.")
 @click.option(
-    "--seconds", default=5.0, show_default=True, type=click.FloatRange(0.05, 600), help="Time to measure for."
+    "--only", multiple=True, metavar="NAME", help="Only this figure, named as its file; repeat it or use commas."
 )
-@click.option("--summary", type=click.Path(path_type=Path, dir_okay=False), help="Compare with this summary.json.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
-def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Path | None, as_json: bool) -> None:
-    """Time what cannot be avoided, with the libraries used here, and print the bound of this machine.
+@click.option("--width", default="7.5in", show_default=True, help="Such as 84mm (a paper's column), 17.8cm, 7in.")
+@click.option("--log-y", is_flag=True, help="Logarithmic y axes, in figures of throughput and latency.")
+@click.option("--no-title", is_flag=True, help="Leave out the title, for a figure that has a caption.")
+@click.option("--no-notes", is_flag=True, help="Leave out the small print, and print it here for the caption.")
+def plot(
+    directory: Path,
+    out: Path | None,
+    form: str,
+    only: tuple[str, ...],
+    width: str,
+    log_y: bool,
+    no_title: bool,
+    no_notes: bool,
+) -> None:
+    """Draw an experiment's figures, and write a CSV with the numbers of each.
 
-    With --summary, nodes, batch size and size of transactions are those of that run.
+    For a paper: --format pdf --width 84mm --no-title --no-notes.
+    """
+    from bench.measure.results import grouped, read_results
+    from bench.show import plot as plotting
+    from bench.show.figures.style import Style
+
+    formats, names = plotting.formats_of(form), plotting.names_of(only)
+    style = Style(plotting.width_of(width), log_y=log_y, title=not no_title, notes=not no_notes)
+    groups = grouped(read_results(directory, _warn))
+    for drawn in plotting.draw_all(groups, out or directory / "figures", formats, names, style):
+        for path in drawn.paths:
+            click.echo(path)
+        if no_notes:
+            click.echo(f"{drawn.name}: {drawn.notes}")
+
+
+@command.command(
+    "limit",
+    short_help="Time the work that no node can avoid.",
+    cls=GroupedCommand,
+    params=field_options(every_field(), "nodes", "batch-size", "tx-size"),
+)
+@click.option("--seconds", default=5.0, show_default=True, type=FiniteFloat(0.05, 600), help="Time to measure for.")
+@click.option("--summary", type=FileIn("summary.json"), help="Compare with this summary.json.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@click.pass_context
+def limit(context: click.Context, /, seconds: float, summary: Path | None, as_json: bool, **_: Any) -> None:
+    """Time the work that no node can avoid, and print the throughput that this machine cannot exceed.
+
+    With --summary, the run decides nodes, batch size and size of transactions.
     """
     import msgspec
 
-    from bench.limit import limit_of, setting_of
+    from bench.studies.limit import limit_of, setting_of
 
     reached = None
     if summary is not None:
         nodes, batch_size, tx_bytes, reached = setting_of(summary)
     else:
-        tx_bytes = tx_size.mean
+        settings = build_run(given(context))
+        nodes, batch_size, tx_bytes = settings.nodes, settings.parameters.batch_size, settings.tx_sizes.mean
     found = limit_of(nodes, batch_size, tx_bytes, seconds, reached)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
@@ -221,7 +267,7 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]
         for one in found["primitives"]
     ]
-    _print_table(["per node and epoch", "times", "µs each", "share"], rows)
+    print_table((["per node and epoch", "times", "µs each", "share"], rows))
     click.echo(
         f"N = {nodes}, B = {batch_size:,}, {tx_bytes} bytes: at least {found['cpu_s_per_epoch'] * 1000:,.1f} ms of "
         f"processor per epoch at all {nodes} nodes; with {found['cores']} cores no more than "
@@ -231,12 +277,13 @@ def limit(nodes: int, batch_size: int, tx_size: Any, seconds: float, summary: Pa
         click.echo(f"achieved: {reached:,.0f} tx/s, {found['achieved_ratio']:.1%} of the bound")
 
 
-def _warn(line: str) -> None:
-    click.echo(line, err=True)
+def _warn(*lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def _label(varied: list[str], options: dict[str, Any], repeat: int, repeats: int) -> str:
-    from bench.results import label
+    from bench.measure.results import label
 
     parts = [label(options, varied)] if varied else []
     parts += [f"repeat {repeat + 1} of {repeats}"] if repeats > 1 else []
@@ -256,19 +303,5 @@ def _wanted(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
 def _ratio(ratio: Any) -> str:
     if ratio is None:
         return "–"
-    if ratio.pairs == 1:
-        return f"{ratio.median:.2f}"
-    return f"{ratio.median:.2f} [{ratio.low:.2f} … {ratio.high:.2f}]" + ("" if ratio.pairs else " *")
-
-
-def _print_table(headings: list[str], rows: list[list[str]]) -> None:
-    console = PlainConsole()
-    if not console.is_terminal:
-        # Into a file or pipe, nothing needs to be squeezed.
-        console.width = 200
-    table = Table()
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if not number else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    spread = "" if ratio.pairs == 1 else f" [{ratio.low:.2f} … {ratio.high:.2f}]"
+    return f"{ratio.median:.2f}{spread}" + ("" if ratio.pairs else " *")

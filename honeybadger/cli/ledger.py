@@ -1,29 +1,28 @@
 """`honeybadger ledger`: read a node's ledger, or repair it. DATA is the node's data directory, or the ledger file."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 import msgspec
-import zmq
-from rich.table import Table
+from rich.table import Column, Table
 
-from honeybadger.cli.console import PlainConsole
-from honeybadger.cli.options import FiniteFloat, cluster_option, option
-from honeybadger.cluster.manifest import Manifest, Member
+from honeybadger.cli.ledger_sql import FORMS, print_answer
+from honeybadger.cli.options import CLUSTER_FILE, FiniteFloat, Whole, cluster_option, curve_option, option
+from honeybadger.cli.terminal_text import shown
+from honeybadger.client.blocks import BlockSource
+from honeybadger.client.connections import Connections
+from honeybadger.cluster.manifest import Manifest
+from honeybadger.console.plain import PlainConsole
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.export import export_csv, export_jsonl
 from honeybadger.ledger.proof import Proof, build_proof, verify_proof
 from honeybadger.ledger.repair import repair_ledger
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import VerifyReport, verify_ledger
-from honeybadger.network.client import BlockSource, NodeClient
 from honeybadger.network.client_protocol import LONGEST_BLOCK_REPLY
 from honeybadger.wording import counted
 
@@ -37,44 +36,55 @@ data_argument = click.argument("data", type=click.Path(path_type=Path))
 
 @click.group("ledger")
 def command() -> None:
-    """Show, verify, export, repair or prove from a node's ledger. DATA is a node's data directory."""
+    """Show, query, verify, export, repair or prove from a node's ledger. DATA is a node's data directory."""
 
 
-@contextmanager
-def _open(data: Path, *, read_only: bool = True) -> Iterator[SQLiteStore]:
-    path = data / "ledger.sqlite" if data.is_dir() else data
-    store = SQLiteStore(path, read_only=read_only)
-    try:
-        yield store
-    finally:
-        store.close()
+#: where data directories are in what a person may name instead: a node's folder, a cluster's, a run that was kept, an
+#: experiment's
+_WITHIN = ("data", "node-*/data", "raw/node-*/data", "runs/*/raw/node-*/data")
 
 
-@command.command()
+def _open(data: Path, *, read_only: bool = True) -> closing[SQLiteStore]:
+    if data.suffix in (".toml", ".json", ".jsonl"):
+        raise LedgerError(f"{data} is not a ledger; name a node's data directory, or the ledger.sqlite in it")
+    if data.is_dir() and not (data / "ledger.sqlite").exists():
+        raise LedgerError(f"{data}: no ledger here{_hint(data)}")
+    return closing(SQLiteStore(data / "ledger.sqlite" if data.is_dir() else data, read_only=read_only))
+
+
+def _hint(directory: Path) -> str:
+    """What to name instead of a directory without a ledger, or why there is none."""
+    ledgers = (path for pattern in _WITHIN for path in sorted(directory.glob(f"{pattern}/ledger.sqlite")))
+    if ledger := next(ledgers, None):
+        return f"; try {ledger.parent}"
+    if (directory / "summary.json").exists() or (directory / "experiment.json").exists():
+        return "; `honeybadger bench run` keeps the ledgers of its runs only with --keep"
+    if (directory / "keys.toml").exists() or (directory / "cluster.toml").exists():
+        return " yet; it will be where `honeybadger node --data` says"
+    return "; name a node's data directory"
+
+
+@command.command(short_help="List the last blocks, or show one.")
 @data_argument
-@click.option("--last", default=20, type=click.IntRange(min=1), show_default=True, help="How many blocks.")
-@click.option("--height", type=click.IntRange(1, 2**32 - 1), help="One block, with its transactions in hexadecimal.")
-def show(data: Path, last: int, height: int | None) -> None:
-    """List the last blocks, or show one."""
+@click.option("--last", default=20, type=Whole(min=1), show_default=True, help="How many blocks.")
+@click.option("--height", type=Whole(1, 2**32 - 1), help="One block, with its transactions in hexadecimal.")
+@click.option("--text", is_flag=True, help="Transactions as text in quotes, where they are UTF-8.")
+def show(data: Path, last: int, height: int | None, text: bool) -> None:
+    """List the last blocks, or show one. With --text, show the transactions of all of them."""
     with _open(data) as store:
-        if height is not None:
-            block = store.block(height)
-            if block is None:
-                raise LedgerError(f"there is no block {height}; the ledger's height is {store.height()}")
-            header = block.header
-            click.echo(f"height {header.height}  epoch {header.epoch}  hash {header.hash.hex()}")
-            click.echo(f"previous {header.previous.hex()}  transaction root {header.tx_root.hex()}")
-            transactions = counted(header.tx_count, "transaction")
-            click.echo(f"{transactions}, {header.tx_bytes} bytes, proposers {list(header.proposers)}")
-            for transaction in block.transactions():
-                click.echo(transaction.hex())
-            return
         top = store.height()
+        first = max(1, top - last + 1)
+        if height is not None:
+            _show_block(store, height, text)
+            return
         click.echo(f"chain {store.chain_id.hex()}, height {top}")
-        table = Table()
-        for heading in ("height", "epoch", "hash", "transactions", "bytes", "proposers"):
-            table.add_column(heading, justify="right")
-        for header in store.headers(max(1, top - last + 1), top) if top else []:
+        if text:
+            for each in range(first, top + 1):
+                _show_block(store, each, text)
+            return
+        headings = ("height", "epoch", "hash", "transactions", "bytes", "proposers")
+        table = Table(*(Column(heading, justify="right") for heading in headings))
+        for header in store.headers(first, top) if top else []:
             table.add_row(
                 str(header.height),
                 str(header.epoch),
@@ -87,9 +97,32 @@ def show(data: Path, last: int, height: int | None) -> None:
             PlainConsole().print(table)
 
 
-@command.command()
+def _show_block(store: SQLiteStore, height: int, text: bool) -> None:
+    block = store.block(height)
+    if block is None:
+        raise LedgerError(f"there is no block {height}; the ledger's height is {store.height()}")
+    header = block.header
+    click.echo(f"height {header.height}  epoch {header.epoch}  hash {header.hash.hex()}")
+    click.echo(f"previous {header.previous.hex()}  transaction root {header.tx_root.hex()}")
+    transactions = counted(header.tx_count, "transaction")
+    click.echo(f"{transactions}, {counted(header.tx_bytes, 'byte')}, proposers {list(header.proposers)}")
+    for transaction in block.transactions():
+        click.echo(shown(transaction) if text else transaction.hex())
+
+
+@command.command(short_help="Answer a SELECT in SQL.")
 @data_argument
-@click.option("--cluster", type=click.Path(path_type=Path, dir_okay=False), help="Manifest: check certificates too.")
+@click.argument("query")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), help="[default: table on a terminal, else csv]")
+def sql(data: Path, query: str, form: str | None) -> None:
+    """Answer QUERY, a SELECT in SQL, from the tables and views in docs/ledger.md. Nothing is checked or changed."""
+    with _open(data) as store:
+        print_answer(store.path, query, form)
+
+
+@command.command(short_help="Check every block.")
+@data_argument
+@click.option("--cluster", type=CLUSTER_FILE, help="Manifest: check certificates too.")
 def verify(data: Path, cluster: Path | None) -> int:
     """Check hash chain, Merkle roots and uniqueness; non-zero exit naming the first bad block.
 
@@ -107,30 +140,27 @@ def verify(data: Path, cluster: Path | None) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="Fetch the damaged blocks from the other nodes.")
 @data_argument
 @cluster_option
 @option("--timeout", default=5.0, type=FiniteFloat(min=0.1), help="Seconds to wait for a node's answer.")
-@option("--curve/--no-curve", default=None, help="Instead of the manifest's.")
+@curve_option
 def repair(data: Path, cluster: Path, timeout: float, curve: bool | None) -> int:
     """Find the damaged blocks of a stopped node's ledger and fetch those, and only those, from the other nodes.
 
-    Exit status 0 only if the ledger is good at the end. A good ledger is not touched, and nobody is asked.
+    Exit status 0 only if the ledger is good at the end. A good ledger stays as it is, and no node is asked.
     """
     manifest = Manifest.load(cluster)
     secure = manifest.runtime.curve if curve is None else curve
-    context: Any = zmq.Context()
-    sources = [_block_source(context, index, member, timeout, secure) for index, member in enumerate(manifest.members)]
-    try:
-        with _open(data, read_only=False) as store:
-            _require_chain(store, manifest)
-            key = manifest.public_keys.certificate
-            # Not to standard output, whose reader might end the work half-way by having enough.
-            report = repair_ledger(store, key, sources, partial(click.echo, err=True), patience_s=timeout)
-    finally:
-        for source in sources:
-            source.close()
-        context.term()
+    key = manifest.public_keys.certificate
+    with (
+        _open(data, read_only=False) as store,
+        Connections(manifest.members, secure, longest_reply=LONGEST_BLOCK_REPLY) as connections,
+    ):
+        _require_chain(store, manifest)
+        sources = [BlockSource(connections, node, timeout) for node in range(len(manifest.members))]
+        # Not to standard output, whose reader might end the work half-way by having enough.
+        report = repair_ledger(store, key, sources, partial(click.echo, err=True), patience_s=timeout)
     repaired = f"repaired {len(report.repaired)}"
     if report.verify.ok:
         click.echo(f"{repaired if report.repaired else 'nothing to repair'}; {_summary(report.verify)}")
@@ -141,7 +171,7 @@ def repair(data: Path, cluster: Path, timeout: float, curve: bool | None) -> int
     return 1
 
 
-@command.command()
+@command.command(short_help="Write all blocks as JSON lines, or their headers as CSV.")
 @data_argument
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option("--headers-only", is_flag=True, help="JSON lines without the transactions.")
@@ -154,7 +184,7 @@ def export(data: Path, form: str, headers_only: bool) -> None:
             export_jsonl(store, sys.stdout, transactions=not headers_only)
 
 
-@command.command()
+@command.command(short_help="Print a proof that a transaction is in the ledger.")
 @data_argument
 @click.argument("transaction")
 def prove(data: Path, transaction: str) -> None:
@@ -170,7 +200,7 @@ def prove(data: Path, transaction: str) -> None:
     raise LedgerError("the transaction is not in this ledger")
 
 
-@command.command("check-proof")
+@command.command("check-proof", short_help="Check a proof, without a ledger.")
 @click.argument("file", type=click.File("rb"))
 @click.argument("transaction")
 @click.argument("block_hash")
@@ -193,22 +223,14 @@ def check_proof(file: BinaryIO, transaction: str, block_hash: str) -> int:
 def _summary(report: VerifyReport) -> str:
     return (
         f"good: {counted(report.blocks, 'block')}, {counted(report.transactions, 'transaction')}, "
-        f"{report.tx_bytes} bytes, tip {report.tip_hash.hex()}"
+        f"{counted(report.tx_bytes, 'byte')}, tip {report.tip_hash.hex()}"
     )
 
 
 def _require_chain(store: SQLiteStore, manifest: Manifest) -> None:
     if store.chain_id != manifest.chain_id:
-        raise LedgerError(f"the ledger is of chain {store.chain_id.hex()[:16]}…, not of the manifest's")
-
-
-def _block_source(context: Any, index: int, member: Member, timeout: float, curve: bool) -> BlockSource:
-    def connect() -> NodeClient:
-        return NodeClient(
-            context, member.host, member.client_port, member.public_key, curve, longest_reply=LONGEST_BLOCK_REPLY
-        )
-
-    return BlockSource(f"node {index}", connect, timeout)
+        own = f"the ledger belongs to chain {store.chain_id.hex()[:16]}…"
+        raise LedgerError(f"{own}, not to that of the manifest: --cluster names another cluster's")
 
 
 def _hex(text: str) -> bytes:

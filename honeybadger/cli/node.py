@@ -1,7 +1,5 @@
 """`honeybadger node`: one node, in the foreground."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal
@@ -14,18 +12,18 @@ import gevent
 import msgspec
 from gevent.socket import wait_read
 
-from honeybadger.cli import signals, streams
-from honeybadger.cli.options import Directory, cluster_option, option
+from honeybadger.cli.options import FILE, Directory, FileIn, cluster_option, option
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.cluster.http_token import TOKEN_FILE, load_token
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.preflight import check_machine
 from honeybadger.cluster.secret_file import exposure
+from honeybadger.console import signals, streams
 from honeybadger.node.allocator import keep_freed_memory
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal_files import JournalError
-from honeybadger.node.node import Node, NodeConfig, NodeError
+from honeybadger.node.node import Node, NodeError
+from honeybadger.wiring.running_node import NodeConfig, build_node
 
 #: no Unix time that a clock shows is larger, seconds
 LATEST_TIME = 1e11
@@ -33,21 +31,22 @@ LATEST_TIME = 1e11
 
 @click.command("node")
 @cluster_option
-@option("--keys", type=click.Path(path_type=Path, dir_okay=False), required=True, help="This node's key file.")
+@option("--keys", type=FileIn("keys.toml"), required=True, help="This node's key file.")
 @option("--data", type=Directory(), required=True, help="Directory of its ledger.")
 @option("--durability", type=click.Choice(["fsync", "os", "memory"]), help="Instead of the manifest's.")
 @option("--curve/--no-curve", default=None, help="Instead of the manifest's; all nodes must agree.")
-@option("--recovery/--no-recovery", default=None, help="Vote journal and certificates; instead of the manifest's.")
-@option("--http-host", help="Address that HTTP listens on, instead of the manifest's.")
-@option("--byzantine", default="", metavar="NAME", show_default=False, help="For experiments: lie by this strategy.")
+@option(
+    "--recovery/--no-recovery", default=None, help="Keep a vote journal and certify blocks; overrides the manifest."
+)
+@option("--byzantine", default="", metavar="STRATEGY", show_default=False, help="For experiments: lie.")
 @option(
     "--schedule-start",
     type=float,
     metavar="UNIX_TIME",
     help="Second 0 of the manifest's link faults.  [default: when first connected to all]",
 )
-@option("--attached", is_flag=True, help="Stop when standard input ends: for a command that starts nodes.")
-@option("--events", type=click.Path(path_type=Path, dir_okay=False), help="Append events here, as JSON lines.")
+@option("--attached", is_flag=True, help="Stop when standard input ends, for commands that start nodes.")
+@option("--events", type=FILE, help="Append events here, as JSON lines.")
 def command(
     cluster: Path,
     keys: Path,
@@ -55,7 +54,6 @@ def command(
     durability: str | None,
     curve: bool | None,
     recovery: bool | None,
-    http_host: str | None,
     byzantine: str,
     schedule_start: float | None,
     attached: bool,
@@ -66,36 +64,28 @@ def command(
     # Written so that nan is refused too.
     if schedule_start is not None and not 0 <= schedule_start < LATEST_TIME:
         raise click.UsageError(f"--schedule-start {schedule_start} is not a Unix time")
-    if byzantine:
-        from honeybadger.adversary import EVERY_STRATEGY
-
-        if byzantine not in EVERY_STRATEGY:
-            raise click.UsageError(f"--byzantine {byzantine!r:.60}: the strategies are {', '.join(EVERY_STRATEGY)}")
     manifest = Manifest.load(cluster)
+    if byzantine:
+        from honeybadger.adversary import find_strategy
+
+        try:
+            find_strategy(manifest.specification.name, byzantine)
+        except LookupError as error:
+            raise click.UsageError(f"--byzantine: {error}") from None
     node_keys = NodeKeys.load(keys, manifest)
-    runtime = manifest.runtime
-    if durability is not None:
-        runtime = msgspec.structs.replace(runtime, durability=durability)
-    if curve is not None:
-        runtime = msgspec.structs.replace(runtime, curve=curve)
-    if recovery is not None:
-        runtime = msgspec.structs.replace(runtime, recovery=recovery)
-    if http_host is not None:
-        # Checked as the manifest's is.
-        runtime = msgspec.structs.replace(runtime, http_host=http_host)
-        Manifest(manifest.consensus, manifest.members, runtime)
+    instead = {"durability": durability, "curve": curve, "recovery": recovery}
+    chosen = {name: value for name, value in instead.items() if value is not None}
+    runtime = msgspec.structs.replace(manifest.runtime, **chosen)
     check_machine(manifest.quorums.nodes, runtime.curve)
 
     def say(line: str) -> None:
         click.echo(f"node {node_keys.node}: {line}", err=True)
 
-    for secret in (keys, keys.with_name(TOKEN_FILE)):
-        if warning := exposure(secret):
-            say(warning)
+    if warning := exposure(keys):
+        say(warning)
     log = EventLog(events.open("ab") if events is not None else None, say)
     try:
-        token = load_token(keys.with_name(TOKEN_FILE))
-        node = Node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start, token))
+        node = build_node(NodeConfig(manifest, node_keys, data, runtime, log, say, byzantine, schedule_start))
     except (NodeError, JournalError) as error:
         raise ClusterError(f"node {node_keys.node}: {error}") from None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -106,10 +96,8 @@ def command(
         gevent.spawn(_stop_with_input, node)
     member = manifest.members[node_keys.node]
     say(f"listening on {member.host}, ports {member.port} (peers) and {member.client_port} (clients)")
-    if member.http_port:
-        say(f"HTTP on {runtime.http_host}, port {member.http_port}")
     keep_freed_memory()
-    # What exists now lives for ever, so collections need not look at it; what comes is mostly free of cycles.
+    # What exists now lives as long as the process, so collections need not look at it; what follows has few cycles.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -121,7 +109,7 @@ def command(
 
 
 def _stop_with_input(node: Node) -> None:
-    """Stop the node when there is nothing more to read, which is when whoever holds the other end is gone."""
+    """Stop the node when standard input ends, because the process at the other end is gone."""
     descriptor = sys.stdin.fileno()
     # A terminal that was closed raises where a pipe just ends.
     with suppress(OSError):

@@ -1,3 +1,3 @@
-"""A cluster's public manifest (`manifest.py`), its nodes' secret key files (`keys.py`), and how both are made
-(`keygen.py`).
+"""A cluster's public manifest (`manifest.py`), the secret key files of its nodes (`keys.py`), and the dealer that
+writes both (`keygen.py`).
 """

@@ -1,13 +1,10 @@
 """Makes a cluster's files: the trusted dealer.
 
-Whoever runs this sees every secret key for a moment. That is fine for experiments and wrong for anything else;
+The person who runs this can see every secret key. That is fine for experiments and wrong for anything else;
 distributed key generation is to replace it.
 """
 
-from __future__ import annotations
-
 import secrets
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,12 +14,12 @@ import zmq
 from crypto.dealer import deal
 from crypto.signatures import deal_signing_keys
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.cluster.http_token import TOKEN_FILE, new_token, save_token
+from honeybadger.cluster.http_token import TOKEN_FILE
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
+from honeybadger.cluster.secret_file import write_new
 from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.protocols.parameters import Parameters
-from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.registry import find_protocol
 
 
@@ -32,45 +29,45 @@ def make_cluster(
     parameters: Parameters,
     addresses: list[tuple[str, int, int]],
     runtime: Runtime | None = None,
-    http_ports: Sequence[int] | None = None,
 ) -> tuple[Manifest, list[NodeKeys]]:
-    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients).
-
-    `http_ports`: one for each node, 0 for none; None: no node serves HTTP.
-    """
+    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients)."""
     try:
         # Before keys are dealt, which takes a while in a large cluster.
-        check_sizes(find_protocol(parameters.protocol), parameters, Quorums(nodes, faults), runtime or Runtime())
+        specification = find_protocol(parameters.protocol)
+        check_sizes(specification, parameters, specification.fault_model.quorums(nodes, faults), runtime or Runtime())
     except (ValueError, LookupError) as error:
         raise ClusterError(str(error)) from None
     public, secret = deal(nodes, faults)
     _, signing = deal_signing_keys(nodes)
     pairs = [zmq.curve_keypair() for _ in range(nodes)]
     members = [
-        Member(host, port, client_port, pair[0].decode(), key.public.hex(), http_port)
-        for (host, port, client_port), pair, key, http_port in zip(
-            addresses, pairs, signing, http_ports or [0] * nodes, strict=True
-        )
+        Member(host, port, client_port, pair[0].decode(), key.public.hex())
+        for (host, port, client_port), pair, key in zip(addresses, pairs, signing, strict=True)
     ]
     consensus = Consensus(
         chain=secrets.token_hex(16),
         nodes=nodes,
         faults=faults,
         keys=msgspec.convert(public.to_dict(), Keys),
-        **msgspec.structs.asdict(parameters),
+        parameters=msgspec.structs.asdict(parameters),
     )
     keys = [NodeKeys(i, pairs[i][1].decode(), secret[i], signing[i]) for i in range(nodes)]
     return Manifest(consensus, members, runtime), keys
 
 
+def refuse_overwriting(directory: Path) -> None:
+    """ClusterError if a cluster is there."""
+    if (path := directory / "cluster.toml").exists():
+        raise ClusterError(f"{path} exists already; choose another directory")
+
+
 def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> None:
-    """Write `cluster.toml`, and `keys.toml` and `http-token` in `node-<i>`; refuses to overwrite any of them.
+    """Write `cluster.toml`, `http-token`, and `keys.toml` in `node-<i>`; refuses to overwrite any of them.
 
     If it fails it removes what it has written, so that it can be repeated.
     """
+    refuse_overwriting(directory)
     path = directory / "cluster.toml"
-    if path.exists():
-        raise ClusterError(f"{path} exists already; choose another directory or remove it")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
@@ -79,8 +76,9 @@ def write_cluster(directory: Path, manifest: Manifest, keys: list[NodeKeys]) -> 
                 home.mkdir(mode=0o700, exist_ok=True)
                 node.save(home / "keys.toml")
                 undo.callback((home / "keys.toml").unlink)
-                save_token(home / TOKEN_FILE, new_token())
-                undo.callback((home / TOKEN_FILE).unlink)
+            # 256 random bits, as 43 characters that need no quoting.
+            write_new(directory / TOKEN_FILE, secrets.token_urlsafe(32) + "\n")
+            undo.callback((directory / TOKEN_FILE).unlink)
             undo.callback(path.unlink, missing_ok=True)
             manifest.save(path)
             undo.pop_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from crypto.signatures import SigningKey
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.secret_file import write_new
-from honeybadger.cluster.toml_file import read_toml
+from honeybadger.cluster.toml_file import mistyped, other_kind, read_toml
 
 SCHEMA = 1
 
@@ -27,28 +28,25 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     signing_secret_key: str = ""
 
 
+@dataclass(frozen=True, eq=False)
 class NodeKeys:
-    """Secrets of one node, checked against the manifest."""
+    """Secrets of one node, checked against the manifest. `signing_key`: Ed25519; None if the manifest lists none."""
 
-    def __init__(
-        self, node: int, curve_secret_key: str, secret_keys: SecretKeys, signing_key: SigningKey | None = None
-    ) -> None:
-        self.node = node
-        self.curve_secret_key = curve_secret_key
-        self.secret_keys = secret_keys
-        #: Ed25519; None if the manifest lists no such keys
-        self.signing_key = signing_key
-
-    def __repr__(self) -> str:
-        return f"NodeKeys(node={self.node})"
+    node: int
+    curve_secret_key: str = field(repr=False)
+    secret_keys: SecretKeys = field(repr=False)
+    signing_key: SigningKey | None = field(default=None, repr=False)
 
     @staticmethod
     def load(path: Path, manifest: Manifest) -> NodeKeys:
         """Read and check every share against the dealer's commitments; ClusterError in one line."""
+        raw = read_toml(path)
         try:
-            file = msgspec.convert(read_toml(path), _File)
+            file = msgspec.convert(raw, _File)
         except msgspec.ValidationError as error:
-            raise ClusterError(f"{path}: {error}") from None
+            if kind := other_kind(raw, "curve_secret_key"):
+                raise ClusterError(f"{path}: this is {kind}, not a node's key file (keys.toml of keygen)") from None
+            raise ClusterError(f"{path}: {error}{mistyped(error, _File)}") from None
         if file.schema != SCHEMA:
             raise ClusterError(f"{path}: schema {file.schema} is not {SCHEMA}")
         if not 0 <= file.node < manifest.quorums.nodes:
@@ -60,7 +58,9 @@ class NodeKeys:
         except (ValueError, zmq.ZMQError):
             raise ClusterError(f"{path}: curve_secret_key is not a CURVE key of 40 characters") from None
         if public != manifest.members[file.node].public_key:
-            raise ClusterError(f"{path}: the CURVE key is not the one that the manifest lists for node {file.node}")
+            raise ClusterError(
+                f"{path}: these keys are of another cluster: the manifest lists another CURVE key for node {file.node}"
+            )
         try:
             secrets = SecretKeys.from_dict(file.node, manifest.public_keys, file.shares)
         except CryptoError as error:

@@ -23,11 +23,10 @@ from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.sizes import check as check_sizes
-from honeybadger.cluster.toml_file import read_toml
+from honeybadger.cluster.toml_file import mistyped, other_kind, read_toml
 from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
-from honeybadger.protocols.parameters import Parameters
-from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.parameters import Parameters, read_parameters
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.wording import counted
 
@@ -41,8 +40,7 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `host`: a name, which stands for an IPv4 address, or an IPv4 or IPv6 address (without brackets). `port`: for peers;
     `client_port`: for clients; `public_key`: CURVE key as Z85 text; `signing_key`: Ed25519 key in hex, "" in a manifest
-    of a protocol that needs none; `http_port`: for HTTP, 0 for none. HTTP listens on the runtime's `http_host`, not on
-    `host`.
+    of a protocol that needs none.
     """
 
     host: str
@@ -50,7 +48,6 @@ class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_port: Port
     public_key: Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
     signing_key: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    http_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +59,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
     peer that does not acknowledge; 0: as many as the parameters need (see `sizes`), 256 MiB at least and 2 GiB at the
-    most. `http_host`: the address that HTTP listens on; loopback unless told otherwise.
+    most.
     """
 
     durability: Durability = "fsync"
@@ -72,7 +69,6 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
     held_bytes_per_peer: Annotated[int, msgspec.Meta(ge=0)] = 0
-    http_host: str = "127.0.0.1"
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,13 +79,17 @@ class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: list[str]
 
 
-class Consensus(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all members agree on: `chain` is a random name that makes this chain unlike any other."""
+class Consensus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all members agree on: `chain` is a random name that makes this chain unlike any other.
+
+    `parameters`: those of the protocol that their key `protocol` names, as plain data.
+    """
 
     chain: str
     nodes: int
     faults: int
     keys: Keys
+    parameters: dict[str, Any]
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -112,10 +112,12 @@ class Manifest:
     ) -> None:
         """ClusterError, in one line, for the first thing that is wrong."""
         try:
-            self.quorums = Quorums(consensus.nodes, consensus.faults)
-            self.specification = find_protocol(consensus.protocol)
+            self.specification = find_protocol(str(consensus.parameters.get("protocol")))
+            self.quorums = self.specification.fault_model.quorums(consensus.nodes, consensus.faults)
+            #: the typed record of the protocol
+            self.parameters = read_parameters(self.specification.parameters, consensus.parameters)
             self.runtime = runtime or Runtime()
-            self.sizes = check_sizes(self.specification, consensus, self.quorums, self.runtime)
+            self.sizes = check_sizes(self.specification, self.parameters, self.quorums, self.runtime)
             self.public_keys = PublicKeys.from_dict(
                 consensus.nodes, self.quorums.weak, msgspec.to_builtins(consensus.keys)
             )
@@ -133,31 +135,24 @@ class Manifest:
                 raise ClusterError(f"members[{index}].public_key is not a CURVE key of 40 characters")
         self.signing_keys = _signing_keys(members)
         if self.specification.needs_signing_keys and self.signing_keys is None:
-            raise ClusterError(f"protocol {consensus.protocol} needs a signing_key of each member")
+            raise ClusterError(f"protocol {self.specification.name} needs a signing_key of each member")
         if len({member.public_key for member in members}) != len(members):
             raise ClusterError("two members have the same public key")
-        used = [(m.host, port) for m in members for port in (m.port, m.client_port, m.http_port) if port]
+        used = [(m.host, port) for m in members for port in (m.port, m.client_port)]
         if len(set(used)) != len(used):
             raise ClusterError("two members use the same host and port")
         self.consensus = consensus
         self.members = members
-        if not is_host(self.runtime.http_host, to_listen=True):
-            raise ClusterError(f'runtime.http_host "{_plain(self.runtime.http_host)}" is not a host name or address')
         self.faults = tuple(faults)
         for index, fault in enumerate(self.faults):
             try:
                 fault.check(consensus.nodes)
             except ValueError as error:
                 raise ClusterError(f"faults[{index}].{error}") from None
-        self.settings = _flatten(consensus, members)
+        self.settings = _flatten(consensus, self.parameters, members)
         self.chain_id = hashlib.sha256(
             msgspec.msgpack.encode(["honeybadger chain", SCHEMA, sorted(self.settings.items())])
         ).digest()
-
-    @property
-    def parameters(self) -> Parameters:
-        """The protocol's share of the consensus section."""
-        return self.consensus
 
     @staticmethod
     def load(path: Path) -> Manifest:
@@ -169,7 +164,11 @@ class Manifest:
                 raise ClusterError(f"schema {file.schema} is not {SCHEMA}")
             return Manifest(file.consensus, file.members, file.runtime, file.faults)
         except (msgspec.ValidationError, ClusterError) as error:
-            raise ClusterError(f"{path}: {error}") from None
+            like = mistyped(error, _File, Consensus, Keys, Member, Runtime)
+            if "consensus" not in raw and "members" not in raw:
+                what = f"is {kind}, not" if (kind := other_kind(raw)) else "is not"
+                raise ClusterError(f"{path}: this {what} a cluster's manifest (cluster.toml of keygen)") from None
+            raise ClusterError(f"{path}: {error}{like}") from None
 
     def with_faults(self, faults: Iterable[LinkFault]) -> Manifest:
         """The same chain, whose links suffer `faults`; ClusterError if one names a node that does not exist."""
@@ -223,17 +222,13 @@ def _is_z85_key(text: str) -> bool:
         return False
 
 
-def _flatten(consensus: Consensus, members: list[Member]) -> dict[str, str]:
+def _flatten(consensus: Consensus, parameters: Parameters, members: list[Member]) -> dict[str, str]:
     """Every agreed setting by name, as text; long ones by their hash."""
-    flat: dict[str, str] = {}
-    fields: dict[str, Any] = msgspec.to_builtins(consensus)
-    for name, value in fields.items():
-        if name == "keys":
-            for kind, commitments in value.items():
-                digest = hashlib.sha256("".join(commitments).encode()).hexdigest()
-                flat[f"keys.{kind}"] = f"sha256:{digest[:32]}"
-        else:
-            flat[name] = str(value)
+    flat = {name: str(value) for name, value in msgspec.structs.asdict(parameters).items()}
+    flat |= {"chain": consensus.chain, "nodes": str(consensus.nodes), "faults": str(consensus.faults)}
+    for kind, commitments in msgspec.structs.asdict(consensus.keys).items():
+        digest = hashlib.sha256("".join(commitments).encode()).hexdigest()
+        flat[f"keys.{kind}"] = f"sha256:{digest[:32]}"
     for index, member in enumerate(members):
         flat[f"members[{index}].public_key"] = member.public_key
         if member.signing_key:

@@ -1,9 +1,8 @@
-"""Node processes on this machine: started as fresh interpreters, known by their process ids, ended by them."""
-
-from __future__ import annotations
+"""Node processes on this machine: fresh interpreters, started and stopped by process id."""
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -14,8 +13,12 @@ from pathlib import Path
 
 from honeybadger.cluster.errors import ClusterError
 
-#: ports from here on are chosen from
+#: our command. -P: a file `crypto.py` in the current directory must not stand in for our package
+PROGRAM = ("-P", "-m", "honeybadger.cli.main")
+#: free ports are chosen from here on
 LOWEST_PORT = 10240
+#: closes what `free_ports` found last
+_release = ExitStack()
 #: where the system keeps the range from which it gives ports to outgoing connections
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -24,6 +27,8 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Ports that nobody listens on now; ClusterError if there are too few.
 
     Not of those that the system gives to outgoing connections: while a node is down, one of these could take its port.
+    On Linux they stay bound until the next call, so that no other process finds them free before our nodes listen,
+    which they can: ZeroMQ and our HTTP server share an address (SO_REUSEADDR) with a socket that does not listen.
     """
     end = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32768
     candidates = list(range(LOWEST_PORT, end) or range(LOWEST_PORT, 65536))
@@ -37,8 +42,13 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
             with suppress(OSError):
                 probe.bind((host, port))
                 ports.append(port)
-    if len(ports) < count:
-        raise ClusterError(f"only {len(ports)} of {count} ports are free on {host}")
+                # From now on, not before: a port that another process holds in this way is not free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if len(ports) < count:
+            raise ClusterError(f"only {len(ports)} of {count} ports are free on {host}")
+        _release.close()
+        if sys.platform == "linux":
+            _release.push(stack.pop_all())
     return ports
 
 
@@ -50,14 +60,16 @@ def require_free(ports: list[int], host: str = "127.0.0.1") -> None:
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise ClusterError(f"port {port} on {host} cannot be used: {error.strerror}") from None
+                raise ClusterError(
+                    f"port {port} on {host} cannot be used: {error.strerror}; choose another --base-port"
+                ) from None
 
 
 class NodeProcess:
     """One `honeybadger node` process; its output goes to `log`, its events to `events`.
 
     `extra`: further arguments; `program`: what the interpreter runs, for tests that damage a node on purpose;
-    `launcher`: what comes before the interpreter and becomes it.
+    `launcher`: a command before the interpreter, which it replaces itself with.
     """
 
     def __init__(
@@ -65,12 +77,12 @@ class NodeProcess:
         directory: Path,
         index: int,
         extra: tuple[str, ...] = (),
-        program: tuple[str, ...] = ("-m", "honeybadger.cli.main"),
+        program: tuple[str, ...] = PROGRAM,
         launcher: tuple[str, ...] = (),
     ) -> None:
         home = directory / f"node-{index}"
         self.index = index
-        #: how often it was started again
+        #: how many times it was started again
         self.restarts = 0
         self.data = home / "data"
         self.events = home / "events.jsonl"
@@ -84,7 +96,7 @@ class NodeProcess:
         self._start()
 
     def restart(self, *extra: str) -> None:
-        """Start it again on its data, after it has ended, with further arguments."""
+        """After it has ended, start it again on its data, with further arguments."""
         if self._process.poll() is None:
             raise RuntimeError(f"node {self.index} is still running")
         self.killed = False
@@ -92,16 +104,7 @@ class NodeProcess:
         self._start(*extra)
 
     def _start(self, *extra: str) -> None:
-        with self.log.open("ab") as log:
-            # A group of its own: an interrupt from the keyboard reaches the controller, which then stops the nodes.
-            self._process = subprocess.Popen(
-                [*self._command, *extra],
-                stdin=_lifeline(),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=_environment(),
-            )
+        self._process = _spawn([*self._command, *extra], self.log)
 
     @property
     def pid(self) -> int:
@@ -126,18 +129,16 @@ class NodeProcess:
 
     def terminate(self) -> None:
         """Ask it to stop."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
         self.killed = True
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def wait(self, timeout_s: float) -> int:
-        """Wait for its end; kills it after `timeout_s`."""
+        """Wait until it ends; after `timeout_s`, kill it."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -145,18 +146,47 @@ class NodeProcess:
             return self._process.wait()
 
 
+class WatchProcess:
+    """`honeybadger watch` for the cluster in `directory`, at `page`; its output goes to `watch.log` there. It starts at
+    once, but may need a second until it answers."""
+
+    def __init__(self, directory: Path, port: int, curve: bool) -> None:
+        self.page = f"http://127.0.0.1:{port}/"
+        command = [
+            *(sys.executable, *PROGRAM, "watch", "--attached"),
+            *("--cluster", str(directory / "cluster.toml"), "--port", str(port)),
+            "--curve" if curve else "--no-curve",
+        ]
+        self._process = _spawn(command, directory / "watch.log")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    # Without `HONEYBADGER_…`: these are options of the command that was typed, not of the nodes that it starts.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HONEYBADGER_")}
+    with log.open("ab") as output:
+        # In a session of its own, Ctrl-C reaches only the controller, which then stops the nodes.
+        return subprocess.Popen(
+            command, stdin=_lifeline(), stdout=output, stderr=output, start_new_session=True, env=environment
+        )
+
+
 @cache
 def _lifeline() -> int:
-    """The input of all nodes: nothing is ever written to it, and it ends with this process, however that ends.
+    """The input of all nodes: a pipe that nobody writes to, and that closes when this process ends, however it ends.
 
-    Nodes stop then (`--attached`). The other end is open in no other process.
+    Nodes stop then (`--attached`). No other process has the other end open.
     """
     reading, _ = os.pipe()
     return reading
 
 
 def signal_name(number: int) -> str:
-    """As "SIGKILL"."""
+    """Such as "SIGKILL"."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -165,11 +195,11 @@ def signal_name(number: int) -> str:
 
 def last_traceback(output: str) -> str:
     """The last line of the last Python traceback in what a process printed, "" if there is none."""
-    _, found, rest = output.rpartition("Traceback (most recent call last):")
-    lines = [line for line in rest.splitlines() if line[:1].strip()] if found else []
-    return lines[0] if lines else ""
+    _, heading, rest = output.rpartition("Traceback (most recent call last):")
+    lines = [line for line in rest.splitlines() if line[:1].strip()] if heading else []
+    return without_module(lines[0]) if lines else ""
 
 
-def _environment() -> dict[str, str]:
-    """Without our own option variables: they are for the command that was typed, not for the nodes it starts."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("HONEYBADGER_")}
+def without_module(line: str) -> str:
+    """The last line of a traceback without the module of the error; any other line as it is."""
+    return re.sub(r"^(?:\w+\.)+(?=\w*(?:Error|Exception)\b)", "", line)

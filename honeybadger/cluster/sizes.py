@@ -7,8 +7,6 @@ that the members agree on. They are derived here and nowhere else, so whatever `
 All sizes are in bytes.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -18,15 +16,15 @@ import msgspec
 from crypto.errors import CryptoError
 from honeybadger.ledger.block import MAX_BODY_BYTES
 from honeybadger.network.client_protocol import LONGEST_REQUEST
-from honeybadger.protocols.base import Specification
+from honeybadger.protocols.contract import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 
-#: room that a request leaves for what it has beside a transaction
+#: bytes of a request that are not transactions
 REQUEST_FRAMING = 1024
 #: no message between nodes may be longer: what holds it counts in 32 bits
 LONGEST_MESSAGE = 1 << 30
-#: what is held for a peer unless the manifest says otherwise: as much as needed, at least and at the most
+#: limits of what is held for a peer if the manifest does not say how much: as much as needed, within these
 LEAST_HELD = 256 * 1024 * 1024
 MOST_HELD = 2048 * 1024 * 1024
 
@@ -67,7 +65,7 @@ class Sizes:
 def sizes_of(specification: Specification, parameters: Parameters, quorums: Quorums, runtime: Limits) -> Sizes:
     """The sizes that follow from these, whether they fit or not."""
     nodes = quorums.nodes
-    body = parameters.max_proposal_bytes * (1 if specification.whole_batches else nodes)
+    body = parameters.max_proposal_bytes * (1 if specification.one_proposer_per_block else nodes)
     sizes = Sizes(
         request=parameters.max_tx_bytes + REQUEST_FRAMING,
         body=body,

@@ -1,8 +1,7 @@
 """The ledger: blocks, their hash chain, proofs, storage, verification and export.
 
-Start with ``block`` (what is a block?), then ``chain`` (what a node does with an agreed epoch), ``history``
-(which transactions are committed?) and ``sqlite`` (where it lies on disk). Nothing here knows of consensus
-or of sockets.
+Start with `block` (what is a block?), then `chain` (what does a node do with an agreed epoch?), `history`
+(which transactions are committed?) and `sqlite` (the file). Nothing here knows of consensus or sockets.
 """
 
 from honeybadger.ledger.block import Block, Header, build_block, check_block, decode_body, encode_body
@@ -13,12 +12,11 @@ from honeybadger.ledger.history import History
 from honeybadger.ledger.merkle import tx_root
 from honeybadger.ledger.proof import Proof, build_proof, verify_proof
 from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.ledger.store import BlockStore, Durability, Record
+from honeybadger.ledger.store import Durability, Record
 from honeybadger.ledger.verify import VerifyReport, compare, verify_ledger
 
 __all__ = [
     "Block",
-    "BlockStore",
     "Chain",
     "ChainUpdate",
     "Durability",

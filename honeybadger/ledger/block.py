@@ -1,16 +1,16 @@
 """What a block is: a small header that binds everything, and a body that is nothing but transactions.
 
-Guarantee: two nodes that agreed on the same proposals build byte-identical headers and bodies, hence the
-same hash. The body holds the transactions in canonical order (ascending proposer index, then position in
-the proposal, first occurrence kept). Every node derives that order alike; the paper sorts, which would cost
-more per transaction. A header binds chain id, height, epoch, previous hash, proposers, transaction count,
-size and Merkle root, and ``hash = SHA-256(header bytes)``, so any SHA-256 tool can check a chain.
+Guarantee: two nodes that agreed on the same proposals build byte-identical headers and bodies, hence the same hash. The
+body holds the transactions in canonical order (ascending proposer index, then position in the proposal, first
+occurrence kept). The paper sorts them, which would cost more per transaction. A header binds chain id, height, epoch,
+previous hash, proposers, transaction count, size and Merkle root, and `hash = SHA-256(header bytes)`, so any SHA-256
+tool can check a chain.
 
 Both encodings are MessagePack and canonical: decoding refuses whatever does not re-encode to the same
-bytes, so one block has one encoding (the byte offsets kept by ``history`` rely on that for bodies).
+bytes, so one block has one encoding (the byte offsets kept by `history` rely on that for bodies).
 
-Measured for 40,000 transactions of 250 bytes (CPU): ``build_block`` 13-19 ms, of which the Merkle tree is 11
-(see ``merkle``); ``decode_body`` 8-11 ms, of which 1 is the canonical check; ``check_block`` 21-27 ms.
+Measured for 40,000 transactions of 250 bytes (CPU): `build_block` 13-19 ms, of which the Merkle tree is 11
+(measured in `merkle`); `decode_body` 8-11 ms, of which 1 is the canonical check; `check_block` 21-27 ms.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from honeybadger.ledger.merkle import tx_root
 VERSION = 1
 HASH_BYTES = 32
 MAX_BODY_BYTES = 900_000_000
-"""Largest body in bytes: under SQLite's limit for one value (10^9) and the 32-bit offsets of ``history``."""
+"""Largest body in bytes: under SQLite's limit for one value (10^9) and the 32-bit offsets of `history`."""
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -38,9 +38,9 @@ Height = Annotated[int, msgspec.Meta(ge=1, le=2**32 - 1)]
 class Header(msgspec.Struct, array_like=True, frozen=True):
     """Everything a block commits to; encoded as a MessagePack array in this order.
 
-    ``previous`` is the hash of the header one lower; at height 1, the first block, it is the chain id (the
-    empty ledger, height 0, has no block). ``tx_bytes`` is the sum of the transactions' lengths in bytes.
-    ``proposers`` are the strictly ascending node indices of the agreed subset.
+    `previous` is the hash of the header one lower; at height 1, the first block, it is the chain id (the
+    empty ledger, height 0, has no block). `tx_bytes` is the sum of the transactions' lengths in bytes.
+    `proposers` are the strictly ascending node indices of the agreed subset.
     """
 
     version: Count
@@ -54,7 +54,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     proposers: tuple[Count, ...]
 
     def encode(self) -> bytes:
-        """Return the canonical header bytes (about 130 and one or two per proposer)."""
+        """The canonical header bytes: about 130, and one or two for each proposer."""
         return _encode(self)
 
     @property
@@ -64,7 +64,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def decode(cls, data: bytes) -> Header:
-        """Read a header; raises ``LedgerError`` unless these are the canonical bytes of a valid one."""
+        """Read a header; `LedgerError` unless `data` is the canonical encoding of a valid one."""
         try:
             header = _header_decoder.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -79,13 +79,13 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Block(msgspec.Struct, frozen=True):
-    """A header and the body bytes it describes. The pair is not checked here: see ``check_block``."""
+    """A header and the body bytes it describes; only `check_block` checks that they belong together."""
 
     header: Header
     body: bytes
 
     def transactions(self) -> list[bytes]:
-        """Decode the body into its transactions, in canonical order; raises ``LedgerError``."""
+        """Decode the body into its transactions, in canonical order; raises `LedgerError`."""
         return decode_body(self.body)
 
 
@@ -95,12 +95,12 @@ _body_decoder = msgspec.msgpack.Decoder(list[bytes])
 
 
 def encode_body(transactions: Sequence[bytes]) -> bytes:
-    """Encode transactions as one MessagePack array of ``bin``."""
+    """Encode transactions as one MessagePack array of `bin`."""
     return _encode(transactions)
 
 
 def decode_body(body: bytes) -> list[bytes]:
-    """Return the transactions of a body; raises ``LedgerError`` unless it is canonical."""
+    """Return the transactions of a body; raises `LedgerError` unless it is canonical."""
     try:
         transactions = _body_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -118,10 +118,10 @@ def build_block(
     proposers: Sequence[int],
     transactions: Sequence[bytes],
 ) -> Block:
-    """Build the block of ``transactions``, already in canonical order and free of duplicates.
+    """Build the block of `transactions`, already in canonical order and free of duplicates.
 
-    Raises ``ValueError`` for arguments no header may carry and ``LedgerError`` for a body over
-    ``MAX_BODY_BYTES``.
+    Raises `ValueError` for arguments no header may carry and `LedgerError` for a body over
+    `MAX_BODY_BYTES`.
     """
     if len(chain_id) != HASH_BYTES or len(previous_hash) != HASH_BYTES:
         raise ValueError(f"chain id and previous hash must have {HASH_BYTES} bytes")
@@ -147,7 +147,7 @@ def build_block(
 
 
 def check_block(header: Header, body: bytes) -> list[bytes]:
-    """Return the transactions of ``body`` if it is the body ``header`` commits to; raises ``LedgerError``."""
+    """Return the transactions of `body` if it is the body `header` commits to; raises `LedgerError`."""
     transactions = decode_body(body)
     if len(transactions) != header.tx_count:
         raise LedgerError(f"body has {len(transactions)} transactions, header says {header.tx_count}")

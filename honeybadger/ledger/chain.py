@@ -1,24 +1,19 @@
-"""The chain a running node extends: the tip, the history of committed transactions, and the blocks not yet
-on disk.
+"""The chain that a running node extends: tip, history of committed transactions, and blocks not yet on disk.
 
-Guarantee: ``extend`` is a function of the blocks before it and its arguments, so nodes that agree on every
+Guarantee: `extend` is a function of the blocks before it and its arguments, so nodes that agree on every
 epoch's contributions have identical chains (Miller et al., CCS 2016, figure 1). No transaction is in the chain twice.
-A block is in ``durable_height`` only after the store has committed it.
+`durable_height` counts a block only after the store has committed it.
 
-Threads: ``extend`` and ``committed`` belong to the thread that owns the protocol; ``flush`` is slow (disk)
-and belongs in a worker thread. The hand-over is a list: ``flush`` takes what is there, writes it in one
-group commit, and only then drops it, so a transaction can be looked up at every moment and a failed flush
-loses nothing.
+Threads: `extend` and `committed` belong to the thread that owns the protocol; `flush` is slow (disk) and belongs in a
+worker thread. `flush` writes the pending blocks in one group commit and drops them only then, so `committed` always
+finds a transaction, and a failed flush loses nothing.
 
-Opening rebuilds the history from every stored body (fingerprints are keyed per process, so they cannot be
-stored): 1.1-1.5 million transactions of 250 bytes a second. It checks links, chain id and counts on the
-way, not Merkle roots: that is ``verify``.
+Opening rebuilds the history from every stored body, because the fingerprints are keyed per process: 1.1-1.5 million
+transactions of 250 bytes a second. It checks links, chain id and counts; only `verify` checks Merkle roots.
 
-Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: ``extend`` 30-37 ms of CPU (the block about
-15, duplicates and history 20, of which 6 are the first hash of each transaction), ``flush`` 25-40 ms.
+Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: `extend` 30-37 ms of CPU (the block about
+15, duplicates and history 20, of which 6 are the first hash of each transaction), `flush` 25-40 ms.
 """
-
-from __future__ import annotations
 
 import threading
 from bisect import bisect_left
@@ -32,19 +27,19 @@ from pathlib import Path
 from honeybadger.ledger.block import Block, Header, build_block
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import BodyReader, History, Sorted
-from honeybadger.ledger.store import BlockStore
+from honeybadger.ledger.sqlite import SQLiteStore
 
-#: block hashes that are kept at hand
+#: block hashes that are kept in memory
 RECENT_HASHES = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ChainUpdate:
-    """Outcome of an epoch: the new block, and the contributed transactions that earlier blocks hold already.
+    """Outcome of an epoch: the new block, and the contributed transactions that earlier blocks already hold.
 
-    ``duplicates`` maps such a transaction to the height that committed it; it is not in ``block``. A
-    transaction that several proposers contributed in this epoch is in ``block`` once and not in
-    ``duplicates``.
+    `duplicates` maps such a transaction to the height that committed it; it is not in `block`. A
+    transaction that several proposers contributed in this epoch is in `block` once and not in
+    `duplicates`.
     """
 
     block: Block
@@ -52,21 +47,22 @@ class ChainUpdate:
 
 
 class Chain:
-    """A chain of blocks on top of a store; see the module for its guarantee and its threads."""
+    """A chain of blocks on top of a store."""
 
-    def __init__(self, store: BlockStore, chain_id: bytes, *, scratch: Path | None = None) -> None:
-        """Open the chain of ``store``, which must be empty or hold blocks of ``chain_id``.
+    def __init__(self, store: SQLiteStore, chain_id: bytes, *, scratch: Path | None = None) -> None:
+        """Open the chain of `store`, which must be empty or hold blocks of `chain_id`.
 
-        ``scratch`` takes temporary files of the history (``None``: the system's place). Raises
-        ``LedgerError``.
+        `scratch` takes temporary files of the history (`None`: the system's place). Raises
+        `LedgerError`.
         """
         if store.chain_id != chain_id:
             raise LedgerError(f"store belongs to chain {store.chain_id.hex()}, not to {chain_id.hex()}")
         self.chain_id = chain_id
         self._store = store
-        self._height = 0
-        self._epoch = -1
-        self._tip_hash = chain_id
+        #: of the newest block, durable or not: height (0 before the first), epoch (-1) and hash (the chain id)
+        self.height = 0
+        self.epoch = -1
+        self.tip_hash = chain_id
         self._pending: dict[int, Block] = {}
         #: epoch to block hash, of the newest blocks
         self._recent: dict[int, bytes] = {}
@@ -77,33 +73,14 @@ class Chain:
         try:
             for block in store.iter_blocks():
                 self._reload(block)
-            if self._height != store.height():
-                raise LedgerError(f"block {self._height + 1} is missing in the store")
+            if self.height != store.height():
+                raise LedgerError(f"block {self.height + 1} is missing in the store")
         except LedgerError as error:
-            bad = self._height + 1
-            raise LedgerError(f"block {bad} is damaged, see `honeybadger ledger repair`: {error}") from None
-        self._durable_height = self._height
+            bad = self.height + 1
+            raise LedgerError(f"block {bad} is damaged (`honeybadger ledger repair` can fetch it): {error}") from None
+        #: the store has committed every block up to this height
+        self.durable_height = self.height
         self._certified = store.newest_certified()
-
-    @property
-    def height(self) -> int:
-        """Height of the newest block, durable or not; 0 before the first."""
-        return self._height
-
-    @property
-    def epoch(self) -> int:
-        """Epoch of the newest block; -1 before the first."""
-        return self._epoch
-
-    @property
-    def tip_hash(self) -> bytes:
-        """Hash of the newest block; the chain id before the first."""
-        return self._tip_hash
-
-    @property
-    def durable_height(self) -> int:
-        """Height up to which the store has committed every block."""
-        return self._durable_height
 
     @property
     def certified_epoch(self) -> int:
@@ -119,30 +96,29 @@ class Chain:
         return len(self._history)
 
     def extend(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> ChainUpdate:
-        """Append the block of an agreed epoch: ``contributions`` are (proposer, transactions), ascending by
-        proposer.
+        """Append the block of an agreed epoch: `contributions` are (proposer, transactions), ascending by proposer.
 
-        Epochs must increase. Raises ``ValueError`` for our own misuse and ``LedgerError`` when a stored
-        block that is needed to recognise a duplicate cannot be read; the chain is then unchanged.
+        Epochs must increase. Raises `ValueError` for our own misuse, and `LedgerError` if it cannot read a stored
+        block to recognise a duplicate; the chain is then unchanged.
         """
-        if epoch <= self._epoch:
-            raise ValueError(f"epoch {epoch} does not follow epoch {self._epoch}")
+        if epoch <= self.epoch:
+            raise ValueError(f"epoch {epoch} does not follow epoch {self.epoch}")
         proposers, distinct = _flattened(contributions)
         new = Sorted.of(distinct)
         duplicates = self._history.find(new)
         if duplicates:
             new = Sorted.of([t for t in distinct if t not in duplicates])
         transactions = new.transactions
-        block = build_block(self.chain_id, self._tip_hash, self._height + 1, epoch, proposers, transactions)
+        block = build_block(self.chain_id, self.tip_hash, self.height + 1, epoch, proposers, transactions)
         with self._hand_over:
             self._pending[block.header.height] = block
         self._advance(block, new)
         return ChainUpdate(block, duplicates)
 
     def repeat(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """An agreed epoch that the chain has already was run again: nothing is appended.
+        """Check an epoch that was run again although the chain has its block; append nothing.
 
-        ``LedgerError`` if it ended differently, so that this chain is not the one that the nodes agree on now.
+        `LedgerError` if it ended differently: the nodes no longer agree on this chain.
         """
         header = self._header_of(epoch)
         if header is None:
@@ -160,14 +136,13 @@ class Chain:
     def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
         """Append a certified block that other nodes agreed on. The caller has verified body and certificate.
 
-        ``LedgerError`` if it does not follow the tip.
+        `LedgerError` if it does not follow the tip.
         """
         header = block.header
-        expected = (self.chain_id, self._height + 1, self._tip_hash)
-        if (header.chain_id, header.height, header.previous) != expected or header.epoch <= self._epoch:
+        if (header.chain_id, header.height, header.previous) != self._next() or header.epoch <= self.epoch:
             raise LedgerError(
-                f"block {header.height} of the other nodes, which is certified, does not follow block {self._height}"
-                " in the ledger: up to there the ledger differs from theirs"
+                f"the other nodes have a certified block {header.height} that does not follow block {self.height}"
+                " in the ledger: this ledger differs from theirs"
             )
         with self._hand_over:
             self._pending[header.height] = block
@@ -180,16 +155,14 @@ class Chain:
             self._certificates[height] = certificate
 
     def flush(self, through: int | None = None) -> list[int]:
-        """Write the pending blocks, at most those up to height `through`, in one group commit; returns their heights,
-        now durable.
+        """Write the pending blocks up to height `through` in one group commit; returns their heights.
 
-        Callable from any thread. Raises ``LedgerError``; the blocks then stay pending and the next call
-        tries again.
+        Callable from any thread. Raises `LedgerError`; the blocks then stay pending, and the next call tries again.
         """
         with self._flushing:
             with self._hand_over:
                 blocks = [b for height, b in self._pending.items() if through is None or height <= through]
-                top = blocks[-1].header.height if blocks else self._durable_height
+                top = blocks[-1].header.height if blocks else self.durable_height
                 certificates = {h: c for h, c in self._certificates.items() if h <= top}
             if not blocks and not certificates:
                 return []
@@ -200,7 +173,7 @@ class Chain:
                     del self._pending[height]
                 for height in certificates:
                     del self._certificates[height]
-            self._durable_height = top
+            self.durable_height = top
             if certificates and (self._certified is None or max(certificates) > self._certified.height):
                 self._certified = self._store.header(max(certificates))
             self._history.compact()
@@ -211,17 +184,17 @@ class Chain:
         return self._recent.get(epoch)
 
     def committed(self, transactions: Sequence[bytes]) -> dict[bytes, int]:
-        """Height of each of ``transactions`` that is in the chain, be it durable or not yet."""
+        """Height of each of `transactions` that is in the chain, durable or not."""
         return self._history.find(transactions)
+
+    def _next(self) -> tuple[bytes, int, bytes]:
+        """Chain id, height and previous hash of the next block."""
+        return self.chain_id, self.height + 1, self.tip_hash
 
     def _reload(self, block: Block) -> None:
         header = block.header
-        if (header.height, header.previous, header.chain_id) != (
-            self._height + 1,
-            self._tip_hash,
-            self.chain_id,
-        ):
-            raise LedgerError(f"block {header.height} in the store does not follow block {self._height}")
+        if (header.chain_id, header.height, header.previous) != self._next():
+            raise LedgerError(f"block {header.height} in the store does not follow block {self.height}")
         transactions = block.transactions()
         if len(transactions) != header.tx_count:
             raise LedgerError(f"block {header.height} in the store has a wrong transaction count")
@@ -230,16 +203,16 @@ class Chain:
 
     def _advance(self, block: Block, transactions: Sequence[bytes] | Sorted) -> None:
         self._history.add(block.header.height, transactions)
-        self._height = block.header.height
-        self._epoch = block.header.epoch
-        self._tip_hash = self._recent[block.header.epoch] = block.header.hash
+        self.height = block.header.height
+        self.epoch = block.header.epoch
+        self.tip_hash = self._recent[block.header.epoch] = block.header.hash
         if len(self._recent) > RECENT_HASHES:
             del self._recent[next(iter(self._recent))]
 
     def _header_of(self, epoch: int) -> Header | None:
         """Epochs ascend with heights."""
-        height = 1 + bisect_left(range(1, self._height + 1), epoch, key=lambda height: self._header(height).epoch)
-        header = self._header(height) if height <= self._height else None
+        height = 1 + bisect_left(range(1, self.height + 1), epoch, key=lambda height: self._header(height).epoch)
+        header = self._header(height) if height <= self.height else None
         return header if header is not None and header.epoch == epoch else None
 
     def _header(self, height: int) -> Header:

@@ -1,24 +1,20 @@
-"""One sorted run of the history: fingerprints with the place of each transaction, and a bitmap that answers
-most misses.
+"""One sorted run of the history: fingerprints with the place of each transaction, and a bitmap for misses.
 
-Arrays of equal length n, sorted by fingerprint: ``fingerprints`` uint64, ``heights`` uint32, ``offsets``
-uint32 (byte offset of the transaction in its block's body). 16 bytes an entry, plus 2 to 4 for the bitmap,
-which holds one bit per fingerprint prefix at 16 to 32 bits an entry: at most 6 % of the unknown
-fingerprints reach the binary search. Without it every lookup costs some twenty cache misses, or disk reads
-once the run lives in a file.
+An entry takes 16 bytes (`offsets`: of the transaction in its block's body), plus 2 to 4 for the bitmap, which holds one
+bit per fingerprint prefix at 16 to 32 bits an entry. So at most 6 % of the new fingerprints reach the binary search,
+which costs some twenty cache misses, or disk reads once the run lives in a file.
 
-Runs above ``spill`` entries are written to an unlinked temporary file and mapped read-only. ``drop_pages`` unmaps
-what look-ups have touched, so that only the bitmaps stay resident; the page cache keeps the file at hand. They are
-written, not mapped for writing: a full disk is then an ``OSError`` and not a SIGBUS.
+Runs with more than `spill` entries are written to an unlinked temporary file and mapped read-only. `drop_pages` unmaps
+the pages that look-ups have touched, so that only the bitmaps stay resident; the file stays in the page cache. The file
+is written, and not mapped for writing, so that a full disk is an `OSError` and not a SIGBUS.
 """
-
-from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +23,15 @@ U64 = NDArray[np.uint64]
 U32 = NDArray[np.uint32]
 U8 = NDArray[np.uint8]
 Index = NDArray[np.intp]
+Entries = tuple[NDArray[Any], ...]
 
 PIECE = 1 << 18
-"""Entries merged at a time: bounds the temporary memory of a merge to some 10 MB."""
+"""Entries merged at a time: bounds the temporary memory of a merge to about 10 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """A run of n entries; see the module."""
+    """A run of n entries: arrays of equal length, sorted by fingerprint."""
 
     fingerprints: U64
     heights: U32
@@ -50,11 +47,11 @@ class Segment:
         for mapping in self.mapped:
             mapping.madvise(mmap.MADV_DONTNEED)
 
-    def lookup(self, wanted: U64) -> tuple[Index, Index]:
-        """Pairs (index into ``wanted``, which is sorted; index into this run) of equal fingerprints."""
-        bits = _bit_positions(wanted, len(self.bitmap))
+    def lookup(self, asked: U64) -> tuple[Index, Index]:
+        """Pairs (index into `asked`, which is sorted; index into this run) of equal fingerprints."""
+        bits = _bit_positions(asked, len(self.bitmap))
         maybe = np.flatnonzero((self.bitmap[bits >> np.uint64(3)] >> (bits & np.uint64(7)).astype(np.uint8)) & 1)
-        candidates = wanted[maybe]
+        candidates = asked[maybe]
         first = np.searchsorted(self.fingerprints, candidates, "left")
         inside = first < len(self)
         inside[inside] = self.fingerprints[first[inside]] == candidates[inside]
@@ -66,84 +63,64 @@ class Segment:
 
 
 def make_segment(ordered: U64, heights: U32, offsets: U32) -> Segment:
-    """Build an in-memory run (one block's) from entries in the order of their fingerprints."""
+    """Build the in-memory run of a block from entries in the order of their fingerprints."""
     bitmap = _empty_bitmap(len(ordered))
     _set_bits(bitmap, ordered)
     return Segment(ordered, heights, offsets, bitmap)
 
 
 def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) -> Segment:
-    """Merge runs into one, in memory up to ``spill`` entries and in a file of ``directory`` above it.
+    """Merge runs into one, in memory up to `spill` entries and in a file of `directory` above it.
 
-    ``directory=None`` is the system's place for temporary files. Raises ``OSError`` when the file cannot be
+    `directory=None` is the system's place for temporary files. Raises `OSError` when the file cannot be
     written.
     """
     total = sum(map(len, runs))
     pieces = 1 << max(0, (total // PIECE).bit_length())
     bounds = (np.arange(1, pieces, dtype=np.uint64) << np.uint64(64 - pieces.bit_length() + 1)).astype(np.uint64)
     cuts = [[0, *np.searchsorted(run.fingerprints, bounds).tolist(), len(run)] for run in runs]
+
+    def merged() -> Iterator[Entries]:
+        for p in range(pieces):
+            parts = [(run, slice(cut[p], cut[p + 1])) for run, cut in zip(runs, cuts, strict=True)]
+            fingerprints = np.concatenate([run.fingerprints[part] for run, part in parts])
+            order = np.argsort(fingerprints, kind="stable")  # finds the sorted runs and merges them
+            heights = np.concatenate([run.heights[part] for run, part in parts])[order]
+            yield fingerprints[order], heights, np.concatenate([run.offsets[part] for run, part in parts])[order]
+            for run in runs:
+                run.drop_pages()
+
+    return _in_file(total, merged(), directory) if total > spill else _in_memory(total, merged())
+
+
+def _in_memory(total: int, pieces: Iterable[Entries]) -> Segment:
+    columns: Entries = (np.empty(total, np.uint64), np.empty(total, np.uint32), np.empty(total, np.uint32))
     bitmap = _empty_bitmap(total)
-    out = _FileColumns(total, directory) if total > spill else _MemoryColumns(total)
     at = 0
-    for p in range(pieces):
-        parts = [slice(cut[p], cut[p + 1]) for cut in cuts]
-        fingerprints = np.concatenate([run.fingerprints[part] for run, part in zip(runs, parts, strict=True)])
-        order = np.argsort(fingerprints, kind="stable")  # finds the sorted runs and merges them
-        ordered = fingerprints[order]
-        heights = np.concatenate([run.heights[part] for run, part in zip(runs, parts, strict=True)])[order]
-        offsets = np.concatenate([run.offsets[part] for run, part in zip(runs, parts, strict=True)])[order]
-        out.write(at, ordered, heights, offsets)
-        _set_bits(bitmap, ordered)
-        at += len(ordered)
-        for run in runs:
-            run.drop_pages()
-    return Segment(*out.finish(), bitmap, out.mapped)
+    for piece in pieces:
+        _set_bits(bitmap, piece[0])
+        for column, part in zip(columns, piece, strict=True):
+            column[at : at + len(part)] = part
+        at += len(piece[0])
+    return Segment(columns[0], columns[1], columns[2], bitmap)
 
 
-class _MemoryColumns:
-    mapped: tuple[mmap.mmap, ...] = ()
-
-    def __init__(self, total: int) -> None:
-        self._columns = (np.empty(total, np.uint64), np.empty(total, np.uint32), np.empty(total, np.uint32))
-
-    def write(self, at: int, fingerprints: U64, heights: U32, offsets: U32) -> None:
-        part = slice(at, at + len(fingerprints))
-        self._columns[0][part], self._columns[1][part], self._columns[2][part] = (
-            fingerprints,
-            heights,
-            offsets,
-        )
-
-    def finish(self) -> tuple[U64, U32, U32]:
-        return self._columns
-
-
-class _FileColumns:
-    def __init__(self, total: int, directory: Path | None) -> None:
-        self.mapped: tuple[mmap.mmap, ...] = ()
-        self._total = total
-        # Closed by ``finish``; the mappings made there keep the unlinked file alive.
-        self._file = tempfile.TemporaryFile(dir=directory, prefix="history-")  # noqa: SIM115
-
-    def write(self, at: int, fingerprints: U64, heights: U32, offsets: U32) -> None:
-        self._write(at * 8, fingerprints.data)
-        self._write(self._total * 8 + at * 4, heights.data)
-        self._write(self._total * 12 + at * 4, offsets.data)
-
-    def _write(self, start: int, data: memoryview) -> None:
-        self._file.seek(start)
-        self._file.write(data)
-
-    def finish(self) -> tuple[U64, U32, U32]:
-        self._file.flush()
-        total = self._total
-        fingerprints: U64 = np.memmap(self._file, np.uint64, "r", 0, (total,))
-        heights: U32 = np.memmap(self._file, np.uint32, "r", total * 8, (total,))
-        offsets: U32 = np.memmap(self._file, np.uint32, "r", total * 12, (total,))
-        self._file.close()
-        columns = (fingerprints, heights, offsets)
-        self.mapped = tuple(getattr(column, "_mmap") for column in columns)  # noqa: B009
-        return columns
+def _in_file(total: int, pieces: Iterable[Entries], directory: Path | None) -> Segment:
+    bitmap = _empty_bitmap(total)
+    starts = [0, total * 8, total * 12]
+    # The mappings keep the unlinked file alive.
+    with tempfile.TemporaryFile(dir=directory, prefix="history-") as file:
+        at = list(starts)
+        for piece in pieces:
+            _set_bits(bitmap, piece[0])
+            for number, part in enumerate(piece):
+                file.seek(at[number])
+                at[number] += file.write(part.data)
+        file.flush()
+        kinds = (np.uint64, np.uint32, np.uint32)
+        columns = [np.memmap(file, kind, "r", start, (total,)) for kind, start in zip(kinds, starts, strict=True)]
+    mapped = tuple(getattr(column, "_mmap") for column in columns)  # noqa: B009
+    return Segment(columns[0], columns[1], columns[2], bitmap, mapped)
 
 
 def _empty_bitmap(entries: int) -> U8:
@@ -156,7 +133,7 @@ def _bit_positions(fingerprints: U64, bitmap_bytes: int) -> U64:
 
 
 def _set_bits(bitmap: U8, ordered: U64) -> None:
-    """Mark sorted fingerprints: the bits that share a byte are neighbours and are first joined."""
+    """Mark sorted fingerprints; bits of one byte are neighbours, so they are joined first."""
     if not len(ordered):
         return
     bits = _bit_positions(ordered, len(bitmap))

@@ -1,6 +1,4 @@
-"""Opening and creating the SQLite file of a ledger: settings, schema, and what is no ledger."""
-
-from __future__ import annotations
+"""Opens and creates the SQLite file of a ledger: settings, schema, and what is not a ledger."""
 
 import fcntl
 import os
@@ -21,13 +19,13 @@ PAGE_BYTES = 65536
 """Large pages: a 10 MB body in 4 KiB pages costs a third more CPU."""
 BUSY_SECONDS = 10.0
 LONGEST_PATH = 504
-"""Bytes: 512, less what SQLite appends for names of its own."""
+"""Bytes: 512, minus what SQLite appends for its other files."""
 
 BEYOND_REPAIR = (
-    "the database file itself is damaged, which `honeybadger ledger repair` cannot mend: move it and its -wal and -shm"
-    " files away and start the node, which then fetches the blocks from the others"
+    "the database file itself is damaged, and `honeybadger ledger repair` cannot mend that: move it and its -wal and"
+    " -shm files away and start the node, which then fetches the blocks from the others"
 )
-"""What a person can do about a file whose pages are broken: there is no telling what else a write would break."""
+"""Advice for a file with broken pages, where any write may break more."""
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,7 +39,7 @@ CREATE TABLE bodies (height INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
 
 def connect(path: Path, durability: Durability) -> sqlite3.Connection:
-    """Open or create for writing: for any thread, one at a time (the caller locks), in autocommit mode."""
+    """Open or create for writing, in autocommit mode; for any thread, one at a time (the caller locks)."""
     in_memory = durability == "memory"
     if not in_memory and len(os.fsencode(path.absolute())) > LONGEST_PATH:
         raise LedgerError(f"the path is longer than the {LONGEST_PATH} bytes that SQLite takes: {path}")
@@ -54,15 +52,15 @@ def connect(path: Path, durability: Durability) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """The same for reading; SQLite has to write its index of the log beside the file, also for that."""
+    """The same for reading; even then SQLite must be able to write the index of its log next to the file."""
     return _connect(f"{path.absolute().as_uri()}?mode=ro", "SELECT count(*) FROM sqlite_master")
 
 
 def connect_anywhere(path: Path) -> sqlite3.Connection:
-    """The same also where nothing can be written, and under a path that is too long for SQLite.
+    """The same even where nothing can be written, or the path is too long for SQLite.
 
-    What a stopped node left is then read as it is. What a killed one left, some of it in the log beside the file, is
-    copied to a temporary directory, as is a file with too long a path.
+    The file of a stopped node is read in place. That of a killed node, which may have a log, is copied to a temporary
+    directory, and so is a file with too long a path.
     """
     path = path.resolve()
     log = path.with_name(f"{path.name}-wal")
@@ -76,7 +74,7 @@ def connect_anywhere(path: Path) -> sqlite3.Connection:
         shutil.copyfile(path, copy)
         if log.exists():
             shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
-        # What is open stays when its directory goes; without the log, nothing beside it is looked for any more.
+        # An open file outlives its directory, and without a log SQLite looks for no other file.
         return _connect(copy.as_uri(), "PRAGMA journal_mode = DELETE")
 
 
@@ -113,13 +111,13 @@ def create_schema(connection: sqlite3.Connection, chain_id: bytes) -> None:
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Whether SQLite says that the file is damaged (or no database), below the level of tables and rows."""
+    """Whether SQLite says that the file itself is damaged, or is not a database."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def read_chain_id(connection: sqlite3.Connection, path: Path) -> bytes:
-    """Return the chain id of an open ledger; raises ``LedgerError`` if it is none, or of another schema."""
+    """The chain id of an open ledger; `LedgerError` if it is not a ledger, or has another schema."""
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         schema, chain_id = meta["schema"], bytes.fromhex(meta["chain_id"])
@@ -135,7 +133,7 @@ def read_chain_id(connection: sqlite3.Connection, path: Path) -> bytes:
 
 
 def lock_for_writing(path: Path) -> IO[bytes]:
-    """Take the writer's lock for as long as the returned file is open; the kernel drops it when we die."""
+    """Take the writer's lock for as long as the returned file is open; the kernel drops it if we die."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,9 +144,9 @@ def lock_for_writing(path: Path) -> IO[bytes]:
 
 
 def sync(path: Path) -> None:
-    """Make what a file holds, or the names in a directory, outlive a power failure.
+    """Make a file's content, or the names in a directory, survive a power failure.
 
-    SQLite syncs its file; the directory that holds a new one is ours to sync.
+    SQLite syncs its file, but the directory of a new file is ours to sync.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,13 +1,11 @@
-"""Checking a ledger that may have been damaged or forged, and comparing ledgers of several nodes.
+"""Checks a ledger that may have been damaged or forged, and compares the ledgers of several nodes.
 
-``verify_ledger`` re-derives everything from header and body bytes and takes no stored value on trust:
-heights without gaps from 1, chain id, hash chain, strictly increasing epochs, columns equal to header
-fields, canonical bodies with the header's count, size and Merkle root, and no transaction committed twice.
-What it cannot see is a ledger cut off at its end, or rewritten as a whole: for that compare with other
-nodes, or give the cluster's key: every stored certificate must then hold. The newest blocks may have none yet.
+`verify_ledger` derives everything again from header and body bytes and trusts no stored value: heights without gaps
+from 1, chain id, hash chain, strictly increasing epochs, columns equal to header fields, canonical bodies with the
+header's count, size and Merkle root, and no transaction committed twice. It cannot see that a ledger was cut off at its
+end, or rewritten as a whole. To find that, compare it with other nodes, or give the cluster's key: then every stored
+certificate must hold. The newest blocks may not have one yet.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,15 +17,16 @@ from honeybadger.ledger.block import Header, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import History
-from honeybadger.ledger.store import BlockStore, Record, header_columns
+from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.ledger.store import Record, header_columns
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """Result of ``verify_ledger``: counts of the good prefix, and the first bad block with a one-line reason.
+    """Counts of the good blocks before the first bad one, and that block with a one-line reason.
 
-    ``tip_hash`` is the hash of the last good block (the chain id if there is none). ``certified`` blocks have a
-    certificate that holds; 0 if certificates were not checked.
+    `tip_hash`: hash of the last good block (the chain id if there is none). `certified`: how many blocks have a valid
+    certificate; 0 if certificates were not checked.
     """
 
     blocks: int
@@ -45,17 +44,17 @@ class VerifyReport:
 
 
 def verify_ledger(
-    store: BlockStore,
+    store: SQLiteStore,
     *,
     find_repeats: bool = True,
     scratch: Path | None = None,
     certificate_key: SignaturePublicKey | None = None,
 ) -> VerifyReport:
-    """Walk the whole ledger and stop at the first bad block; never raises for what it finds in the store.
+    """Walk the ledger up to the first bad block; never raises for what is in the store.
 
-    ``find_repeats=False`` skips the search for transactions committed twice, which costs memory: some 20
-    bytes per transaction, of which all but 3 go to temporary files in ``scratch``.
-    ``certificate_key`` is the cluster's; without it certificates are not looked at.
+    `find_repeats=False` skips the search for transactions committed twice. That search takes about 20 bytes per
+    transaction, of which all but 3 go to temporary files in `scratch`. `certificate_key` is the cluster's; without it
+    certificates are not checked.
     """
     seen = History(store.open_body, directory=scratch) if find_repeats else None
     blocks = transactions = tx_bytes = certified = 0
@@ -90,7 +89,7 @@ def _check_record(
 
 
 def read_header(data: bytes | None, height: int, chain_id: bytes) -> Header:
-    """The header in ``data``; ``LedgerError`` unless it can be that of block ``height`` of the chain."""
+    """The header in `data`; `LedgerError` unless it can belong to block `height` of the chain."""
     if data is None:
         raise LedgerError("header is missing")
     header = Header.decode(data)
@@ -102,7 +101,7 @@ def read_header(data: bytes | None, height: int, chain_id: bytes) -> Header:
 
 
 def check_contents(record: Record, header: Header) -> list[bytes]:
-    """Transactions of a record; ``LedgerError`` unless its columns and body are those of ``header``."""
+    """Transactions of a record; `LedgerError` unless its columns and body belong to `header`."""
     for name, value in header_columns(header).items():
         if record.columns.get(name) != value:
             raise LedgerError(f"column {name} differs from the header")
@@ -123,19 +122,19 @@ def _check_repeats(seen: History, height: int, transactions: Sequence[bytes]) ->
 
 
 def check_certificate(certificate: bytes | None, header: Header, key: SignaturePublicKey) -> bool:
-    """Whether there is a certificate; raises ``LedgerError`` if it does not hold."""
+    """Whether there is a certificate; `LedgerError` if it is invalid."""
     if certificate is None:
         return False
     if not isinstance(certificate, bytes) or not key.verify(block_statement(header.hash), certificate):
-        raise LedgerError("certificate does not hold")
+        raise LedgerError("certificate is invalid")
     return True
 
 
-def compare(stores: Sequence[BlockStore]) -> int | None:
-    """Lowest height at which two of the ledgers differ, ``None`` if each is a prefix of the longest.
+def compare(stores: Sequence[SQLiteStore]) -> int | None:
+    """Lowest height at which two of the ledgers differ, `None` if each is a prefix of the longest.
 
-    Compares header bytes; bodies follow from them once each ledger passes ``verify_ledger``. Ledgers of
-    different chains differ at height 1 if they have blocks there. Raises ``LedgerError`` for unreadable
+    Compares header bytes; bodies follow from them once each ledger passes `verify_ledger`. Ledgers of
+    different chains differ at height 1 if they have blocks there. Raises `LedgerError` for unreadable
     headers.
     """
     step = 1000

@@ -1,21 +1,18 @@
-"""Hosts and ports as text and for ZeroMQ. A host is a name, which stands for an IPv4 address, or an address."""
-
-from __future__ import annotations
+"""Hosts and ports as text and for ZeroMQ. A host is an address, or a name with an IPv4 address."""
 
 import ipaddress
 import re
 from typing import Any
 
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-#: what ends in a number is an address (RFC 1123, section 2.1), or nothing
+#: a text that ends in a number is an address or not a host (RFC 1123, section 2.1)
 _NAME = re.compile(rf"(?=.{{1,254}}$)({_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?", re.ASCII)
 
 
 def is_host(text: str, *, to_listen: bool = False) -> bool:
-    """Whether it could be one: names are looked up later.
+    """Whether it has the form of a host; names are looked up later.
 
-    No zone (`fe80::1%eth0`): it means something else on each machine. `to_listen`: all addresses of a machine, such as
-    `0.0.0.0`, are one, too.
+    Zones (`fe80::1%eth0`) are refused: they differ between machines. `to_listen`: also accept `0.0.0.0` and the like.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -28,7 +25,7 @@ def is_host(text: str, *, to_listen: bool = False) -> bool:
 
 
 def is_ipv6(host: str) -> bool:
-    """Of hosts that a manifest may hold only IPv6 addresses have colons."""
+    """Among the hosts that a manifest may hold, only IPv6 addresses have colons."""
     return ":" in host
 
 
@@ -38,8 +35,8 @@ def place(host: str, port: int) -> str:
 
 
 def endpoint(socket: Any, host: str, port: int) -> str:
-    """What to bind or connect the ZeroMQ socket to."""
+    """The endpoint to bind or connect the ZeroMQ socket to."""
     if is_ipv6(host):
-        # For these only: with it ZeroMQ would look names up otherwise.
+        # Only for these: it changes how ZeroMQ looks names up.
         socket.ipv6 = True
     return f"tcp://{place(host, port)}"

@@ -3,10 +3,8 @@
 A client submits many transactions in one message and hears, in as many messages as it takes, what became of each:
 committed (and durable on the answering node) at a height, or refused with a reason. Transactions are named by their
 position in the request. Any client may connect; with CURVE the client knows that it talks to the node it means.
-The ledger is public: anybody may ask for blocks, a part at a time.
+The ledger is public: anybody may ask where a transaction is, and for blocks, a part at a time.
 """
-
-from __future__ import annotations
 
 from typing import Annotated, Any
 
@@ -14,14 +12,20 @@ import msgspec
 from msgspec import Meta
 
 RequestNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-#: bytes of one request, at the most
+#: most bytes of one request
 LONGEST_REQUEST = 16 * 1024 * 1024
-#: transactions in one request, at the most: what a node can take in without a pause in consensus
+#: most transactions in one request: more would make consensus pause
 MOST_TRANSACTIONS = 10_000
-#: bytes of a block's body in one reply, at the most
+#: transactions and bytes that clients put into one request, so that answers come soon; a longer transaction is alone
+REQUEST_TRANSACTIONS = 1000
+REQUEST_BYTES = 4 * 1024 * 1024
+#: most bytes of a block's body in one reply
 BLOCK_PART_BYTES = 512 * 1024
-#: bytes of a reply to a block query, at the most, with room to spare
+#: most bytes of a reply to a block query, with room to spare
 LONGEST_BLOCK_REPLY = 2 * 1024 * 1024
+#: bytes of a reply about transactions, of which a request has `REQUEST_TRANSACTIONS`; and of a status
+LONGEST_ANSWER = 64 * 1024
+LONGEST_STATUS = 1024 * 1024
 NO_SUCH_BLOCK = "no such block"
 BUSY = "busy"
 
@@ -47,9 +51,9 @@ class Committed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """
 
     request: int
-    height: int
+    height: Annotated[int, Meta(ge=1, le=2**32 - 1)]
     durable_ns: int
-    positions: list[int]
+    positions: Annotated[list[int], Meta(max_length=MOST_TRANSACTIONS)]
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
@@ -57,8 +61,8 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     the node lost its votes and may propose nothing for now."""
 
     request: int
-    reason: str
-    positions: list[int]
+    reason: Annotated[str, Meta(max_length=200)]
+    positions: Annotated[list[int], Meta(max_length=MOST_TRANSACTIONS)]
 
 
 class Status(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
@@ -102,9 +106,28 @@ class NoBlock(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     reason: Annotated[str, Meta(max_length=64)]
 
 
-Request = Submit | StatusRequest | BlockQuery
-Reply = Committed | Refused | Status | BlockPart | NoBlock
+class Locate(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=9):
+    """Client → node: which block holds this transaction?"""
+
+    request: RequestNumber
+    transaction: bytes
+
+
+class Located(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=10):
+    """Node → client: the height of the durable block that holds it, 0 if none here does."""
+
+    request: int
+    height: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+Request = Submit | StatusRequest | BlockQuery | Locate
+Reply = Committed | Refused | Status | BlockPart | NoBlock | Located
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)
 reply_decoder = msgspec.msgpack.Decoder(Reply)
+
+
+def most_in_request(tx_bytes: int) -> int:
+    """How many transactions of `tx_bytes` a client puts into one request."""
+    return max(1, min(REQUEST_TRANSACTIONS, REQUEST_BYTES // tx_bytes))

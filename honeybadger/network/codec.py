@@ -10,16 +10,15 @@ messages in an entry, and the shape of every message by its type. Nothing is eve
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Union
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, Union
 
 import msgspec
 
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.wire import Message
 
 WIRE_VERSION = 1
-#: messages in one entry, at the most
+#: an entry has at most this many messages
 MESSAGES_PER_ENTRY = 8192
 #: a message that is at least this long (bytes, encoded) travels in an entry of its own
 LARGE_MESSAGE = 256 * 1024
@@ -29,7 +28,7 @@ BUNDLE_BYTES = 1024 * 1024
 #: sender a recorded fault, and not only its connection
 SPARE_BYTES = 64 * 1024
 
-#: bytes of a greeting, at the most: some 64 settings and two keys for each of 256 members take two thirds of it
+#: a greeting has at most this many bytes: some 64 settings and two keys for each of 256 members take two thirds of it
 LONGEST_HELLO = 64 * 1024
 
 #: the `durable` epoch of a node that does not mean to come back after a crash
@@ -43,13 +42,15 @@ HEADER_BYTES = _header.size
 #: no number in a header is larger, so that counting on from one never leaves 64 bits
 _LARGEST_NUMBER = 2**63
 
+#: what msgspec raises for bytes from a stranger
+_MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
 
 class WireError(ValueError):
     """Bytes from a peer that are not what they should be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """First part of every message between nodes.
 
     `session`: random number of the sender's incarnation; `first`: sequence number of the first entry in this
@@ -70,17 +71,7 @@ class Header:
 
     def encode(self) -> bytes:
         """`HEADER_BYTES` bytes."""
-        return _header.pack(
-            WIRE_VERSION,
-            self.kind,
-            self.session,
-            self.first,
-            self.base,
-            self.ack_session,
-            self.ack,
-            self.horizon,
-            self.durable,
-        )
+        return _header.pack(WIRE_VERSION, *self)
 
     @staticmethod
     def decode(data: bytes) -> Header:
@@ -115,10 +106,17 @@ class Hello(msgspec.Struct, frozen=True):
 class Codec:
     """Encodes and decodes entries of a protocol's messages.
 
-    `longest_message`: bytes; the longest encoded message a correct node sends.
+    `longest_message`: bytes; the longest encoded message a correct node sends. `limits`: of messages with bulky fields,
+    how long each may be; see `Bulk`.
     """
 
-    def __init__(self, message_types: Sequence[type[Message]], longest_message: int) -> None:
+    def __init__(
+        self,
+        message_types: Sequence[type[Message]],
+        longest_message: int,
+        limits: Mapping[type[Message], Mapping[str, int]] | None = None,
+    ) -> None:
+        self._limits = limits or {}
         self.longest_part = max(longest_message, BUNDLE_BYTES) + SPARE_BYTES
         union: Any = Union[tuple(message_types)]  # noqa: UP007
         entry = Annotated[list[union], msgspec.Meta(max_length=MESSAGES_PER_ENTRY)]
@@ -163,9 +161,20 @@ class Codec:
         if len(data) > self.longest_part:
             raise WireError(f"entry of {len(data)} bytes")
         try:
-            return self._decoder.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            messages = self._decoder.decode(data)
+        except _MALFORMED as error:
             raise WireError(str(error)) from None
+        for message in messages:
+            if limits := self._limits.get(type(message)):
+                self._check_bulk(message, limits)
+        return messages
+
+    def _check_bulk(self, message: Message, limits: Mapping[str, int]) -> None:
+        for field, limit in limits.items():
+            value = getattr(message, field)
+            length = len(value) if isinstance(value, bytes) else len(self._encoder.encode(value))
+            if length > limit:
+                raise WireError(f"{type(message).__name__}.{field} of {length} bytes, and {limit} are the most")
 
     def encode_hello(self, hello: Hello) -> bytes:
         """The greeting's second part."""
@@ -177,7 +186,7 @@ class Codec:
             raise WireError(f"greeting of {len(data)} bytes")
         try:
             return self._hello_decoder.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        except _MALFORMED as error:
             raise WireError(str(error)) from None
 
 

@@ -1,13 +1,11 @@
-"""Which faults the links between nodes suffer, and when: the `[[faults]]` of a manifest, for experiments.
+"""The schedule of link faults: the `[[faults]]` of a manifest, for experiments.
 
-All nodes run the same schedule; each asks it about the links on which it sends, and how slowly it must read.
-Where several faults of one kind meet on a link, the strongest counts.
+All nodes run the same schedule. Each asks it about the links on which it sends, and how slowly it must read. If several
+faults of one kind act on a link, the strongest counts.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +18,7 @@ LARGEST = 1e9
 #: shortest period of resets and shortest pause of a slow node, seconds
 SHORTEST_PERIOD_S = 0.001
 
-#: kind → (fields it needs, fields it may have besides)
+#: kind → (required fields, optional fields)
 _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "partition": (("groups",), ()),
     "one-way": ((), ("senders", "receivers")),
@@ -36,18 +34,18 @@ _SPECIFIC = ("groups", "senders", "receivers", "leader", "delay_s", "jitter_s", 
 class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One fault of a schedule. ValueError, in one line that names the field, if it makes no sense.
 
-    It lasts from `start_s` until before `end_s`, seconds of the schedule; without `end_s` for ever. By `kind`:
+    It lasts from `start_s` until before `end_s`, seconds of the schedule; without `end_s` it does not end. By `kind`:
 
-    "partition": nodes of different `groups` cannot talk. Nodes that are in no group form one more group together, so
-    a single group is cut off from everybody else. "one-way": no `senders` can reach `receivers`.
-    "delay": messages arrive `delay_s` ± `jitter_s` seconds later (uniform), still in order.
-    "bandwidth": the link carries `bytes_per_s`. "drop": with `probability`, for each ZeroMQ message, the connection
-    breaks and loses it and what is behind it. "reset": the TCP connection is closed and opened again each
-    `every_s`, first one period after the start; what a delay holds is lost, so a period below the delay lets nothing
-    through. "slow": the nodes `receivers` take one ZeroMQ message each `every_s` from all their peers together.
+    "partition": nodes of different `groups` cannot talk. Nodes in no group form one more group, so a single group is
+    cut off from all others. "one-way": no `senders` can reach `receivers`. "delay": messages arrive `delay_s` ±
+    `jitter_s` seconds later (uniform), still in order. "bandwidth": the link carries `bytes_per_s`. "drop": at each
+    ZeroMQ message the connection breaks with `probability`, and loses that message and all behind it. "reset": every
+    `every_s` the TCP connection is closed and opened again, first one period after the start. This loses messages that
+    a delay holds, so a period below the delay lets nothing through. "slow": each of `receivers` takes one ZeroMQ
+    message every `every_s`, from all its peers together.
 
-    `senders` and `receivers` choose directed links by node index; empty means all. `leader`: a sender is struck only
-    while it is the leader, by its own view of who that is; in a protocol without one, node 0 stands for it.
+    `senders` and `receivers` choose directed links by node index; empty means all. `leader`: the fault acts on a
+    sender only while it believes to be the leader; in a protocol without one, on node 0.
     """
 
     kind: Kind
@@ -65,10 +63,10 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         if self.kind not in _FIELDS:
-            raise ValueError(f"kind {self.kind} is none of {', '.join(_FIELDS)}")
+            raise ValueError(f"kind {self.kind} is not one of {', '.join(_FIELDS)}")
         for name in ("start_s", "end_s", "delay_s", "jitter_s", "bytes_per_s", "probability", "every_s"):
             value = getattr(self, name)
-            # Written so that nan, which TOML knows, is refused too.
+            # In this form it also refuses nan, which TOML has.
             if value is not None and not 0 <= value <= LARGEST:
                 raise ValueError(f"{name} = {value} is not a number from 0 to {LARGEST:g}")
         needed, possible = _FIELDS[self.kind]
@@ -88,30 +86,26 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.kind == "one-way" and not (self.senders or self.receivers):
             raise ValueError('kind "one-way" needs senders or receivers')
         if not all(self.groups):
-            raise ValueError("groups has an empty one")
-        for name, indices in (
-            ("groups", [node for group in self.groups for node in group]),
-            ("senders", self.senders),
-            ("receivers", self.receivers),
-        ):
+            raise ValueError("groups has an empty group")
+        for name, indices in self._indices().items():
             if min(indices, default=0) < 0:
                 raise ValueError(f"{name} names node {min(indices)}")
             if len(set(indices)) != len(indices):
                 raise ValueError(f"{name} names a node twice")
 
     def check(self, nodes: int) -> None:
-        """ValueError if it names a node that `nodes` nodes do not have, or strikes none of their links."""
-        for name, indices in self._indices():
+        """ValueError if it names a node beyond `nodes`, or acts on no link."""
+        for name, indices in self._indices().items():
             if indices and max(indices) >= nodes:
                 raise ValueError(f"{name} names node {max(indices)}, but the last of {nodes} nodes is {nodes - 1}")
         if len(self.groups) == 1 and len(self.groups[0]) == nodes:
             raise ValueError("groups has all nodes in one")
         struck = len({*self.senders, *self.receivers}) if self.senders and self.receivers else nodes
         if self.kind != "slow" and struck < 2:
-            raise ValueError("strikes no link: a node has none to itself")
+            raise ValueError("acts on no link: a node has no link to itself")
 
     def concerns(self, sender: int, receiver: int) -> bool:
-        """Whether it strikes what `sender` sends to `receiver`."""
+        """Whether it acts on what `sender` sends to `receiver`."""
         if self.kind == "partition":
             return self._group_of(sender) != self._group_of(receiver)
         return (not self.senders or sender in self.senders) and (not self.receivers or receiver in self.receivers)
@@ -125,11 +119,9 @@ class LinkFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """`end_s`, infinite if there is none."""
         return math.inf if self.end_s is None else self.end_s
 
-    def _indices(self) -> Iterator[tuple[str, Sequence[int]]]:
-        yield "senders", self.senders
-        yield "receivers", self.receivers
-        for group in self.groups:
-            yield "groups", group
+    def _indices(self) -> dict[str, Sequence[int]]:
+        grouped = [node for group in self.groups for node in group]
+        return {"groups": grouped, "senders": self.senders, "receivers": self.receivers}
 
     def _group_of(self, node: int) -> int:
         return next((i for i, group in enumerate(self.groups) if node in group), -1)
@@ -150,7 +142,7 @@ CLEAR = Conditions()
 
 
 class Schedule:
-    """The faults as node `me` feels them; `t` is in seconds of the schedule, and nothing happens before 0."""
+    """The faults of node `me`; `t` is in seconds of the schedule, and nothing happens before 0."""
 
     def __init__(self, faults: Iterable[LinkFault], me: int) -> None:
         self._me = me
@@ -162,7 +154,7 @@ class Schedule:
         self.has_pauses = bool(self._slow)
 
     def conditions(self, peer: int, t: float, *, leads: bool = False) -> Conditions:
-        """Of the link from this node to `peer`; `leads`: whether this node is the leader."""
+        """The conditions of the link from this node to `peer`; `leads`: whether this node is the leader."""
         active = [fault for fault in self._on_link(peer) if fault.active(t) and (leads or not fault.leader)]
         if not active:
             return CLEAR
@@ -185,11 +177,11 @@ class Schedule:
         )
 
     def next_reset(self, peer: int, t: float) -> float:
-        """When, after `t`, the connection to `peer` is next to be reset: whole periods after a fault's start."""
+        """When, after `t`, the connection to `peer` is reset next: whole periods after a fault's start."""
         return min((_next_period(fault, t) for fault in self._on_link(peer) if fault.kind == "reset"), default=math.inf)
 
     def pause(self, t: float) -> float:
-        """Seconds that this node lets pass between two messages that it takes; 0 if it is not slow."""
+        """Seconds that this node waits between two messages; 0 if it is not slow."""
         return max((fault.every_s for fault in self._slow if fault.active(t)), default=0.0)
 
     def next_change(self, t: float) -> float:

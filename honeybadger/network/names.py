@@ -1,9 +1,9 @@
-"""Where peers are whose hosts have names. ZeroMQ looks names up on the one thread that also serves all connections, and
-a name that nobody answers for (in a Docker Swarm: that of a node that is down) would hold up all of them for seconds.
-So they are looked up here, on a thread of its own, again and again while a peer is away: it may come back elsewhere.
-"""
+"""Looks up the names of peers' hosts.
 
-from __future__ import annotations
+ZeroMQ looks names up on the thread that serves all connections, so a name without an answer (in a Docker Swarm, that of
+a node that is down) would hold up all of them for seconds. This module uses a separate thread. It repeats the look-up
+while a peer is away, because the peer may come back at another address.
+"""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import gevent
 from gevent.threadpool import ThreadPool
 
-#: between rounds of lookups, seconds
+#: seconds between rounds of look-ups
 PAUSE_S = 0.5
 
 
@@ -27,36 +27,37 @@ def is_name(host: str) -> bool:
 
 
 class NameWatch:
-    """Looks up `names` (by peer) one after the other; `found(peer, address)` is called on the hub's thread.
+    """Looks up `names` (by peer) one after the other and calls `located(peer, address)` on the hub's thread.
 
-    `away(peer)`: whether it is to be looked up now.
+    `away(peer)`: whether to look it up now.
     """
 
     def __init__(
-        self, names: Mapping[int, str], away: Callable[[int], bool], found: Callable[[int, str], None]
+        self, names: Mapping[int, str], away: Callable[[int], bool], located: Callable[[int, str], None]
     ) -> None:
         self._names = names
         self._away = away
-        self._found = found
-        self._pool = ThreadPool(1)
-        self._greenlet = gevent.spawn(self._run)
+        self._located = located
+        # Without names nothing need run.
+        self._greenlet = gevent.spawn(self._run, ThreadPool(1)) if names else None
 
     def close(self) -> None:
-        """Look up nothing more. A lookup that is on its way is left behind."""
-        self._greenlet.kill(block=False)
+        """Look up nothing more. The result of a running look-up is ignored."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
 
-    def _run(self) -> None:
+    def _run(self, pool: ThreadPool) -> None:
         while True:
             for peer, name in self._names.items():
                 if self._away(peer):
-                    address = self._pool.apply(_look_up, (name,))
+                    address = pool.apply(_look_up, (name,))
                     if address is not None:
-                        self._found(peer, address)
+                        self._located(peer, address)
             gevent.sleep(PAUSE_S)
 
 
 def _look_up(name: str) -> str | None:
-    """An IPv4 address, None if there is none now."""
+    """An IPv4 address, or None if the name has none now."""
     try:
         return socket.gethostbyname(name)
     except (OSError, UnicodeError):

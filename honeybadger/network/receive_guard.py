@@ -1,18 +1,16 @@
 """Cuts connections that send a message without end.
 
-ZeroMQ bounds the parts of a message (`maxmsgsize`) and the messages that wait to be read (high-water mark), but not a
-message that is unfinished: parts that announce one more part are kept until the last one comes. The guard compares
-what each connection of a listening socket has received, as the kernel counts it, with what was read from the socket.
+ZeroMQ bounds the parts of a message (`maxmsgsize`) and the messages that wait to be read (high-water mark). It does not
+bound an unfinished message: it keeps all its parts until the last one comes. The guard compares what each connection of
+a listening socket has received, as the kernel counts it, with what was read from the socket.
 
-What was received before a moment at which the socket was found empty, and has not been delivered by then, can only
-belong to an unfinished message. A socket that is never empty is read in turns, so after a few messages of each
-connection the same is known. Of what happens while a socket is not read at all, less can be said: see `Limits.waiting`.
+When the socket is empty, bytes that were received but not delivered can only belong to an unfinished message. A socket
+that is never empty serves its connections in turn, so the same holds after a few messages of each. While nobody reads
+the socket at all, only `Limits.waiting` applies.
 
 The kernel's count is `tcpi_bytes_received` of TCP_INFO (RFC 4898, tcpEStatsAppHCThruOctetsReceived), Linux 4.1 and
 later. Without it the guard does nothing, as for connections other than TCP.
 """
-
-from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -30,18 +28,18 @@ import gevent
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-#: what a connection carries beside messages: frames, CURVE's boxes, the handshake, heartbeats; and what ZeroMQ reads
-#: ahead. Heartbeats of a connection that is otherwise silent need more than a day for 1 MiB.
+#: bytes of a connection that are not messages: frames, CURVE's boxes, the handshake, heartbeats, and what ZeroMQ reads
+#: ahead. Heartbeats of a silent connection take more than a day for 1 MiB.
 OVERHEAD_BYTES = 4 * 1024 * 1024
-#: what a part, or a message, costs on the wire beside its bytes, at the most: 9 for the frame and 33 for CURVE's box;
-#: the rest makes up for heartbeats
+#: most bytes that a part or a message adds on the wire: 9 for the frame, 33 for CURVE's box, and the rest for
+#: heartbeats
 PART_OVERHEAD_BYTES = 64
-#: looks are at least so far apart, seconds, and cost at most this share of the time
+#: least seconds between two looks, and the largest share of time that they may cost
 LOOK_S = 0.01
 COST_SHARE = 0.01
-#: the guard looks on its own that often, seconds: an unfinished message wakes nobody
+#: seconds after which the guard looks by itself, because an unfinished message wakes nobody
 TIMER_S = 0.1
-#: ZeroMQ looks for new messages of all connections at least that often (its `inbound_poll_rate`), and twice that
+#: twice ZeroMQ's `inbound_poll_rate`: within half as many messages it looks at all connections
 _READ_AHEAD = 200
 
 _BYTES_RECEIVED = struct.Struct("=128xQ")
@@ -52,9 +50,9 @@ _INT = struct.Struct("=i")
 class Limits:
     """Bytes that may be received and not delivered; `OVERHEAD_BYTES` are added to each.
 
-    `message`: of a connection, when all that is finished was delivered: the longest message that anybody may send.
-    `sender`: of all connections of a sender together, then; those that have delivered nothing yet count as one sender.
-    `waiting`: of a connection at any time, so with the finished messages that the node has not come to read.
+    `message`: of a connection, when all finished messages were delivered: the longest message that anybody may send.
+    `sender`: the same for all connections of a sender together; those that have delivered nothing yet count as one
+    sender. `waiting`: of a connection at any time, including finished messages that the node has not read yet.
     """
 
     message: int
@@ -64,8 +62,8 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """`taken`: bytes that ZeroMQ has read from it, at the last look; `marked`: the same, when the round began;
-    `start`: where what was not delivered begins, or a little later."""
+    """`taken`: bytes that ZeroMQ had read from it at the last look; `marked`: the same when the round began; `start`:
+    where the undelivered bytes begin, or a little later."""
 
     identity: tuple[int, int]
     sender: object = None
@@ -86,7 +84,7 @@ class ReceiveGuard:
         self._limits = limits
         self._ready = ready
         self._connections: dict[int, _Connection] = {}
-        #: since the last look, by descriptor: bytes that were delivered, and whose they were
+        #: since the last look, by descriptor: bytes that were delivered, and their sender
         self._heard: dict[int, int] = {}
         self._senders: dict[int, object] = {}
         self._messages = 0
@@ -101,11 +99,11 @@ class ReceiveGuard:
         socket.monitor(address, zmq.EVENT_ACCEPTED)
         self._accepted = socket.context.socket(zmq.PAIR)
         self._accepted.linger = 0
-        # ZeroMQ's own thread would wait for a reader of its events.
+        # Otherwise ZeroMQ's own thread would wait for a reader of its events.
         self._accepted.rcvhwm = 0
         self._accepted.connect(address)
-        # A connection is looked at through a descriptor that is there already, so that one who uses all descriptors
-        # up does not blind the guard. It keeps a connection open no longer than the look: then it is `_idle` again.
+        # The probe looks at connections through a descriptor of its own, so that a client that uses up all descriptors
+        # does not blind the guard. After a look it becomes `_idle` again, so that it keeps no connection open.
         self._idle = sockets.socket()
         self._probe = self._idle.dup()
         self._timer = gevent.get_hub().loop.timer(TIMER_S, TIMER_S)
@@ -125,7 +123,8 @@ class ReceiveGuard:
         self._messages += 1
 
     def look(self, *, empty: bool = False) -> None:
-        """Cut what is over the limits, if it is time to look. `empty`: the socket was just read until it was empty."""
+        """If it is time to look, cut connections over the limits. `empty`: the socket was just read until it was
+        empty."""
         began = time.monotonic()
         if not self._watching or began < self._next:
             return
@@ -136,7 +135,7 @@ class ReceiveGuard:
             os.dup2(self._idle.fileno(), self._probe.fileno(), inheritable=False)
         ended = time.monotonic()
         if suspicious:
-            # Only when the socket was read until it is empty it is known whether somebody is to blame.
+            # Look again soon: only an empty socket shows whether somebody is to blame.
             self._next = 0.0
             self._ready()
         else:
@@ -180,10 +179,10 @@ class ReceiveGuard:
                 return
             fd = int(event["value"])
             identity = self._aim(fd)
-            known = self._connections.get(fd)
-            if identity is None or (known is not None and known.identity == identity) or not self._is_ours():
+            present = self._connections.get(fd)
+            if identity is None or (present is not None and present.identity == identity) or not self._is_ours():
                 continue
-            # Last in the order: `_over` begins with the oldest.
+            # At the end of the order: `_over` begins with the oldest.
             self._connections.pop(fd, None)
             self._connections[fd] = _Connection(identity)
 
@@ -193,17 +192,17 @@ class ReceiveGuard:
         for fd, connection in list(self._connections.items()):
             received = self._received() if self._aim(fd) == connection.identity else None
             if received is None:
-                # Closed, and the number may be in use for something else by now.
+                # It is closed, and its number may already stand for something else.
                 del self._connections[fd]
                 continue
             connection.taken = max(connection.taken, received)
             if fd in heard:
                 connection.sender = senders[fd]
-                # Never beyond what has arrived: small messages must not earn the right to a large one.
+                # Never beyond what has arrived: overhead that small messages did not use must not add up.
                 connection.start = min(connection.start + heard[fd], connection.taken)
 
     def _over(self, held: dict[int, int]) -> Iterable[int]:
-        """Which connections to cut if they hold `held` bytes each."""
+        """The connections to cut, given the bytes that each holds."""
         senders: dict[object, list[int]] = {}
         for fd, size in held.items():
             if size > self._limits.message + OVERHEAD_BYTES:
@@ -215,14 +214,14 @@ class ReceiveGuard:
             together = sum(held[fd] for fd in mine)
             if together <= allowed:
                 continue
-            # Beginning with the oldest, which may be dead: one that holds less than its share is not to blame.
+            # Begin with the oldest, which may be dead; spare those that hold less than their share.
             for fd in mine:
                 if together > allowed and held[fd] > allowed // len(mine):
                     together -= held[fd]
                     yield fd
 
     def _cut(self, fd: int) -> None:
-        """ZeroMQ sees the end of the connection and lets go of what it holds of it."""
+        """End a connection; ZeroMQ then frees what it holds of it."""
         if self._aim(fd) == self._connections.pop(fd).identity:
             self.cut += 1
             with contextlib.suppress(OSError):
@@ -231,7 +230,7 @@ class ReceiveGuard:
     # -- the probe -----------------------------------------------------------------------------------------
 
     def _aim(self, fd: int) -> tuple[int, int] | None:
-        """Let the probe be what `fd` is now, whatever becomes of `fd`; returns which file that is, None if none."""
+        """Point the probe at the file of `fd`; returns the identity of that file, None if there is none."""
         try:
             os.dup2(fd, self._probe.fileno(), inheritable=False)
             status = os.fstat(self._probe.fileno())
@@ -240,7 +239,7 @@ class ReceiveGuard:
         return status.st_dev, status.st_ino
 
     def _is_ours(self) -> bool:
-        """Whether the probe is a connection to the port of our socket."""
+        """Whether the probe points at a connection to the port of our socket."""
         try:
             if not self._port:
                 self._port = int(self._socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0").rsplit(":", 1)[1])
@@ -250,7 +249,7 @@ class ReceiveGuard:
             return False
 
     def _received(self) -> int | None:
-        """Bytes that ZeroMQ has read from the connection: without those that the kernel still holds."""
+        """Bytes that ZeroMQ has read from the connection, without those that the kernel still holds."""
         try:
             info = self._probe.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _BYTES_RECEIVED.size)
             unread = fcntl.ioctl(self._probe.fileno(), termios.FIONREAD, bytes(_INT.size))
@@ -260,7 +259,7 @@ class ReceiveGuard:
 
 
 def _counts_bytes() -> bool:
-    """Whether this system's TCP_INFO says how much a connection has received."""
+    """Whether TCP_INFO of this system counts received bytes."""
     if not sys.platform.startswith("linux"):
         return False
     with sockets.socket() as probe, contextlib.suppress(OSError):

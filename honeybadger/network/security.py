@@ -1,13 +1,11 @@
-"""Who may connect, and who is speaking: ZAP over ZeroMQ's CURVE (RFC 27 and 26), or names only without CURVE.
+"""Authentication: ZAP over ZeroMQ's CURVE (RFC 27 and 26), or mere names without CURVE.
 
 With CURVE a node's index is the one whose public key the peer has proven to own. Without CURVE (`--no-curve`, for
-measurements) peers state their index in PLAIN and nothing is proven: results record it.
+measurements) peers state their index in PLAIN and prove nothing; results record that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import zmq
 from zmq.utils import z85
@@ -24,16 +22,13 @@ class Credentials:
 
     me: int
     public_key: str
-    secret_key: str
-    member_keys: Sequence[str]
+    secret_key: str = field(repr=False)
+    member_keys: Sequence[str] = field(repr=False)
     curve: bool
-
-    def __repr__(self) -> str:
-        return f"Credentials(me={self.me}, curve={self.curve})"
 
 
 def secure_server(socket: zmq.Socket[bytes], credentials: Credentials, domain: bytes) -> None:
-    """Let a bound socket authenticate who connects."""
+    """Make a listening socket authenticate its peers."""
     socket.zap_domain = domain
     if credentials.curve:
         socket.curve_server = True
@@ -43,7 +38,7 @@ def secure_server(socket: zmq.Socket[bytes], credentials: Credentials, domain: b
 
 
 def secure_peer(socket: zmq.Socket[bytes], credentials: Credentials, peer: int) -> None:
-    """Let a connecting socket authenticate to node `peer`, and check that node's key."""
+    """Make a connecting socket authenticate to node `peer`, and check that node's key."""
     if credentials.curve:
         socket.curve_publickey = credentials.public_key.encode()
         socket.curve_secretkey = credentials.secret_key.encode()
@@ -54,7 +49,7 @@ def secure_peer(socket: zmq.Socket[bytes], credentials: Credentials, peer: int) 
 
 
 def secure_client(socket: zmq.Socket[bytes], server_key: str, curve: bool) -> None:
-    """Let a client's socket check the node's key; clients themselves are anonymous."""
+    """Make a client's socket check the node's key; clients themselves are anonymous."""
     if curve:
         public, secret = zmq.curve_keypair()
         socket.curve_publickey = public
@@ -63,7 +58,7 @@ def secure_client(socket: zmq.Socket[bytes], server_key: str, curve: bool) -> No
 
 
 class ZapHandler:
-    """Answers ZAP requests of one context. Never waits: `serve` handles what has arrived."""
+    """Answers ZAP requests of one context. `serve` handles the waiting requests and does not block."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], credentials: Credentials) -> None:
         self._credentials = credentials
@@ -71,7 +66,7 @@ class ZapHandler:
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind(ZAP_ADDRESS)
-        #: connections refused, newest last: what was wrong with them
+        #: refused connections and the reason, newest last
         self.refused: list[str] = []
 
     def serve(self) -> None:

@@ -1,4 +1,5 @@
-"""The running node: wires protocol, ledger, links, mempool and client API together.
+"""The parts of a running node: main loop, mempool, journal, recovery, client port. Each can be tested alone.
 
-`node.py` builds the object graph from the configuration, in one place; `reactor.py` is the main loop.
+`reactor.py` is the main loop; `core.py` what it stands on; `node.py` what passes between the parts, which
+`honeybadger.wiring` builds.
 """

@@ -5,8 +5,6 @@ kernel clears every page anew. Measured at N = 4, B = 40,000: 0.9 instead of 0.5
 and a quarter of the system time.
 """
 
-from __future__ import annotations
-
 import ctypes
 
 # From <malloc.h>

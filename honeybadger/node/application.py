@@ -3,16 +3,14 @@
 Blocks are written to disk by a worker; `blocks_durable` says when, and only then are clients told.
 """
 
-from __future__ import annotations
-
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as concatenate
 
 from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
-from honeybadger.node.mempool import Mempool, Refusal, Request, Ticket
+from honeybadger.node.mempool import Mempool, Request, Ticket
 from honeybadger.protocols.parameters import Parameters
 
 #: blocks waiting for the disk beyond which this node proposes nothing of its own
@@ -25,26 +23,22 @@ MAX_TICKETS = 1_000_000
 class CommittedBlock:
     """A block on its way to the disk, with who waits for its transactions.
 
-    `repeated`: tickets of transactions that an earlier block holds, by height.
+    `certified`: it came with its certificate; `repeated`: tickets of transactions that an earlier block holds, by
+    height.
     """
 
-    height: int
-    epoch: int
-    block_hash: bytes
+    header: Header
     certified: bool
-    tx_count: int
-    tx_bytes: int
-    proposers: tuple[int, ...]
     tickets: list[Ticket]
     repeated: dict[int, list[Ticket]]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What became of a request at once: positions already durable, by height, and positions refused."""
+    """What became of a request at once: positions already durable, by height, and positions refused, by reason."""
 
     durable: dict[int, list[int]]
-    refusal: Refusal
+    refused: Mapping[str, list[int]]
 
 
 class NodeApplication:
@@ -61,6 +55,8 @@ class NodeApplication:
         self._limit = parameters.transactions_per_node(nodes)
         self._parameters = parameters
         self._mempool = mempool
+        #: see `Application`
+        self.reserve, self.release, self.still_pending = mempool.reserve, mempool.release, mempool.still_pending
         self._chain = chain
         self._silent = silent
         #: committed, not yet durable; oldest first
@@ -68,11 +64,10 @@ class NodeApplication:
         self.durable_epoch = chain.epoch if chain.height else 0
 
     def has_transactions(self) -> bool:
-        """See `Application`. False while the disk lags behind, so that memory stays bounded."""
+        """False while the disk lags behind, so that memory stays bounded."""
         return self._mempool.waiting > 0 and not self.busy
 
     def select(self, epoch: int) -> Sequence[bytes]:
-        """See `Application`."""
         if self.busy:
             return []
         return self._mempool.select(
@@ -81,37 +76,21 @@ class NodeApplication:
 
     @property
     def busy(self) -> bool:
-        """See `OrderedApplication`."""
         return len(self.pending) >= PENDING_BLOCKS_TO_PAUSE
 
     @property
     def transactions_waiting(self) -> int:
-        """See `OrderedApplication`."""
         return self._mempool.waiting
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
-        """See `OrderedApplication`."""
-        return self._mempool.reserve(label, count, max_bytes)
-
-    def release(self, label: int) -> None:
-        """See `OrderedApplication`."""
-        self._mempool.release(label)
-
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
-        """See `OrderedApplication`."""
-        return self._mempool.still_pending(transactions)
-
     def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        """See `OrderedApplication`."""
         return set(self._chain.committed(transactions))
 
     def state_digest(self, epoch: int) -> bytes | None:
-        """See `OrderedApplication`: the hash of the epoch's block, which names all blocks before it."""
+        """The hash of the epoch's block, which names all blocks before it."""
         return self._chain.block_hash(epoch)
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`. After a restart the protocol may come again through epochs that the chain has; LedgerError
-        if one of them ends differently now."""
+        """After a restart the protocol may repeat epochs that the chain has; LedgerError if one differs now."""
         contributed = list(concatenate.from_iterable(part for _, part in contributions))
         if epoch <= self._chain.epoch:
             self._chain.repeat(epoch, contributions)
@@ -120,16 +99,16 @@ class NodeApplication:
         update = self._chain.extend(epoch, contributions)
         repeated: dict[int, list[Ticket]] = {}
         for transaction, height in update.duplicates.items():
-            # Committed before it was proposed again: whoever asked learns where it is.
+            # Committed before it was proposed again: those who asked learn where it is.
             repeated.setdefault(height, []).extend(self._mempool.commit(-1, [transaction]))
         tickets = self._mempool.commit(epoch, contributed)
-        self._await_disk(update.block.header, tickets, repeated, certified=False)
+        self.pending.append(CommittedBlock(update.block.header, False, tickets, repeated))
 
     def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
         """Append a certified block of other nodes: what is in it no longer waits here."""
         self._chain.adopt(block, transactions, certificate)
         tickets = self._mempool.commit(block.header.epoch, transactions)
-        self._await_disk(block.header, tickets, {}, certified=True)
+        self.pending.append(CommittedBlock(block.header, True, tickets, {}))
 
     def passed(self, epoch: int) -> None:
         """The protocol goes on behind this epoch without committing it: its block is there already."""
@@ -139,56 +118,36 @@ class NodeApplication:
         """Take a client's transactions; says which are durable already and which were refused."""
         durable: dict[int, list[int]] = {}
         skip: list[int] = []
-        refused: list[int] = []
+        full: list[int] = []
         committed = self._chain.committed(transactions)
         if committed:
-            pending = {block.height: block for block in self.pending}
+            pending = {block.header.height: block for block in self.pending}
             room = MAX_TICKETS - sum(len(block.tickets) for block in self.pending)
             for position, transaction in enumerate(transactions):
                 height = committed.get(transaction)
                 if height is None:
                     continue
                 skip.append(position)
-                block = pending.get(height)
-                if block is not None:
-                    # On its way to the disk: this request is told with the others.
-                    if room > 0:
-                        block.tickets.append((request, position))
-                        room -= 1
-                    else:
-                        refused.append(position)
-                else:
+                if height not in pending:
                     durable.setdefault(height, []).append(position)
+                elif room > 0:
+                    # On its way to the disk: this request is told with the others.
+                    pending[height].tickets.append((request, position))
+                    room -= 1
+                else:
+                    full.append(position)
         if self._silent():
-            refusal = Refusal({"silent": sorted(set(range(len(transactions))).difference(skip))})
+            refused = {"silent": sorted(set(range(len(transactions))).difference(skip))}
         else:
-            refusal = self._mempool.add(request, transactions, skip)
-        for position in refused:
-            refusal.add("full", position)
-        return Submission(durable, refusal)
+            refused = self._mempool.add(request, transactions, skip)
+        if full:
+            refused.setdefault("full", []).extend(full)
+        return Submission(durable, refused)
 
     def blocks_durable(self, height: int) -> list[CommittedBlock]:
         """Blocks up to `height` are on disk: hand them over, oldest first."""
         done = []
-        while self.pending and self.pending[0].height <= height:
+        while self.pending and self.pending[0].header.height <= height:
             done.append(self.pending.popleft())
-            self.durable_epoch = done[-1].epoch
+            self.durable_epoch = done[-1].header.epoch
         return done
-
-    def _await_disk(
-        self, header: Header, tickets: list[Ticket], repeated: dict[int, list[Ticket]], *, certified: bool
-    ) -> None:
-        """A block is in the chain: remember who is to be told when it is on disk."""
-        self.pending.append(
-            CommittedBlock(
-                height=header.height,
-                epoch=header.epoch,
-                block_hash=header.hash,
-                certified=certified,
-                tx_count=header.tx_count,
-                tx_bytes=header.tx_bytes,
-                proposers=tuple(header.proposers),
-                tickets=tickets,
-                repeated=repeated,
-            )
-        )

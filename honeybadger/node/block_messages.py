@@ -1,21 +1,22 @@
-"""What nodes say to each other about blocks, beside the protocol: certificate shares and catch-up."""
+"""What nodes say to each other about blocks, whatever the protocol: certificate shares and catch-up.
 
-from __future__ import annotations
+Their tags are below 0, so that the tags from 1 on belong to the protocol.
+"""
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from honeybadger.protocols.messages import Digest, GroupElement, Message
+from honeybadger.protocols.wire import Digest, GroupElement, Message
 
 Height = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-#: blocks asked for in one request, at the most
+#: one request asks for at most this many blocks
 BLOCKS_PER_REQUEST = 4
 #: a body travels in parts of this many bytes
 PART_BYTES = 512 * 1024
 
 
-class BlockShare(Message, frozen=True, tag=101):
+class BlockShare(Message, frozen=True, tag=-1):
     """The sender has the block of this epoch on disk: its threshold signature share on the block's hash."""
 
     height: Height
@@ -23,14 +24,14 @@ class BlockShare(Message, frozen=True, tag=101):
     share: GroupElement
 
 
-class BlockRequest(Message, frozen=True, tag=102):
+class BlockRequest(Message, frozen=True, tag=-2):
     """Please send the blocks from `first` on, those you have with a certificate. (`epoch` is 0.)"""
 
     first: Height
     count: Annotated[int, Meta(ge=1, le=BLOCKS_PER_REQUEST)]
 
 
-class CertifiedHeader(Message, frozen=True, tag=103):
+class CertifiedHeader(Message, frozen=True, tag=-3):
     """A block's header and the certificate that f+1 nodes made for it; the body follows. (`epoch` is 0.)"""
 
     header: Annotated[bytes, Meta(max_length=512 * 1024)]
@@ -38,7 +39,7 @@ class CertifiedHeader(Message, frozen=True, tag=103):
     body_bytes: Annotated[int, Meta(ge=0, le=2**40)]
 
 
-class BodyPart(Message, frozen=True, tag=104):
+class BodyPart(Message, frozen=True, tag=-4):
     """Bytes of a block's body from `offset` on. (`epoch` is 0.)"""
 
     height: Height
@@ -46,13 +47,13 @@ class BodyPart(Message, frozen=True, tag=104):
     shard: Annotated[bytes, Meta(min_length=1, max_length=PART_BYTES)]
 
 
-class CertificateRequest(Message, frozen=True, tag=105):
+class CertificateRequest(Message, frozen=True, tag=-5):
     """Please send the certificate of this block, or your share of it if you have none. (`epoch` is 0.)"""
 
     height: Height
 
 
-class BlockCertificate(Message, frozen=True, tag=106):
+class BlockCertificate(Message, frozen=True, tag=-6):
     """The certificate of a block that the receiver has. (`epoch` is 0.)"""
 
     height: Height

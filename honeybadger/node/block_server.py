@@ -1,30 +1,28 @@
 """Serves certified blocks to nodes that are behind."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 
 from honeybadger.ledger.block import Header
-from honeybadger.ledger.store import BlockStore
+from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node.block_messages import PART_BYTES, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.rate import PerSecond
-from honeybadger.protocols.base import Outbox
+from honeybadger.protocols.context import Outbox
 
 #: answers to one peer per second: bytes (a little more for the last), and blocks, which may be empty
 SERVED_BYTES_PER_S = 256 * 1024 * 1024
 SERVED_BLOCKS_PER_S = 256
-#: what a message costs the link beside the bytes of body or header in it, at the most
+#: the most that a message costs the link in addition to the bytes of body or header in it
 MESSAGE_BYTES = 512
 
 
 class BlockServer:
-    """See the module. `on_uncertified(header)`: somebody wants a block that has no certificate here;
-    `make_room(peer, size)`: whether the link to the peer can hold so much more."""
+    """`on_uncertified(header)`: somebody wants a block that has no certificate here;
+    `make_room(peer, size)`: whether the link to the peer can hold that much more."""
 
     def __init__(
         self,
-        store: BlockStore,
+        store: SQLiteStore,
         outbox: Outbox,
         on_uncertified: Callable[[Header], None],
         make_room: Callable[[int, int], bool],

@@ -5,25 +5,26 @@ one part: each query must carry the ticket of the reply before it. Only what is 
 is not durable yet.
 """
 
-from __future__ import annotations
-
 import secrets
+from collections.abc import Callable, Mapping, Sequence
 
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.store import BlockStore
+from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.client_protocol import (
     BLOCK_PART_BYTES,
     BUSY,
     NO_SUCH_BLOCK,
     BlockPart,
     BlockQuery,
+    Locate,
+    Located,
     NoBlock,
 )
 from honeybadger.node.rate import PerSecond
 
 #: what all clients together may cost in a second, in bytes read (16 MiB are some 10 ms of this thread)
 BYTES_PER_S = 16 * 1024 * 1024
-#: what a query costs beside the bytes it returns
+#: the cost of a query on top of the bytes it returns
 QUERY_BYTES = 16 * 1024
 #: SQLite walks over what lies before the offset; measured, 16 times faster than it reads
 WALK = 16
@@ -32,18 +33,17 @@ MOST_CLIENTS = 1024
 
 
 class BlockService:
-    """See the module. `store`: where the blocks are."""
+    """`store`: where the blocks are; `committed(transactions)`: the height of each that is in the chain."""
 
-    def __init__(self, store: BlockStore) -> None:
+    def __init__(self, store: SQLiteStore, committed: Callable[[Sequence[bytes]], Mapping[bytes, int]]) -> None:
         self._store = store
+        self._committed = committed
         self._budget = PerSecond(BYTES_PER_S)
         self._tickets: dict[bytes, int] = {}
 
     def answer(self, client: bytes, query: BlockQuery) -> BlockPart | NoBlock:
         """The reply to one query of the connection `client`; never raises for what was asked."""
-        if query.ticket != self._tickets.get(client, query.ticket):
-            return NoBlock(query.request, BUSY)
-        if not self._budget.take(0, QUERY_BYTES):
+        if query.ticket != self._tickets.get(client, query.ticket) or not self._budget.take(0, QUERY_BYTES):
             return NoBlock(query.request, BUSY)
         try:
             header = self._store.header(query.height)
@@ -65,6 +65,17 @@ class BlockService:
             length,
             part,
         )
+
+    def locate(self, query: Locate) -> Located | NoBlock:
+        """At which height the transaction is durable, 0 if it is not."""
+        if not self._budget.take(0, QUERY_BYTES + len(query.transaction)):
+            return NoBlock(query.request, BUSY)
+        try:
+            height = self._committed([query.transaction]).get(query.transaction, 0)
+            durable = height and self._store.header(height) is not None
+        except LedgerError:
+            durable = False
+        return Located(query.request, height if durable else 0)
 
     def _ticket(self, client: bytes) -> int:
         """A new ticket for the client, of which nobody can know before it has read it."""

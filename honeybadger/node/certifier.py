@@ -7,21 +7,21 @@ Why it must be there before a node forgets an epoch: as long as no f+1 nodes hav
 and after a crash of all nodes the epoch has to be run again, by all of them. So votes are kept until then.
 
 A node that misses a certificate (it was stored at no disk before a crash, or shares were dropped for a slow peer) asks
-for it: whoever has the certificate sends that, whoever has the block sends its share again.
+for it: a node with the certificate sends that, and a node with the block sends its share again.
 
 Source: the threshold-signed blocks of erlang-hbbft; the quorum is f+1 because the subset is agreed already.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from crypto.dealer import PublicKeys, SecretKeys
+from honeybadger.ledger.block import Header
 from honeybadger.ledger.certificates import block_statement
-from honeybadger.ledger.store import BlockStore
+from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
 from honeybadger.node.rate import PerSecond
-from honeybadger.protocols.base import FaultKind, Outbox
+from honeybadger.protocols.context import Outbox
+from honeybadger.protocols.faults import FaultKind
 
 #: heights beyond the newest durable block for which shares are kept, and own blocks waiting for a certificate
 WINDOW = 64
@@ -39,7 +39,7 @@ class Certifier:
         me: int,
         public_keys: PublicKeys,
         secret_keys: SecretKeys,
-        store: BlockStore,
+        store: SQLiteStore,
         outbox: Outbox,
         on_certificate: Callable[[int, int, bytes], None],
     ) -> None:
@@ -59,10 +59,11 @@ class Certifier:
         #: the first of each node; None if it was bad
         self._shares: dict[int, dict[int, BlockShare | None]] = {}
 
-    def block_durable(self, height: int, epoch: int, block_hash: bytes) -> None:
+    def block_durable(self, header: Header) -> None:
         """This node has the block on disk: say so."""
+        height = header.height
         self._durable = max(self._durable, height)
-        share = self._sign(height, epoch, block_hash)
+        share = self._sign(header)
         self._own[height] = share
         self._shares.setdefault(height, {})[self._me] = share
         while len(self._own) > WINDOW:
@@ -73,7 +74,6 @@ class Certifier:
         self._try(height)
 
     def block_certified(self, height: int) -> None:
-        """The block came with its certificate."""
         self._durable = max(self._durable, height)
         self._shares.pop(height, None)
         self._own.pop(height, None)
@@ -92,8 +92,7 @@ class Certifier:
         if sender == self._me or (height <= self._durable and height not in self._own):
             return
         if height > self._durable + WINDOW:
-            # We are far behind; that block will come with its certificate.
-            return
+            return  # We are far behind; that block will come with its certificate.
         shares = self._shares.setdefault(height, {})
         if sender not in shares:
             shares[sender] = share
@@ -107,7 +106,7 @@ class Certifier:
         if certificate is not None:
             self._outbox.send(sender, BlockCertificate(0, request.height, certificate))
         elif (header := self._store.header(request.height)) is not None:
-            self._outbox.send(sender, self._sign(header.height, header.epoch, header.hash))
+            self._outbox.send(sender, self._sign(header))
 
     def handle_certificate(self, sender: int, message: BlockCertificate) -> None:
         """A certificate that this node asked for, or may still need."""
@@ -119,8 +118,10 @@ class Certifier:
         else:
             self._accuse(sender, message.height)
 
-    def _sign(self, height: int, epoch: int, block_hash: bytes) -> BlockShare:
-        return BlockShare(epoch, height, block_hash, self._secret.sign_share(block_statement(block_hash)))
+    def _sign(self, header: Header) -> BlockShare:
+        block_hash = header.hash
+        share = self._secret.sign_share(block_statement(block_hash))
+        return BlockShare(header.epoch, header.height, block_hash, share)
 
     def _try(self, height: int) -> None:
         own = self._own.get(height)

@@ -5,22 +5,19 @@ Clients are not trusted: requests are bounded and typed, a client that does not 
 nothing it sends can raise out of here.
 """
 
-from __future__ import annotations
-
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import zmq
 
-from honeybadger.ledger.store import BlockStore
 from honeybadger.network.client_protocol import (
     LONGEST_REQUEST,
-    NO_SUCH_BLOCK,
     BlockQuery,
     Committed,
-    NoBlock,
+    Locate,
     Refused,
     Reply,
     Status,
@@ -29,24 +26,24 @@ from honeybadger.network.client_protocol import (
     encoder,
     request_decoder,
 )
-from honeybadger.network.receive_guard import Limits, ReceiveGuard
+from honeybadger.network.receive_guard import Limits
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
-from honeybadger.network.transport import HANDSHAKE_MS, Watcher, bind
+from honeybadger.network.transport import HANDSHAKE_MS, Watcher, listen
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.block_service import BlockService
 from honeybadger.node.mempool import Request, Ticket
 
 #: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
 TURN_S = 0.01
-#: requests of one client that wait to be read, at the most
+#: most requests of one client that wait to be read
 WAITING_REQUESTS = 16
 #: bytes of unfinished requests, of all clients together: nothing tells one client with many connections from many
 UNFINISHED_BYTES = 16 * LONGEST_REQUEST
 
 
 class ClientApi:
-    """See the module. `submit(request, transactions)` takes transactions; `status()` answers a status request;
-    `blocks` is the ledger that block queries are answered from."""
+    """`submit(request, transactions)` takes transactions; `status()` answers a status request; `blocks` answers
+    questions about the ledger; `ready()` asks for a call of `serve`."""
 
     def __init__(
         self,
@@ -56,11 +53,11 @@ class ClientApi:
         submit: Callable[[Request, Sequence[bytes]], Submission],
         status: Callable[[], dict[str, Any]],
         ready: Callable[[], None],
-        blocks: BlockStore | None = None,
+        blocks: BlockService,
     ) -> None:
         self._submit_to = submit
         self._status = status
-        self._blocks = BlockService(blocks) if blocks is not None else None
+        self._blocks = blocks
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.maxmsgsize = LONGEST_REQUEST
@@ -68,15 +65,9 @@ class ClientApi:
         self._socket.sndhwm = 1_000
         self._socket.handshake_ivl = HANDSHAKE_MS
         secure_server(self._socket, credentials, CLIENTS_DOMAIN)
-        # Beside those that wait, ZeroMQ has one request that it could not queue and one that is being received.
+        # In addition to those that wait, ZeroMQ has one request that it could not queue and one that is being received.
         limits = Limits(LONGEST_REQUEST, UNFINISHED_BYTES, (WAITING_REQUESTS + 2) * LONGEST_REQUEST)
-        self._guard = ReceiveGuard(self._socket, limits, ready)
-        try:
-            bind(self._socket, address[0], address[1], f"node {credentials.me}, for clients")
-        except OSError:
-            self._guard.close()
-            self._socket.close()
-            raise
+        self._guard = listen(self._socket, address, f"node {credentials.me}, for clients", limits, ready)
         self._watcher = Watcher(self._socket, ready)
         self.refused_requests = 0
 
@@ -104,7 +95,7 @@ class ClientApi:
     def report(self, block: CommittedBlock) -> None:
         """A block is durable: tell the clients whose transactions are in it."""
         now = time.monotonic_ns()
-        self._report(block.height, now, block.tickets)
+        self._report(block.header.height, now, block.tickets)
         for height, tickets in block.repeated.items():
             self._report(height, 0, tickets)
 
@@ -123,7 +114,9 @@ class ClientApi:
         if isinstance(request, StatusRequest):
             self._reply(client, Status(request.request, self._status()))
         elif isinstance(request, BlockQuery):
-            self._reply(client, self._blocks.answer(client, request) if self._blocks else _no_block(request))
+            self._reply(client, self._blocks.answer(client, request))
+        elif isinstance(request, Locate):
+            self._reply(client, self._blocks.locate(request))
         else:
             self._submit(client, request)
 
@@ -131,21 +124,15 @@ class ClientApi:
         submission = self._submit_to(Request(client, request.request), request.transactions)
         for height, positions in submission.durable.items():
             self._reply(client, Committed(request.request, height, 0, positions))
-        for reason, positions in submission.refusal.positions.items():
+        for reason, positions in submission.refused.items():
             self._reply(client, Refused(request.request, reason, positions))
 
     def _report(self, height: int, durable_ns: int, tickets: Sequence[Ticket]) -> None:
-        positions: dict[Request, list[int]] = {}
+        positions: defaultdict[Request, list[int]] = defaultdict(list)
         for request, position in tickets:
-            found = positions.get(request)
-            if found is None:
-                positions[request] = [position]
-            else:
-                found.append(position)
-        for request, found in positions.items():
-            # Without a client it came over HTTP, where nobody waits for the outcome.
-            if request.client:
-                self._reply(request.client, Committed(request.number, height, durable_ns, found))
+            positions[request].append(position)
+        for request, mine in positions.items():
+            self._reply(request.client, Committed(request.number, height, durable_ns, mine))
 
     def _reply(self, client: bytes, reply: Reply) -> None:
         try:
@@ -153,7 +140,3 @@ class ClientApi:
         except zmq.ZMQError:
             # The client is gone or does not read: its loss.
             self.refused_requests += 1
-
-
-def _no_block(query: BlockQuery) -> NoBlock:
-    return NoBlock(query.request, NO_SUCH_BLOCK)

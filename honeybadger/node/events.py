@@ -3,8 +3,6 @@
 Nothing parses log text.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """The vote journal: what this node has said and must not contradict after a restart.
 
 A protocol asks `remember` before it sends a message that may be sent only once. The first value of a slot (epoch, vote,
-proposer, round) is the answer for ever; `sync` makes it durable before any frame with it leaves. A node that is
+proposer, round) is final; `sync` makes it durable before any frame with it leaves. A node that is
 started again can therefore only repeat itself, which is what keeps a crash from costing the fault budget.
 
 Files, in one directory, under an exclusive `flock` on `votes.lock`:
@@ -28,13 +28,12 @@ frame, which looks like a torn one, after it was synced.
 Should the ledger go back to before what was pruned, the node is silent through the pruned epochs.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -53,14 +52,14 @@ from honeybadger.node.journal_files import (
     write,
 )
 
+#: epochs by which the bound is written ahead: one small file is replaced every that many epochs
 RESERVE_BLOCK = 64
-"""Epochs by which the bound is written ahead: one small file replaced per so many epochs."""
+#: epochs of silence beyond the last known one, if the bound is lost as well
 LOST_MARGIN = 2 * RESERVE_BLOCK
-"""Epochs of silence beyond the last known one, if the bound is lost as well."""
+#: a segment above this takes no further frame
 SEGMENT_BYTES = 64 << 20
-"""A segment above this takes no further frame."""
+#: a last segment above this is replaced as soon as nothing in it is needed
 RECYCLE_BYTES = 16 << 20
-"""A last segment above this is replaced as soon as nothing in it is needed."""
 
 #: vote, proposer, round
 Slot = tuple[int, int, int]
@@ -90,7 +89,7 @@ _decode_state = msgspec.msgpack.Decoder(_State).decode
 
 
 class Journal:
-    """See the module; for one thread. Every trouble is a `JournalError`, after which nothing works any more.
+    """For one thread. Every trouble is a `JournalError`, after which nothing works any more.
 
     `silent_through` is the highest epoch in which this node must send nothing, 0 if it never lost a vote.
     """
@@ -133,11 +132,10 @@ class Journal:
             return
         try:
             self._open(first_epoch, kept_from)
-        except OSError as error:
+        except BaseException as error:
             self._release()
-            raise JournalError(f"{directory}: cannot open the vote journal ({error})") from None
-        except BaseException:
-            self._release()
+            if isinstance(error, OSError):
+                raise JournalError(f"{directory}: cannot open the vote journal ({error})") from None
             raise
         self.silent_through = self._state.silent_through
 
@@ -166,7 +164,6 @@ class Journal:
         return value
 
     def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
-        """What the slot holds, if anything."""
         if self._failure is not None:
             raise JournalError(self._failure)
         slots = self._slots.get(epoch)
@@ -182,11 +179,9 @@ class Journal:
 
     def sync(self) -> None:
         """Make everything remembered as durable as asked for, in one write."""
-        if self._failure is not None:
-            raise JournalError(self._failure)
-        if not self._buffer:
-            return
-        try:
+        with self._working():
+            if not self._buffer:
+                return
             if self._buffer_epoch > self._state.reserved:
                 self._reserve(self._buffer_epoch)
             if self._size > SEGMENT_BYTES:
@@ -195,8 +190,6 @@ class Journal:
             if self._fsync:
                 # macOS has no fdatasync.
                 getattr(os, "fdatasync", os.fsync)(self._file)
-        except BaseException as error:
-            raise self._fail(error) from None
         if self._buffer_epoch > self._segments[self._state.last]:
             self._segments[self._state.last] = self._buffer_epoch
         self._buffer.clear()
@@ -205,27 +198,21 @@ class Journal:
 
     def reserve(self, epoch: int) -> None:
         """Call before anything of `epoch` is sent, journalled or not: moves the persisted bound if it is too low."""
-        if self._failure is not None:
-            raise JournalError(self._failure)
-        if epoch > self._state.reserved:
-            try:
+        with self._working():
+            if epoch > self._state.reserved:
                 self._reserve(epoch)
-            except BaseException as error:
-                raise self._fail(error) from None
 
     def prune(self, durable_epoch: int) -> None:
         """Forget epochs up to this one, which are in the ledger for good, and remove segments with nothing newer."""
-        if self._failure is not None:
-            raise JournalError(self._failure)
-        if durable_epoch <= self._pruned:
-            return
-        self._pruned = durable_epoch
-        for epoch in [epoch for epoch in self._slots if epoch <= durable_epoch]:
-            del self._slots[epoch]
-        if not self._on_disk:
-            return
         state = self._state
-        try:
+        with self._working():
+            if durable_epoch <= self._pruned:
+                return
+            self._pruned = durable_epoch
+            for epoch in [epoch for epoch in self._slots if epoch <= durable_epoch]:
+                del self._slots[epoch]
+            if not self._on_disk:
+                return
             if self._size > RECYCLE_BYTES and not self._buffer and self._segments[state.last] <= durable_epoch:
                 self._start_segment(state.first, ())
             old = []
@@ -240,8 +227,6 @@ class Journal:
                 self._save_state()
             for number in old:
                 self._path(number).unlink()
-        except BaseException as error:
-            raise self._fail(error) from None
 
     def close(self) -> None:
         """Sync, unless the journal has failed, and release everything; calling it again does nothing."""
@@ -393,10 +378,18 @@ class Journal:
         if self._fsync:
             sync(path)
 
-    def _fail(self, error: BaseException) -> BaseException:
-        """From now on nothing works: what is on disk is unknown."""
-        self._failure = f"{self._directory}: the vote journal cannot be written ({error or type(error).__name__})"
-        return JournalError(self._failure) if isinstance(error, OSError) else error
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """After any error in here nothing works: what is on disk is unknown."""
+        if self._failure is not None:
+            raise JournalError(self._failure)
+        try:
+            yield
+        except BaseException as error:
+            self._failure = f"{self._directory}: the vote journal cannot be written ({error or type(error).__name__})"
+            if isinstance(error, OSError):
+                raise JournalError(self._failure) from None
+            raise
 
     def _release(self) -> None:
         for descriptor in (self._file, self._lock):

@@ -4,8 +4,6 @@ A frame header carries its own checksum and its place in the file, so a frame th
 if nothing follows it. `journal` says when frames are written and what loss means.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib
@@ -28,8 +26,8 @@ _FRAME_MAGIC = b"\xf5HBf"
 _CHECKSUM = struct.Struct(">I")
 _FRAME_BYTES = _FRAME.size + _CHECKSUM.size
 _FIRST_FRAME = _SEGMENT_HEADER.size + _CHECKSUM.size
-_ARRAY = struct.Struct(">BI")
-_BIN = struct.Struct(">BI")
+#: how MessagePack begins a long array, and long bytes
+_LONG = struct.Struct(">BI")
 #: values from this length on are not copied before they are written
 LONG = 4096
 #: buffers given to one system call; the kernel takes 1024
@@ -53,18 +51,17 @@ def encode_record(record: Record) -> list[bytes]:
     if len(value) < LONG:
         return [_encode(record)]
     # An array of five, whose last item is written from where it is: proposals and shards have megabytes.
-    return [b"\x95" + _encode(record[:4])[1:] + _BIN.pack(0xC6, len(value)), value]
+    return [b"\x95" + _encode(record[:4])[1:] + _LONG.pack(0xC6, len(value)), value]
 
 
 def segment_header(chain_id: bytes, number: int) -> bytes:
-    """What a segment begins with."""
     header = _SEGMENT_HEADER.pack(_SEGMENT_MAGIC, FORMAT, chain_id, number)
     return header + _CHECKSUM.pack(zlib.crc32(header))
 
 
 def frame(place: int, count: int, records: Sequence[bytes]) -> list[bytes]:
     """A frame at byte `place` of `count` records, given as their encoded buffers."""
-    start = _ARRAY.pack(0xDD, count)
+    start = _LONG.pack(0xDD, count)
     checksum, length = zlib.crc32(start), len(start)
     for part in records:
         checksum = zlib.crc32(part, checksum)

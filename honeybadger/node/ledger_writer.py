@@ -5,8 +5,6 @@ are on disk. A block that outlived the votes of its own node would be worse than
 help others to decide differently, as a faulty one can, and hold a block that nobody else has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,18 +5,17 @@ of an epoch in progress it is reserved, and if that proposal is not in the epoch
 the queue.
 """
 
-from __future__ import annotations
-
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, islice
 
 import numpy as np
 
-#: requests for one transaction that are told of it beside the first; for all together, as many as transactions
+#: requests for one transaction, after the first, that are told of it; for all together, as many as transactions
 MORE_REQUESTS = 16
-#: serialised size of a transaction beyond its own bytes, at the most
+#: most bytes that serialisation adds to a transaction
 FRAMING_BYTES = 5
 
 
@@ -32,19 +31,8 @@ class Request:
 Ticket = tuple[Request, int]
 
 
-@dataclass
-class Refusal:
-    """Positions of a request that were not taken, by reason."""
-
-    positions: dict[str, list[int]] = field(default_factory=dict)
-
-    def add(self, reason: str, position: int) -> None:
-        """Note one."""
-        self.positions.setdefault(reason, []).append(position)
-
-
 class Mempool:
-    """See the module. `max_transactions` and `max_bytes` bound the whole, `max_tx_bytes` each transaction."""
+    """`max_transactions` and `max_bytes` bound the whole, `max_tx_bytes` each transaction."""
 
     def __init__(self, max_transactions: int, max_bytes: int, max_tx_bytes: int) -> None:
         self._max_transactions = max_transactions
@@ -67,36 +55,36 @@ class Mempool:
         """Transactions that the next proposal can choose from."""
         return len(self._waiting)
 
-    def add(self, request: Request, transactions: Sequence[bytes], skip: Iterable[int] = ()) -> Refusal:
-        """Take a request's transactions, but for positions in `skip`; returns what was refused.
+    def add(self, request: Request, transactions: Sequence[bytes], skip: Iterable[int] = ()) -> dict[str, list[int]]:
+        """Take a request's transactions, but for positions in `skip`; returns positions refused, by reason.
 
-        A transaction that already waits is not taken twice; this request is told of its outcome too.
+        A transaction that already waits is not taken twice; this request gets its outcome too.
         """
-        refusal = Refusal()
+        refused = defaultdict[str, list[int]](list)
         skipped = set(skip)
         if not skipped and self._take_all(request, transactions):
-            return refusal
+            return refused
         for position, transaction in enumerate(transactions):
             if position in skipped:
                 continue
             size = len(transaction)
             if not size:
-                refusal.add("empty", position)
+                refused["empty"].append(position)
             elif size > self._max_tx_bytes:
-                refusal.add("too long", position)
+                refused["too long"].append(position)
             elif self.still_pending([transaction]):
                 others = self._also.setdefault(transaction, [])
                 if len(others) < MORE_REQUESTS and self._also_count < self._max_transactions:
                     others.append((request, position))
                     self._also_count += 1
                 else:
-                    refusal.add("full", position)
+                    refused["full"].append(position)
             elif len(self) >= self._max_transactions or self.bytes + size > self._max_bytes:
-                refusal.add("full", position)
+                refused["full"].append(position)
             else:
                 self._waiting[transaction] = (request, position)
                 self.bytes += size
-        return refusal
+        return refused
 
     def select(
         self, epoch: int, first: int, count: int, max_bytes: int, randbytes: Callable[[int], bytes] = os.urandom
@@ -172,7 +160,6 @@ class Mempool:
             self.release(number)
 
     def _set_aside(self, label: int, chosen: list[bytes]) -> None:
-        """Reserve what was chosen of those waiting."""
         pop = self._waiting.pop
         self._reserved.setdefault(label, {}).update({transaction: pop(transaction) for transaction in chosen})
 

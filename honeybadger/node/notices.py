@@ -1,13 +1,12 @@
 """What a node tells as it happens: lines for a person, events for measurement. Neither must be peers' to fill."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 
 from honeybadger.node.events import EventLog
 from honeybadger.node.rate import PerSecond
-from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.faults import FaultKind
 
 #: lines to a person, in all
 LINES = 100
@@ -18,10 +17,10 @@ CONNECTION_EVENTS_PER_S = 10
 
 
 class Notices:
-    """See the module. `say(line)` tells a person."""
+    """`say(line)` tells a person."""
 
     def __init__(self, events: EventLog, say: Callable[[str], None]) -> None:
-        self._events = events
+        self.events = events
         self._say = say
         self._said: set[str] = set()
         #: by node and kind
@@ -38,31 +37,29 @@ class Notices:
         self._say(line)
         return True
 
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        """See `Outbox`."""
+    def fault(self, node: int, kind: StrEnum, detail: str) -> None:
         if kind is FaultKind.KEYS_USED_TWICE:
             # Somebody must look for the other process: a node whose keys are used elsewhere counts as faulty.
             self.say_once(f"two processes use the keys of node {node} at the same time")
         count = self.faults[node, kind.name] = self.faults[node, kind.name] + 1
         if count <= FAULT_EVENTS:
-            self._events.emit("fault", node=node, kind=kind.name, detail=detail)
+            self.events.emit("fault", node=node, kind=kind.name, detail=detail)
 
     def connection(self, peer: int, up: bool, failure: str) -> None:
-        """A connection to `peer` opened, closed or failed. The event's `left_out`: so many before it were left out."""
+        """A connection to `peer` opened, closed or failed. `left_out`: how many events before it were left out."""
         if failure:
             self.say_once(f"no connection to node {peer}: {failure}")
         *_, left_out = self._left_out.pop(peer, (False, "", 0))
         if self._connection_events.take(peer):
-            self._events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out)
+            self.events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out)
         else:
             self._left_out[peer] = (up, failure, left_out + 1)
 
     def each_second(self) -> None:
         """What came last of the events that were left out is how things are: write it after all."""
         for peer, (up, failure, left_out) in self._left_out.items():
-            self._events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out - 1)
+            self.events.emit("connection", peer=peer, up=up, failure=failure, left_out=left_out - 1)
         self._left_out.clear()
 
     def phase(self, epoch: int, phase: str, **details: int) -> None:
-        """See `Context.observe`."""
-        self._events.emit(phase, epoch=epoch, **details)
+        self.events.emit(phase, epoch=epoch, **details)

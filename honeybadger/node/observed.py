@@ -2,39 +2,37 @@
 of it.
 """
 
-from __future__ import annotations
-
 import time
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
-#: throughput is of so many seconds
+from honeybadger.protocols.contract import Phase
+
+#: seconds over which throughput is measured
 RATE_S = 5.0
 #: epochs whose phases are kept
 EPOCHS = 32
-#: events of an epoch that are no phases
-NOT_PHASES = frozenset({"block", "adopted"})
 
 
 class Observed:
-    """See the module. `subscribe` it to an `EventLog`. Times are monotonic seconds."""
+    """`subscribe` it to an `EventLog`. `phases`: those of the protocol. Times are monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, phases: Iterable[Phase]) -> None:
+        self._phases = {phase.name for phase in phases}
         self.began = time.monotonic()
         self.blocks = 0
         self.transactions = 0
         self.transaction_bytes = 0
         #: the newest "usage" event
         self.usage: dict[str, Any] = {}
-        #: phase → (epochs, seconds in all) from the first phase of an epoch to this one
-        self.phase_count: Counter[str] = Counter()
-        self.phase_seconds: dict[str, float] = {}
+        #: phase → [epochs, seconds in all] from the first phase of an epoch to this one
+        self.phase_totals: dict[str, list[float]] = {}
         self._recent: deque[tuple[float, int]] = deque()
         self._epochs: dict[int, dict[str, float]] = {}
         self._last_committed = 0
 
     def __call__(self, event: str, details: dict[str, Any]) -> None:
-        """Take one event."""
         if event == "block":
             self.blocks += 1
             self.transactions += details["transactions"]
@@ -43,7 +41,7 @@ class Observed:
             self._forget(time.monotonic())
         elif event == "usage":
             self.usage = details
-        elif "epoch" in details and event not in NOT_PHASES:
+        elif event in self._phases:
             self._phase(details["epoch"], event)
 
     @property
@@ -52,6 +50,15 @@ class Observed:
         now = time.monotonic()
         self._forget(now)
         return sum(count for _, count in self._recent) / max(0.1, min(RATE_S, now - self.began))
+
+    def totals(self) -> dict[str, Any]:
+        """Since the start: blocks that became durable, transactions in them, their bytes, and `phase_totals`."""
+        return {
+            "blocks": self.blocks,
+            "transactions": self.transactions,
+            "bytes": self.transaction_bytes,
+            "phases": self.phase_totals,
+        }
 
     def phases(self) -> dict[str, Any]:
         """Of the epoch in progress and of the one committed last: number and seconds from its first phase to each.
@@ -79,8 +86,9 @@ class Observed:
         if phase in seen or "committed" in seen:
             return
         seen[phase] = now
-        self.phase_count[phase] += 1
-        self.phase_seconds[phase] = self.phase_seconds.get(phase, 0.0) + now - min(seen.values())
+        total = self.phase_totals.setdefault(phase, [0, 0.0])
+        total[0] += 1
+        total[1] += now - min(seen.values())
         if phase == "committed":
             self._last_committed = max(self._last_committed, epoch)
         while len(self._epochs) > EPOCHS:

@@ -4,21 +4,21 @@ All messages of a tick that go to everybody are encoded once, per epoch, and the
 This bundling is the largest single gain in Python.
 """
 
-from __future__ import annotations
-
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
 
 import msgspec
 
 from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
-from honeybadger.network.faulty_transport import PeerTransport
-from honeybadger.network.links import ENTRIES_PER_MESSAGE, Entry, Link
+from honeybadger.network.links import Link
+from honeybadger.network.outgoing import ENTRIES_PER_MESSAGE, Entry
+from honeybadger.network.transport import PeerTransport
+from honeybadger.node.journal import Journal
 from honeybadger.node.rate import PerSecond
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import Message
+from honeybadger.node.standing import Standing
+from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.wire import Message
 
 #: how long an acknowledgement may wait for a message to travel with, seconds
 ACK_DELAY_S = 0.02
@@ -30,27 +30,11 @@ RESTARTS_PER_S = 4
 GREETINGS_PER_S = 4
 
 
-class SendJournal(Protocol):
-    """What must happen on disk before messages leave."""
-
-    silent_through: int
-
-    def reserve(self, epoch: int) -> None:
-        """Messages of `epoch` are about to be sent."""
-
-    def sync(self) -> None:
-        """Make what was remembered durable."""
-
-
-OnFault = Callable[[int, FaultKind, str], None]
-
-
 class Peers:
     """Implements `Outbox`; delivers what peers send as decoded messages.
 
-    `check_hello(hello)` returns why a peer is refused, or "". `on_refused(peer, why)`, `on_connection(peer, up,
-    failure)` and `on_fault(node, kind, detail)` report; `on_twin(peer)`: the peer hears another process that uses
-    this node's keys.
+    `session`: a number that no other start of this node has; `hello`: what it greets with; `held_bytes_cap`: bytes
+    kept for a peer that does not acknowledge; `count_messages`: by type, for measurement.
     """
 
     def __init__(
@@ -58,36 +42,31 @@ class Peers:
         me: int,
         nodes: int,
         session: int,
-        held_bytes_cap: int,
         codec: Codec,
         transport: PeerTransport,
+        standing: Standing,
         hello: Hello,
-        check_hello: Callable[[Hello], str],
-        on_refused: Callable[[int, str], None],
-        on_connection: Callable[[int, bool, str], None],
-        on_fault: OnFault,
-        journal: SendJournal | None = None,
-        on_twin: Callable[[int], None] = lambda peer: None,
-        *,
+        held_bytes_cap: int,
+        journal: Journal | None = None,
         count_messages: bool = True,
     ) -> None:
-        self._me = me
+        self.me = me
         self._session = session
+        self._hello = hello
+        self._count_messages = count_messages
         self._codec = codec
         self._transport = transport
-        self._hello = hello
-        self._check_hello = check_hello
-        self._on_refused = on_refused
-        self._on_connection = on_connection
-        self._on_fault = on_fault
+        self._standing = standing
         self._journal = journal
         self.held_bytes_cap = held_bytes_cap
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
-        self._on_twin = on_twin
+        #: see `Outbox`
+        self.fault = standing.fault
         self._restarts = PerSecond(RESTARTS_PER_S)
         self._greetings = PerSecond(GREETINGS_PER_S)
-        self._common: dict[int, list[Message]] = {}
-        self._private: dict[int, dict[int, list[Message]]] = {peer: {} for peer in self.links}
+        #: by epoch, what was written in this tick: for everybody, and for each peer alone
+        self._common = defaultdict[int, list[Message]](list)
+        self._private = {peer: defaultdict[int, list[Message]](list) for peer in self.links}
         #: messages to oneself, handled by the reactor in order
         self.loopback: deque[Message] = deque()
         self._next_ack = 0.0
@@ -95,35 +74,20 @@ class Peers:
         #: by type: messages, those to everybody once, and their bytes, to all peers together
         self.messages_sent: Counter[str] = Counter()
         self.bytes_sent: Counter[str] = Counter()
-        self._count_messages = count_messages
-
-    # -- Outbox --------------------------------------------------------------------------------------------
 
     def broadcast(self, message: Message) -> None:
-        """See `Outbox`."""
         self.loopback.append(message)
-        bundle = self._common.get(message.epoch)
-        if bundle is None:
-            self._common[message.epoch] = [message]
-        else:
-            bundle.append(message)
+        self._common[message.epoch].append(message)
 
     def send(self, node: int, message: Message) -> None:
-        """See `Outbox`."""
-        if node == self._me:
+        if node == self.me:
             self.loopback.append(message)
         else:
-            self._private[node].setdefault(message.epoch, []).append(message)
+            self._private[node][message.epoch].append(message)
 
     def send_now(self, node: int, message: Message) -> None:
         """Whatever epochs the peer's window allows: a correct node never does that, a faulty one (`adversary`) may."""
-        self._private[node].setdefault(0, []).append(message)
-
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        """See `Outbox`."""
-        self._on_fault(node, kind, detail)
-
-    # -- in ------------------------------------------------------------------------------------------------
+        self._private[node][0].append(message)
 
     def receive(self) -> Iterator[tuple[int, list[Message]]] | None:
         """The new entries of the next ZeroMQ message as (sender, messages), or None if nothing has arrived.
@@ -142,7 +106,7 @@ class Peers:
                 self._greeted(sender, header, frames)
                 return iter(())
         except WireError as error:
-            self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
+            self.fault(sender, FaultKind.BAD_FRAME, str(error))
             return iter(())
         link = self.links[sender]
         if header.session != link.incoming.session or header.ack_session != self._session:
@@ -157,7 +121,7 @@ class Peers:
             try:
                 messages = self._codec.decode(frame.buffer)  # type: ignore[attr-defined]
             except WireError as error:
-                self._on_fault(sender, FaultKind.BAD_FRAME, str(error))
+                self.fault(sender, FaultKind.BAD_FRAME, str(error))
             else:
                 yield sender, messages
             link.incoming.done(1)
@@ -166,17 +130,17 @@ class Peers:
         if len(frames) != 2:
             raise WireError("greeting without settings")
         hello = self._codec.decode_hello(frames[1].buffer)  # type: ignore[attr-defined]
-        why = self._check_hello(hello)
+        why = self._standing.difference(hello)
         if why:
-            # Whoever is listened to stays so: this may be another process with the same keys.
-            self._on_refused(sender, why)
+            # The present session stays: this may be another process with the same keys.
+            self._standing.refused(sender, why)
             return
         link = self.links[sender]
         greeting = link.greeted(header, hello)
         if greeting.twin:
-            self._on_fault(sender, FaultKind.KEYS_USED_TWICE, f"session {header.session:x} beside another")
+            self.fault(sender, FaultKind.KEYS_USED_TWICE, f"session {header.session:x} and another one")
         if not greeting.taken:
-            # Whoever sits at the peer's address may answer.
+            # The process at the peer's address may answer.
             if self._greetings.take(sender):
                 link.greet_again()
             return
@@ -189,7 +153,7 @@ class Peers:
             self._transport.reset(sender)
         link.receive(header, 0)
         if hello.twice:
-            self._on_twin(sender)
+            self._standing.twin_heard(sender)
         if not link.heeded and self._greetings.take(sender):
             self._greet_again(sender)
 
@@ -202,30 +166,26 @@ class Peers:
         link.greet_again()
 
     def connections_changed(self) -> None:
-        """Take note of connections that opened, closed or failed."""
         for event in self._transport.events():
             link = self.links[event.peer]
             if event.failure:
-                self._on_connection(event.peer, False, event.failure)
+                self._standing.connection(event.peer, False, event.failure)
             elif event.opened:
                 link.connection_opened()
-                self._on_connection(event.peer, True, "")
+                self._standing.connection(event.peer, True, "")
             elif link.connected:
                 link.connection_closed()
-                self._on_connection(event.peer, False, "")
-
-    # -- out -----------------------------------------------------------------------------------------------
+                self._standing.connection(event.peer, False, "")
 
     def flush(self, horizon: int, durable: int) -> None:
         """End of a tick: encode what was written since the last one, once, and send what the windows allow."""
         if self._journal is not None:
             self._write_ahead(self._journal)
-        if self._common:
-            for epoch in sorted(self._common):
-                for entry in self._entries_of(epoch, self._common[epoch], len(self.links)):
-                    for link in self.links.values():
-                        link.outgoing.offer(entry)
-            self._common.clear()
+        for epoch in sorted(self._common):
+            for entry in self._entries_of(epoch, self._common[epoch], len(self.links)):
+                for link in self.links.values():
+                    link.outgoing.offer(entry)
+        self._common.clear()
         for peer, epochs in self._private.items():
             if epochs:
                 for epoch in sorted(epochs):
@@ -255,7 +215,7 @@ class Peers:
         return self._codec.encode_hello(msgspec.structs.replace(self._hello, heard=heard, twice=twice))
 
     def _entries_of(self, epoch: int, messages: list[Message], receivers: int) -> Iterator[Entry]:
-        """The messages as entries for so many peers, counted by type."""
+        """The messages as entries for `receivers` peers, counted by type."""
         for data, held in self._codec.entries(messages):
             if self._count_messages:
                 for message, size in held:
@@ -264,7 +224,7 @@ class Peers:
                     self.bytes_sent[name] += size * receivers
             yield Entry(epoch, data)
 
-    def _write_ahead(self, journal: SendJournal) -> None:
+    def _write_ahead(self, journal: Journal) -> None:
         """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""
         written = [self._common, *self._private.values()]
         newest = max((epoch for epochs in written for epoch in epochs), default=-1)

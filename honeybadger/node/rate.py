@@ -1,7 +1,5 @@
 """What one peer may cost this node per second."""
 
-from __future__ import annotations
-
 import time
 
 

@@ -5,19 +5,19 @@ then encode and send once. Ticks are bounded in time so that sending, clients an
 the loop was busy between two looks at the sockets is measured (`longest_tick_s`).
 """
 
-from __future__ import annotations
-
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
 
 from honeybadger.node.client_api import ClientApi
-from honeybadger.node.peers import ACK_DELAY_S, Peers
-from honeybadger.protocols.base import ConsensusProtocol
-from honeybadger.protocols.messages import Message
+from honeybadger.node.core import Core
+from honeybadger.node.peers import ACK_DELAY_S
+from honeybadger.node.recovery import Recovery
+from honeybadger.protocols.wire import Message
 
 #: a tick takes no further message from peers after this long, seconds
 TICK_S = 0.02
@@ -31,11 +31,9 @@ class ReactorTimers:
         self._due: dict[str, float] = {}
 
     def set(self, name: str, delay_s: float) -> None:
-        """See `Timers`."""
         self._due[name] = time.monotonic() + delay_s
 
     def cancel(self, name: str) -> None:
-        """See `Timers`."""
         self._due.pop(name, None)
 
     @property
@@ -51,45 +49,37 @@ class ReactorTimers:
         return due
 
 
+class Turns(Protocol):
+    """What a node does in its main loop apart from handling messages."""
+
+    def each_tick(self) -> None:
+        """A tick begins."""
+
+    def flushed(self) -> None:
+        """The votes of the tick are on disk and its frames on their way."""
+
+    def each_second(self) -> None:
+        """About a second has passed since the last call."""
+
+
 class Reactor:
     """Drives a protocol until `stop` is called.
 
-    `handle(sender, message)` takes every message, the node's own included; `each_tick()` runs before it, `flushed()`
-    when the tick's votes are on disk and its frames on their way. `durable_epoch()` says up to where the ledger is on
-    disk, `may_read()` whether messages of peers may be taken: a node whose disk lags behind lets them wait at the
-    senders. `every_second()` is called about once a second. `rest_s()`: a tick must follow after so many seconds,
-    though nothing happens.
+    `recovery` takes every message, the node's own included, and hands the protocol its own. It also says whether
+    messages of peers may be taken now: a node whose disk lags behind lets them wait at the senders. `wake` is set from
+    outside when there is something to do.
     """
 
     def __init__(
-        self,
-        me: int,
-        protocol: ConsensusProtocol,
-        handle: Callable[[int, Message], None],
-        peers: Peers,
-        clients: ClientApi,
-        each_tick: Callable[[], None],
-        flushed: Callable[[], None],
-        durable_epoch: Callable[[], int],
-        may_read: Callable[[], bool],
-        every_second: Callable[[], None],
-        wake: Event,
-        timers: ReactorTimers | None = None,
-        rest_s: Callable[[], float] = lambda: math.inf,
+        self, core: Core, recovery: Recovery, clients: ClientApi, turns: Turns, timers: ReactorTimers, wake: Event
     ) -> None:
-        self._me = me
-        self._timers = timers or ReactorTimers()
-        self._protocol = protocol
-        self._peers = peers
+        self._protocol = core.protocol
+        self._peers = core.peers
+        self._recovery = recovery
         self._clients = clients
-        self._handle = handle
-        self._each_tick = each_tick
-        self._flushed = flushed
-        self._durable_epoch = durable_epoch
-        self._may_read = may_read
-        self._every_second = every_second
+        self._turns = turns
+        self._timers = timers
         self._wake = wake
-        self._rest_s = rest_s
         self._running = True
         self._entries: Iterator[tuple[int, list[Message]]] | None = None
         self.messages_handled = 0
@@ -102,13 +92,12 @@ class Reactor:
         self._wake.set()
 
     def run(self) -> None:
-        """Loop until stopped."""
-        protocol, peers = self._protocol, self._peers
+        protocol, peers, recovery, turns = self._protocol, self._peers, self._recovery, self._turns
         next_second = time.monotonic() + 1
         while self._running:
             self._wake.clear()
             began = time.monotonic()
-            self._each_tick()
+            turns.each_tick()
             peers.connections_changed()
             more = self._take_from_peers(began + TICK_S)
             more |= self._clients.serve()
@@ -117,30 +106,30 @@ class Reactor:
             protocol.poke()
             self._loop_back()
             horizon = protocol.horizon
-            durable = self._durable_epoch()
+            durable = recovery.announced_epoch
             peers.flush(horizon, durable)
-            self._flushed()
+            turns.flushed()
             self.ticks += 1
             now = time.monotonic()
             self.longest_tick_s = max(self.longest_tick_s, now - began)
             if now >= next_second:
                 next_second = now + 1
-                self._every_second()
+                turns.each_second()
             if more:
                 # The watchers get their turn even when there is more to do.
                 gevent.sleep(0)
-            elif not self._may_read():
+            elif not recovery.may_go_on():
                 # Unread sockets keep their watchers firing, so do not wait for those.
                 gevent.sleep(ACK_DELAY_S)
             else:
                 owed = peers.owes_announcements(horizon, durable)
-                until = min(IDLE_S, next_second - now, self._timers.next_at - now, self._rest_s())
+                until = min(IDLE_S, next_second - now, self._timers.next_at - now, recovery.rest_s)
                 self._wake.wait(max(0.0, min(until, ACK_DELAY_S) if owed else until))
 
     def _take_from_peers(self, until: float) -> bool:
         """Handle messages until none is left or the time is up; True if there may be more."""
-        handle = self._handle
-        while self._may_read():
+        handle, may_go_on = self._recovery.handle, self._recovery.may_go_on
+        while may_go_on():
             if self._entries is None:
                 self._entries = self._peers.receive()
                 if self._entries is None:
@@ -164,7 +153,7 @@ class Reactor:
 
     def _loop_back(self) -> None:
         """The protocol's messages to itself, and those that they cause."""
-        loopback = self._peers.loopback
+        loopback, me, handle = self._peers.loopback, self._peers.me, self._recovery.handle
         while loopback:
-            self._handle(self._me, loopback.popleft())
+            handle(me, loopback.popleft())
             self.messages_handled += 1

@@ -1,4 +1,4 @@
-"""What a node does about blocks beside the protocol: certifies its own, serves them, takes over those it missed.
+"""What a node itself does about blocks: it certifies its own, serves them, and takes over those that it missed.
 
 Everything before the newest certified block is settled: it can be taken over from f+1 nodes, of which one is correct.
 What comes after it may have to be run again, by all nodes, if they die before its certificate is on a disk. Therefore
@@ -8,21 +8,16 @@ where the protocol begins after a restart.
 Without `enabled` nothing of this happens, and what is durable counts as settled.
 """
 
-from __future__ import annotations
-
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
-from honeybadger.cluster.keys import NodeKeys
-from honeybadger.cluster.manifest import Manifest
 from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.store import BlockStore
 from honeybadger.network.codec import FORGET
-from honeybadger.network.links import Link
-from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, CommittedBlock, NodeApplication
+from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, CommittedBlock
 from honeybadger.node.block_messages import (
     BlockCertificate,
     BlockRequest,
@@ -34,9 +29,8 @@ from honeybadger.node.block_messages import (
 from honeybadger.node.block_server import BlockServer
 from honeybadger.node.catch_up import CatchUp
 from honeybadger.node.certifier import Certifier
-from honeybadger.node.events import EventLog
-from honeybadger.protocols.base import ConsensusProtocol, Outbox
-from honeybadger.protocols.messages import Message
+from honeybadger.node.core import Core
+from honeybadger.protocols.wire import Message
 
 #: how often to look whether blocks must be fetched, seconds; also between two certificates made on demand
 POLL_S = 0.05
@@ -50,48 +44,32 @@ def settled_epoch(chain: Chain, *, enabled: bool) -> int:
 
 
 class Recovery:
-    """See the module. `outbox` and `links`: to the peers; `damaged(line)`: a block in the own ledger cannot be read."""
+    """Takes every message: those about blocks are for the parts here, all others for the protocol."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        keys: NodeKeys,
-        chain: Chain,
-        store: BlockStore,
-        application: NodeApplication,
-        protocol: ConsensusProtocol,
-        outbox: Outbox,
-        links: Mapping[int, Link],
-        events: EventLog,
-        damaged: Callable[[str], object],
-        *,
-        enabled: bool,
-    ) -> None:
-        self._chain = chain
-        self._store = store
-        self._application = application
-        self._protocol = protocol
+    def __init__(self, core: Core) -> None:
+        manifest, keys, store, outbox, links = core.manifest, core.keys, core.store, core.outbox, core.peers.links
+        self._core = core
+        self._application = core.application
+        self._chain = core.chain
+        self._protocol = core.protocol
         self._links = links
-        self._events = events
-        self._damaged = damaged
-        self._enabled = enabled
+        self._enabled = core.runtime.recovery
         self._certifier = Certifier(
             keys.node, manifest.public_keys, keys.secret_keys, store, outbox, self._block_certified
         )
-        self._catch_up = CatchUp(
-            manifest.quorums,
-            manifest.chain_id,
-            manifest.public_keys,
-            outbox,
-            self._peer_epoch,
-            self._adopt,
-            self.may_go_on,
-            sorted(links),
-        )
+        self._catch_up = CatchUp(manifest, outbox, core.chain, self, sorted(links))
         self._server = BlockServer(
             store, outbox, self._uncertified, lambda peer, size: links[peer].outgoing.make_room(size)
         )
         self._next_poll = self._next_certification = 0.0
+        self._routes: dict[type[Message], Callable[[int, Any], None]] = {
+            BlockShare: self._certifier.handle_share,
+            BlockCertificate: self._certifier.handle_certificate,
+            CertificateRequest: self._answer,
+            BlockRequest: self._answer,
+            CertifiedHeader: self._catch_up.handle_header,
+            BodyPart: self._catch_up.handle_part,
+        }
 
     @property
     def settled_epoch(self) -> int:
@@ -105,7 +83,7 @@ class Recovery:
 
     @property
     def rest_s(self) -> float:
-        """How long nothing need be looked at: while blocks are fetched, whoever keeps them back says nothing."""
+        """How long nothing need be looked at: a peer that keeps blocks back says nothing."""
         return POLL_S if self._catch_up.is_fetching else math.inf
 
     def may_go_on(self) -> bool:
@@ -117,9 +95,9 @@ class Recovery:
         top = self._chain.durable_height
         if not self._enabled or not top:
             return
-        for header in self._store.headers(max(1, top - CERTIFY_AGAIN + 1), top):
-            if self._store.certificate(header.height) is None:
-                self._certifier.block_durable(header.height, header.epoch, header.hash)
+        for header in self._core.store.headers(max(1, top - CERTIFY_AGAIN + 1), top):
+            if self._core.store.certificate(header.height) is None:
+                self._certifier.block_durable(header)
             else:
                 self._certifier.block_certified(header.height)
 
@@ -129,7 +107,7 @@ class Recovery:
         now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
-            self._catch_up.poll(self._chain.height, max(0, self._chain.epoch), self._protocol.epoch)
+            self._catch_up.poll(self._protocol.epoch)
 
     def each_second(self) -> None:
         """Ask for certificates that did not come by themselves."""
@@ -137,28 +115,14 @@ class Recovery:
             self._certifier.ask(peer for peer, link in self._links.items() if link.connected)
 
     def block_durable(self, block: CommittedBlock) -> None:
-        """A block is on disk."""
         if block.certified:
-            self._certifier.block_certified(block.height)
+            self._certifier.block_certified(block.header.height)
         elif self._enabled:
-            self._certifier.block_durable(block.height, block.epoch, block.block_hash)
+            self._certifier.block_durable(block.header)
 
-    def handle(self, sender: int, message: Message) -> bool:
-        """Process a message about blocks; False if it is none."""
-        match message:
-            case BlockShare():
-                self._certifier.handle_share(sender, message)
-            case BlockCertificate():
-                self._certifier.handle_certificate(sender, message)
-            case CertificateRequest() | BlockRequest():
-                self._answer(sender, message)
-            case CertifiedHeader():
-                self._catch_up.handle_header(sender, message, self._chain.height)
-            case BodyPart():
-                self._catch_up.handle_part(sender, message, self._chain.height)
-            case _:
-                return False
-        return True
+    def handle(self, sender: int, message: Message) -> None:
+        """Process any message, own ones included."""
+        (self._routes.get(type(message)) or self._protocol.handle)(sender, message)
 
     def _answer(self, sender: int, message: CertificateRequest | BlockRequest) -> None:
         """Read what a peer wants. A block that is damaged here is somebody else's to serve, and no reason to die."""
@@ -168,9 +132,9 @@ class Recovery:
             else:
                 self._certifier.handle_request(sender, message)
         except LedgerError as error:
-            self._damaged(f"the ledger is damaged, see `honeybadger ledger repair`: {error}")
+            self._core.notices.say_once(f"the ledger is damaged, see `honeybadger ledger repair`: {error}")
 
-    def _peer_epoch(self, peer: int) -> int:
+    def peer_epoch(self, peer: int) -> int:
         """The highest epoch that the peer says it has certified on disk; 0 if it is not there, or does not take part
         in recovery."""
         link = self._links[peer]
@@ -181,20 +145,21 @@ class Recovery:
         now = time.monotonic()
         if now >= self._next_certification:
             self._next_certification = now + POLL_S
-            self._certifier.block_durable(header.height, header.epoch, header.hash)
+            self._certifier.block_durable(header)
 
     def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
         self._chain.certify(height, certificate)
         # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
         self._pass(epoch)
 
-    def _adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+    def adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+        """Append the next block, which peers have certified."""
         if block.header.height != self._chain.height + 1:
             # Adopting the block before it let the protocol commit this one by itself.
             return
         self._application.adopt(block, transactions, certificate)
         self._pass(block.header.epoch)
-        self._events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
+        self._core.notices.events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
 
     def _pass(self, epoch: int) -> None:
         """Go on behind an epoch whose block is there."""

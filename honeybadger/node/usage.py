@@ -1,13 +1,11 @@
 """What the process uses, once a second, for measurement."""
 
-from __future__ import annotations
-
-import contextlib
+import os
 import resource
 import sys
 import time
-from pathlib import Path
-from typing import Any, BinaryIO
+from contextlib import suppress
+from typing import Any
 
 import gevent
 
@@ -16,13 +14,11 @@ LAG_PERIOD_S = 0.05
 
 
 class ProcessUsage:
-    """CPU and memory of this process."""
-
     def __init__(self) -> None:
         # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
-        self._statm: BinaryIO | None = None
-        with contextlib.suppress(OSError):
-            self._statm = Path("/proc/self/statm").open("rb", buffering=0)  # noqa: SIM115
+        self._statm = -1
+        with suppress(OSError):
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY)
 
     def read(self) -> dict[str, Any]:
         """`cpu_s`; `rss_bytes`, resident now, None where the system does not tell; `peak_rss_bytes`."""
@@ -34,19 +30,14 @@ class ProcessUsage:
         }
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        if self._statm is not None:
-            self._statm.close()
-            self._statm = None
+        if self._statm >= 0:
+            os.close(self._statm)
+            self._statm = -1
 
     def _resident(self) -> int | None:
-        if self._statm is None:
-            return None
-        try:
-            self._statm.seek(0)
-            return int(self._statm.read().split()[1]) * resource.getpagesize()
-        except (OSError, IndexError, ValueError):
-            return None
+        with suppress(OSError, IndexError, ValueError):
+            return int(os.pread(self._statm, 1000, 0).split()[1]) * resource.getpagesize()
+        return None
 
 
 class HubLag:
@@ -71,7 +62,6 @@ class HubLag:
         return worst_s
 
     def close(self) -> None:
-        """Stop."""
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()

@@ -1,69 +1,83 @@
-"""Consensus parameters: every node of a chain must hold the same ones, so they are part of the chain id."""
+"""Consensus parameters: every node of a chain must hold the same ones, so they are part of the chain id.
+
+`Parameters` holds those that every protocol has; a protocol adds its own in a subclass, in its folder. Each field
+carries its range, its unit and its help text, from which options, manifest keys and error messages derive.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from crypto.erasure import CODES
+from honeybadger.settings import settings
+from honeybadger.wording import nearest
 
-#: when proposals are encrypted; see `encryption_schedule`
-Encryption = str
-CoinSchedule = Literal["fixed-fixed-coin", "every-round"]
+BYTES = {"unit": "bytes"}
+SECONDS = {"unit": "s"}
+
+ProtocolName = Annotated[str, Meta(description="Consensus protocol.")]
+P = TypeVar("P", bound="Parameters")
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Consensus parameters of a chain; `check` names the first one that is out of range.
+    """The parameters of every protocol. A subclass sets the default of `protocol` to its own name."""
 
-    `batch_size`: transactions per epoch over all nodes (B of the paper). `max_tx_bytes`: longest transaction.
-    `max_proposal_bytes`: longest serialised proposal of one node. `encryption`: "always", "never", "every:N"
-    (epochs divisible by N) or "first:M,of:N" (the first M of every N epochs). `coin_schedule`: "fixed-fixed-coin"
-    (true, false, then a common coin) or "every-round" (the paper's). `erasure_code`: the code of reliable broadcast,
-    one of `crypto.erasure.CODES`. `epoch_window`: how many epochs beyond its own
-    a node accepts messages for. `pipeline_depth`: how many epochs a node works on at a time; 1 gives the lowest
-    latency where processors are the limit (on 2 cores: the throughput of 2 at half the latency), more pays where
-    the network is (with a primary: how many batches it has in progress). `view_timeout_s`: with a primary, how long
-    a node waits for a transaction before it wants another one; doubled with each view that fails.
-    """
+    protocol: ProtocolName = ""
+    batch_size: Annotated[int, Meta(ge=1, le=10_000_000, description="Transactions per epoch over all nodes (B).")] = (
+        10_000
+    )
+    max_tx_bytes: Annotated[int, Meta(ge=1, le=64 << 20, description="Longest transaction.", extra=BYTES)] = 65_536
+    max_proposal_bytes: Annotated[
+        int, Meta(ge=1, le=256 << 20, description="Longest serialised proposal of a node.", extra=BYTES)
+    ] = 8 << 20
+    epoch_window: Annotated[int, Meta(ge=1, le=1024, description="Epochs ahead that a node accepts.")] = 8
+    #: 1 gives the lowest latency where processors are the limit (on 2 cores: the throughput of 2 at half the latency);
+    #: more pays where the network is the limit. With a leader: how many of its batches are in progress at a time.
+    pipeline_depth: Annotated[int, Meta(ge=1, le=1024, description="Epochs in progress at a time.")] = 1
 
-    protocol: str = "honeybadger"
-    batch_size: int = 10_000
-    max_tx_bytes: int = 65_536
-    max_proposal_bytes: int = 8 * 1024 * 1024
-    encryption: Encryption = "always"
-    coin_schedule: CoinSchedule = "fixed-fixed-coin"
-    erasure_code: str = "rs-gf256"
-    epoch_window: int = 8
-    pipeline_depth: int = 1
-    view_timeout_s: float = 3.0
+    @classmethod
+    def of(cls, parameters: Parameters) -> Self:
+        """`parameters` as this protocol's own; TypeError if they are another protocol's."""
+        if not isinstance(parameters, cls):
+            raise TypeError(f"parameters of {parameters.protocol}, not {cls.__name__}")
+        return parameters
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether proposals are encrypted in any epoch."""
+        return False
 
     def transactions_per_node(self, nodes: int) -> int:
         """⌊B/N⌋, at least 1: how many transactions one proposal may carry."""
         return max(1, self.batch_size // nodes)
 
     def check(self, nodes: int) -> None:
-        """Raise ValueError, in one line, for the first parameter that makes no sense."""
-        from honeybadger.protocols.encryption_schedule import is_encrypted
+        """Raise ValueError, in one line, for the first parameter that makes no sense.
 
-        ranges = {
-            "batch_size": (1, 10_000_000),
-            "max_tx_bytes": (1, 64 * 1024 * 1024),
-            "max_proposal_bytes": (self.max_tx_bytes + 16, 256 * 1024 * 1024),
-            "epoch_window": (1, 1024),
-            "pipeline_depth": (1, self.epoch_window),
-        }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value} is outside {low} … {high}")
-        if not 0.01 <= self.view_timeout_s <= 3600:
-            raise ValueError(f"view_timeout_s = {self.view_timeout_s} is outside 0.01 … 3600")
-        is_encrypted(self.encryption, 0)
-        if self.coin_schedule not in get_args(CoinSchedule):
+        Subclasses add what their own parameters must be to each other and to the number of nodes.
+        """
+        read_parameters(type(self), msgspec.structs.asdict(self))
+        if self.max_proposal_bytes < self.max_tx_bytes + 16:
             raise ValueError(
-                f'coin_schedule = "{self.coin_schedule}" is not one of {", ".join(get_args(CoinSchedule))}'
+                f"max_proposal_bytes = {self.max_proposal_bytes} is below {self.max_tx_bytes + 16}: a proposal must"
+                f" have room for a transaction of max_tx_bytes = {self.max_tx_bytes}"
             )
-        if self.erasure_code not in CODES:
-            raise ValueError(f'erasure_code = "{self.erasure_code}" is not one of {", ".join(CODES)}')
-        CODES[self.erasure_code](nodes, nodes)
+        if self.pipeline_depth > self.epoch_window:
+            raise ValueError(f"pipeline_depth = {self.pipeline_depth} is above epoch_window = {self.epoch_window}")
+
+
+def read_parameters(record: type[P], values: Mapping[str, Any]) -> P:
+    """The record that plain data describe; ValueError, in one line, names the first that is unknown or wrong."""
+    known = {setting.name: setting for setting in settings(record)}
+    found = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f'protocol {values.get("protocol", "")} has no parameter "{name}"{nearest(name, known)}')
+        try:
+            found[name] = known[name].convert(value)
+        except ValueError:
+            raise ValueError(f"{name} = {value!s:.60} is not {known[name].expects}") from None
+    return record(**found)

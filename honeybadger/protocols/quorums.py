@@ -1,6 +1,7 @@
-"""Quorum sizes: the only place where arithmetic on N and f is written.
+"""Fault models and quorum sizes: the only place where arithmetic on N and f is written.
 
-N nodes, at most f of them Byzantine, N >= 3f+1. `ready` and `quorum` are equal only when N = 3f+1 exactly.
+A protocol declares its `FaultModel`, which says how many faults N nodes tolerate and makes the `Quorums` for a choice
+of N and f. With Byzantine faults, `ready` and `quorum` are equal only when N = 3f+1 exactly.
 Source: Miller et al., "The Honey Badger of BFT Protocols" (CCS 2016), section 4.4.
 """
 
@@ -10,17 +11,42 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class FaultModel:
+    """Which faults a protocol tolerates, and how many: at most f nodes are faulty, whichever they are, and
+    N >= `nodes_per_fault` f + 1. `kind`: what a faulty node may do, in a word for people.
+
+    A model with weights can be a subclass.
+    """
+
+    kind: str
+    nodes_per_fault: int
+
+    def largest_faults(self, nodes: int) -> int:
+        """The largest f that `nodes` members can tolerate."""
+        return max(0, nodes - 1) // self.nodes_per_fault
+
+    def quorums(self, nodes: int, faults: int) -> Quorums:
+        """The quorums of N nodes and f faults; ValueError, in one line, if N nodes cannot tolerate that many."""
+        if nodes < 1:
+            raise ValueError(f"a cluster needs at least one node, not {nodes}")
+        most = self.largest_faults(nodes)
+        if not 0 <= faults <= most:
+            raise ValueError(f"N = {nodes} tolerates at most f = {most} ({self.kind} faults), not {faults}")
+        return Quorums(nodes, faults)
+
+
+#: a faulty node may do anything under its own name
+BYZANTINE = FaultModel("Byzantine", 3)
+#: a faulty node stops, and says nothing false
+CRASH = FaultModel("crash", 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Quorums:
-    """Quorum sizes of a group of `nodes` members of which `faults` may be Byzantine."""
+    """Quorum sizes of a group of `nodes` members of which `faults` may be faulty; made by a `FaultModel`."""
 
     nodes: int
     faults: int
-
-    def __post_init__(self) -> None:
-        if self.nodes < 1:
-            raise ValueError(f"a cluster needs at least one node, not {self.nodes}")
-        if self.faults < 0 or self.nodes < 3 * self.faults + 1:
-            raise ValueError(f"N = {self.nodes} tolerates at most f = {(self.nodes - 1) // 3}, not {self.faults}")
 
     @property
     def weak(self) -> int:
@@ -41,8 +67,3 @@ class Quorums:
     def data_shards(self) -> int:
         """N-2f: shards that restore a value; correct ones among any N-f."""
         return self.nodes - 2 * self.faults
-
-    @staticmethod
-    def largest_faults(nodes: int) -> int:
-        """The largest f that `nodes` members can tolerate."""
-        return (nodes - 1) // 3

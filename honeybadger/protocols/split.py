@@ -1,7 +1,5 @@
 """Many transactions in messages of a bounded size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 

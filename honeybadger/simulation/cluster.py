@@ -10,18 +10,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 
 from crypto.dealer import PublicKeys, SecretKeys, deal
 from crypto.signatures import PublicSigningKeys, SigningKey, deal_signing_keys
 from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
-from honeybadger.protocols.base import ConsensusProtocol, Context, Specification
-from honeybadger.protocols.honey_badger import SPECIFICATION
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.context import Context, Outbox
+from honeybadger.protocols.contract import ConsensusProtocol, Specification
+from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.parameters import Parameters
-from honeybadger.protocols.quorums import Quorums
-from honeybadger.simulation.network import Endpoint, InMemoryNetwork, NetworkOutbox
+from honeybadger.protocols.wire import Message
+from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler, shuffled
 
 
@@ -39,83 +39,71 @@ class SimulatedApplication:
         self.blocks: list[tuple[int, tuple[int, ...], tuple[bytes, ...]]] = []
 
     def submit(self, transactions: Sequence[bytes]) -> None:
-        """Add transactions to the queue."""
         self.waiting.update(dict.fromkeys(transactions))
 
     @property
     def durable_epoch(self) -> int:
-        """See `OrderedApplication`: what is committed is durable here."""
         return len(self.blocks)
 
     @property
     def busy(self) -> bool:
-        """See `OrderedApplication`."""
         return False
 
     @property
     def transactions_waiting(self) -> int:
-        """See `OrderedApplication`."""
         return len(self.waiting)
 
     def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
-        """See `OrderedApplication`; sizes do not matter here."""
-        chosen = list(self.waiting)[:count]
-        for transaction in chosen:
-            del self.waiting[transaction]
-        self._reserved.setdefault(label, []).extend(chosen)
-        return chosen
+        """Sizes do not matter here."""
+        return self._reserve(label, list(self.waiting)[:count])
 
     def release(self, label: int) -> None:
-        """See `OrderedApplication`."""
         back = [tx for tx in self._reserved.pop(label, ()) if tx not in self._committed]
         self.waiting = {**dict.fromkeys(back), **self.waiting}
 
     def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
-        """See `OrderedApplication`."""
         held = set(self.waiting).union(*self._reserved.values()) - self._committed
         return [tx for tx in transactions if tx in held]
 
     def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        """See `OrderedApplication`."""
         return self._committed.intersection(transactions)
 
     def state_digest(self, epoch: int) -> bytes | None:
-        """See `OrderedApplication`: a running hash of the blocks."""
+        """A running hash of the blocks."""
         while len(self._digests) <= min(epoch, len(self.blocks)):
             block = repr(self.blocks[len(self._digests) - 1]).encode()
             self._digests.append(sha256(self._digests[-1] + block).digest())
         return self._digests[epoch] if epoch < len(self._digests) else None
 
     def has_transactions(self) -> bool:
-        """See `Application`."""
         return bool(self.waiting)
 
     def select(self, epoch: int) -> Sequence[bytes]:
-        """See `Application`."""
-        chosen = self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting)))
+        return self._reserve(epoch, self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting))))
+
+    def _reserve(self, label: int, chosen: list[bytes]) -> list[bytes]:
         for transaction in chosen:
             del self.waiting[transaction]
-        self._reserved[epoch] = chosen
+        self._reserved.setdefault(label, []).extend(chosen)
         return chosen
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`."""
         distinct = dict.fromkeys(tx for _, txs in contributions for tx in txs if tx not in self._committed)
         self._committed.update(distinct)
         self.blocks.append((epoch, tuple(j for j, _ in contributions), tuple(distinct)))
-        for transaction in self._reserved.pop(epoch, ()):
-            self.waiting[transaction] = None
-        for transaction in [tx for tx in self.waiting if tx in self._committed]:
-            del self.waiting[transaction]
+        self.waiting.update(dict.fromkeys(self._reserved.pop(epoch, ())))
+        self.waiting = {tx: None for tx in self.waiting if tx not in self._committed}
 
     @property
     def transactions(self) -> list[bytes]:
-        """All committed transactions in order."""
         return [tx for _, _, txs in self.blocks for tx in txs]
 
 
 class Strategy:
     """Behaviour of one adversary-controlled node. The default is silence."""
+
+    #: what the node brings in, in addition to what correct nodes were given
+    own_transactions: Sequence[bytes] = ()
 
     def start(self, node: ByzantineNode) -> None:
         """Called once before the run."""
@@ -124,17 +112,37 @@ class Strategy:
         """A message was delivered to the node."""
 
 
+class HoldsBack:
+    """Hands messages to a protocol object as a real node's links do: when its horizon reaches their epoch."""
+
+    def __init__(self, protocol: ConsensusProtocol) -> None:
+        self._protocol = protocol
+        self._held: list[tuple[int, Message]] = []
+
+    def receive(self, sender: int, message: Message) -> None:
+        """Deliver the message and what it makes deliverable, or keep it."""
+        self._held.append((sender, message))
+        while ready := [item for item in self._held if item[1].epoch <= self._protocol.horizon]:
+            self._held = [item for item in self._held if item[1].epoch > self._protocol.horizon]
+            for item in ready:
+                self._protocol.handle(*item)
+
+
 class ByzantineNode:
     """A node that a strategy controls: its keys, its outbox, and an honest protocol object it may drive or imitate."""
 
-    def __init__(self, context: Context, specification: Specification, strategy: Strategy) -> None:
+    def __init__(
+        self, context: Context, specification: Specification, strategy: Strategy, application: SimulatedApplication
+    ) -> None:
         self.context = context
         self.me = context.me
         self.outbox = context.outbox
         self.strategy = strategy
         self.specification = specification
+        #: transactions that its honest objects may propose
+        self.submit = application.submit
 
-    def honest(self, outbox: NetworkOutbox | FilteredOutbox) -> ConsensusProtocol:
+    def honest(self, outbox: Outbox) -> ConsensusProtocol:
         """An honest protocol object with this node's keys that speaks through `outbox`."""
         return self.specification.build(replace(self.context, outbox=outbox))
 
@@ -156,8 +164,11 @@ def dealt_signing_keys(nodes: int) -> tuple[PublicSigningKeys, tuple[SigningKey,
 class SimulatedCluster:
     """N nodes, of which `byzantine` (index → strategy) belong to the adversary.
 
-    `network.run(...)` drives it; `check()` verifies the invariants that hold after every run.
+    `run(...)` drives it; `check()` verifies the invariants that hold after every run.
     """
+
+    #: deliveries in which a run must reach its goal, unless it says otherwise
+    MAX_STEPS = 2_000_000
 
     def __init__(
         self,
@@ -170,8 +181,9 @@ class SimulatedCluster:
         byzantine: Mapping[int, Strategy] | None = None,
         specification: Specification = SPECIFICATION,
     ) -> None:
-        self.quorums = Quorums(nodes, Quorums.largest_faults(nodes) if faults is None else faults)
-        self.parameters = parameters or Parameters(batch_size=4 * nodes, max_proposal_bytes=1 << 17)
+        model = specification.fault_model
+        self.quorums = model.quorums(nodes, model.largest_faults(nodes) if faults is None else faults)
+        self.parameters = parameters or specification.parameters(batch_size=4 * nodes, max_proposal_bytes=1 << 17)
         self.network = self._make_network(nodes, seed, scheduler)
         self.byzantine: dict[int, ByzantineNode] = {}
         self.nodes: dict[int, ConsensusProtocol] = {}
@@ -179,7 +191,7 @@ class SimulatedCluster:
         self.submitted: set[bytes] = set()
         public, secret = dealt_keys(nodes, self.quorums.faults)
         signing = dealt_signing_keys(nodes)
-        self._whole_batches = specification.whole_batches
+        self._one_proposer = specification.one_proposer_per_block
         for me in range(nodes):
             rng = random.Random(f"node {me} {seed}")
             application = self._make_application(me, rng)
@@ -198,47 +210,46 @@ class SimulatedCluster:
                 signing_key=signing[1][me],
             )
             if byzantine and me in byzantine:
-                node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me])
-                self.network.attach(me, Endpoint(self._receiver(node)))
+                node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me], application)
+                self.network.attach(me, Endpoint(partial(node.strategy.receive, node)))
             else:
                 self.applications[me] = application
                 self._add_correct(context, specification)
 
     @property
     def correct(self) -> list[int]:
-        """Indices of the correct nodes."""
         return sorted(self.nodes)
 
     def submit(self, node: int, transactions: Sequence[bytes]) -> None:
-        """Give transactions to a correct node."""
         self.submitted.update(transactions)
         self.applications[node].submit(transactions)
 
     def start(self) -> None:
-        """Let every node begin."""
         for node in self.byzantine.values():
             node.strategy.start(node)
-        for protocol in self.nodes.values():
-            protocol.poke()
+        for me in self.nodes:
+            self._start_correct(me)
 
-    def run_until_committed(self, transactions: Sequence[bytes], max_steps: int = 2_000_000) -> None:
-        """Run until every correct node has committed all of `transactions`; Stalled if that never happens."""
+    def poke(self, node: int) -> None:
+        """Transactions arrived at a correct node."""
+        self.nodes[node].poke()
+
+    def run(self, until: Callable[[], bool], max_steps: int | None = None) -> None:
+        """Run to the goal; Stalled if that does not come within `max_steps` (None: `MAX_STEPS`) deliveries."""
+        self.network.run(until, self.MAX_STEPS if max_steps is None else max_steps)
+
+    def is_up(self, node: int) -> bool:
+        return True
+
+    def run_until_committed(self, transactions: Sequence[bytes], max_steps: int | None = None) -> None:
+        """Run until every correct node is up and has committed all of `transactions`."""
         wanted = set(transactions)
-        seen = dict.fromkeys(self.correct, 0)
-        missing = {me: set(wanted) for me in self.correct}
+        given = self.applications.items()
+        self.run(lambda: all(self.is_up(me) and wanted <= each._committed for me, each in given), max_steps)
 
-        def done() -> bool:
-            for me, application in self.applications.items():
-                while seen[me] < len(application.blocks):
-                    missing[me].difference_update(application.blocks[seen[me]][2])
-                    seen[me] += 1
-            return not any(missing.values())
-
-        self.network.run(done, max_steps)
-
-    def run_until_epoch(self, epoch: int, max_steps: int = 2_000_000) -> None:
-        """Run until every correct node has committed `epoch`; Stalled if that never happens."""
-        self.network.run(lambda: all(p.epoch > epoch for p in self.nodes.values()), max_steps)
+    def run_until_epoch(self, epoch: int, max_steps: int | None = None) -> None:
+        """Run until every correct node is up and has committed `epoch`."""
+        self.run(lambda: all(self.is_up(me) and node.epoch > epoch for me, node in self.nodes.items()), max_steps)
 
     def check(self) -> None:
         """Raise AssertionError unless agreement, order, uniqueness, subset size and honest accusations all hold."""
@@ -250,7 +261,7 @@ class SimulatedCluster:
         if [block[0] for block in longest] != list(range(1, len(longest) + 1)):
             raise AssertionError("epochs are not consecutive")
         for epoch, proposers, _ in longest:
-            if len(proposers) < self.quorums.quorum and not self._whole_batches:
+            if len(proposers) < self.quorums.quorum and not self._one_proposer:
                 raise AssertionError(f"subset of epoch {epoch} has {len(proposers)} members")
         transactions = [tx for block in longest for tx in block[2]]
         if len(set(transactions)) != len(transactions):
@@ -265,11 +276,10 @@ class SimulatedCluster:
     def _make_application(self, me: int, rng: random.Random) -> SimulatedApplication:
         return SimulatedApplication(self.parameters.transactions_per_node(self.quorums.nodes), rng)
 
+    def _start_correct(self, me: int) -> None:
+        self.poke(me)
+
     def _add_correct(self, context: Context, specification: Specification) -> None:
         protocol = self.nodes[context.me] = specification.build(context)
         self.network.on_timeout(context.me, protocol.timeout)
         self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon))
-
-    @staticmethod
-    def _receiver(node: ByzantineNode) -> Callable[[int, Message], None]:
-        return lambda sender, message: node.strategy.receive(node, sender, message)

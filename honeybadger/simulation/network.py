@@ -11,9 +11,9 @@ import heapq
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.wire import Message
 from honeybadger.simulation.schedulers import Scheduler, shuffled
 
 #: virtual time that a delivery takes, seconds
@@ -30,7 +30,7 @@ class RecordedFault:
 
     reporter: int
     node: int
-    kind: FaultKind
+    kind: StrEnum
     detail: str
 
 
@@ -51,16 +51,13 @@ class NetworkOutbox:
         self._me = me
 
     def broadcast(self, message: Message) -> None:
-        """To every node, oneself included."""
         for node in range(self._network.nodes):
             self._network.transmit(self._me, node, message)
 
     def send(self, node: int, message: Message) -> None:
-        """To one node."""
         self._network.transmit(self._me, node, message)
 
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        """Recorded with the reporter's index."""
+    def fault(self, node: int, kind: StrEnum, detail: str) -> None:
         self._network.faults.append(RecordedFault(self._me, node, kind, detail))
 
 
@@ -72,11 +69,9 @@ class SimulatedTimers:
         self._me = me
 
     def set(self, name: str, delay_s: float) -> None:
-        """See `Timers`."""
         self._network.set_timer(self._me, name, delay_s)
 
     def cancel(self, name: str) -> None:
-        """See `Timers`."""
         self._network.cancel_timer(self._me, name)
 
 
@@ -102,7 +97,6 @@ class InMemoryNetwork:
         self.idle: Callable[[], bool] = lambda: False
 
     def outbox(self, node: int) -> NetworkOutbox:
-        """Where `node` puts what it sends."""
         return NetworkOutbox(self, node)
 
     def timers(self, node: int) -> SimulatedTimers:
@@ -114,30 +108,25 @@ class InMemoryNetwork:
         self._on_timeout[node] = expired
 
     def set_timer(self, node: int, name: str, delay_s: float) -> None:
-        """See `Timers`."""
         self._timers[node, name] = self.now + delay_s
 
     def cancel_timer(self, node: int, name: str | None = None) -> None:
-        """See `Timers`; None: all timers of the node."""
+        """None: all timers of the node."""
         for key in [key for key in self._timers if key[0] == node and name in (None, key[1])]:
             del self._timers[key]
 
-    def _expire(self, *, wait: bool) -> bool:
-        """Let the next timer expire if it is due, or wait for it; True if one did."""
+    def _expire(self) -> bool:
+        """Wait for the next timer and let it expire; False if there is none."""
         if not self._timers:
             return False
-        key = min(self._timers, key=lambda key: (self._timers[key], key))
-        if self._timers[key] > self.now and not wait:
-            return False
-        self._pass_time(self._timers.pop(key))
-        node, name = key
+        node, name = min(self._timers, key=lambda key: (self._timers[key], key))
+        self._pass_time(self._timers.pop((node, name)))
         if node in self._on_timeout:
             self._on_timeout[node](name)
         return True
 
     @property
     def has_timers(self) -> bool:
-        """Whether any timer is set."""
         return bool(self._timers)
 
     def _expire_before_next(self) -> bool:
@@ -146,7 +135,7 @@ class InMemoryNetwork:
             return False
         ahead = max(0.0, self._pending[0][0] - self._sent) * STEP_S
         if min(self._timers.values()) <= self.now + ahead:
-            return self._expire(wait=True)
+            return self._expire()
         if ahead > STEP_S:
             self._pass_time(self.now + ahead)
         return False
@@ -160,12 +149,7 @@ class InMemoryNetwork:
         """Let `node` receive; messages to nodes that are not attached vanish."""
         self._endpoints[node] = endpoint
 
-    def detach(self, node: int) -> None:
-        """The node is gone: it receives nothing more."""
-        self._endpoints.pop(node, None)
-
     def transmit(self, sender: int, recipient: int, message: Message) -> None:
-        """Put a message on its way."""
         self._schedule(sender, recipient, message)
 
     def _schedule(self, sender: int, recipient: int, message: Message) -> None:
@@ -178,7 +162,6 @@ class InMemoryNetwork:
         self._groups = {node: number for number, group in enumerate(groups) for node in group}
 
     def connected(self, one: int, other: int) -> bool:
-        """Whether messages between the two get through."""
         return self._groups.get(one) == self._groups.get(other)
 
     def heal(self, lost: Callable[[int, int, Message], bool] = lambda sender, recipient, message: False) -> None:
@@ -196,23 +179,17 @@ class InMemoryNetwork:
         """(sender, recipient, message) of all that is under way, in order of sending."""
         return [(s, r, m) for _, _, s, r, m in sorted(self._pending, key=lambda item: item[1])]
 
-    def deliver_where(self, condition: Callable[[int, int, Message], bool], limit: int = 10**9) -> int:
+    def deliver_where(self, condition: Callable[[int, int, Message], bool]) -> None:
         """Deliver pending messages (sender, recipient, message) that satisfy `condition`, oldest first, until none
         is left.
 
-        Messages sent meanwhile count as well. For scripted schedules. Returns how many were delivered.
+        Messages sent meanwhile count as well. For scripted schedules.
         """
-        count = 0
-        while count < limit:
-            found = [item for item in self._pending if condition(item[2], item[3], item[4])]
-            if not found:
-                break
-            item = min(found, key=lambda entry: entry[1])
+        while fitting := [item for item in self._pending if condition(*item[2:])]:
+            item = min(fitting, key=lambda entry: entry[1])
             self._pending.remove(item)
             heapq.heapify(self._pending)
-            self._deliver(item[2], item[3], item[4])
-            count += 1
-        return count
+            self._deliver(*item[2:])
 
     def step(self) -> bool:
         """Deliver one message; False if there is none."""
@@ -235,7 +212,7 @@ class InMemoryNetwork:
             if not self.step():
                 if until is not None and until():
                     return
-                if self.idle() or self._expire(wait=True):
+                if self.idle() or self._expire():
                     continue
                 if until is None:
                     return

@@ -1,6 +1,6 @@
 """Nodes that crash and start again, on the in-memory network, and how they come to what they missed.
 
-What the model takes over from a real node, beside what `restartable_node` says of a single one:
+What the model takes over from a real node, in addition to what `restartable_node` models:
 
 - Blocks reach the disk some time after the commit (`disk`). A block is certified at a node once f+1 nodes have it on
   disk, as far as the node can reach them. A node announces its newest certified epoch and prunes its journal up to
@@ -9,48 +9,45 @@ What the model takes over from a real node, beside what `restartable_node` says 
   else happens.
 """
 
-from __future__ import annotations
-
 import heapq
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from typing import Any
 
-from honeybadger.protocols.base import Context, Specification
-from honeybadger.protocols.honey_badger import SPECIFICATION
-from honeybadger.protocols.parameters import Parameters
-from honeybadger.simulation.cluster import SimulatedApplication, SimulatedCluster, Strategy
-from honeybadger.simulation.journals import JournalModel, RestartableJournal
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.contract import Specification
+from honeybadger.simulation.cluster import SimulatedApplication, SimulatedCluster
+from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import InMemoryNetwork
 from honeybadger.simulation.restartable_network import RestartableNetwork
 from honeybadger.simulation.restartable_node import Ledger, RestartableNode
-from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.simulation.schedulers import Scheduler
 
 #: this many epochs behind f+1 others, a node fetches blocks without waiting for a standstill
 FAR_BEHIND = 4
-#: so many deliveries without a new block of its own, and a node fetches what one other has, as a real one does after a
-#: while: what it misses may be forgotten by all others, while messages keep coming
+#: after this many deliveries without a new block, a node fetches what any one node has, as a real one does after a
+#: while: all others may have forgotten what it lacks, although messages keep coming
 STANDSTILL_STEPS = 10_000
 
 
 class RestartableCluster(SimulatedCluster):
-    """A simulated cluster whose correct nodes may crash and restart.
+    """A simulated cluster whose correct nodes may crash and restart; `how`: as for any simulated cluster.
 
     `make_journal(node)` is called once per node. `disk(node, epoch)` says whether the block may become durable now;
     `certify(node, epoch)` whether the node learns now that f+1 nodes have it. `far_behind`: see `FAR_BEHIND`; None:
     never.
     """
 
+    MAX_STEPS = 200_000
+
     def __init__(
         self,
         nodes: int,
         seed: int = 0,
         *,
-        scheduler: Scheduler = shuffled,
-        parameters: Parameters | None = None,
-        byzantine: dict[int, Strategy] | None = None,
-        specification: Specification = SPECIFICATION,
-        make_journal: Callable[[int], RestartableJournal] = lambda node: JournalModel(),
+        make_journal: Callable[[int], JournalModel] = lambda node: JournalModel(),
         forgetful: Collection[int] = (),
+        **how: Any,
     ) -> None:
         self._seed = seed
         self._forgetful = forgetful
@@ -66,9 +63,7 @@ class RestartableCluster(SimulatedCluster):
         self.excused: set[int] = set()
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._event_count = 0
-        super().__init__(
-            nodes, seed, scheduler=scheduler, parameters=parameters, byzantine=byzantine, specification=specification
-        )
+        super().__init__(nodes, seed, **how)
         self.network.idle = self._idle
 
     def at(self, steps: int, action: Callable[[], None]) -> None:
@@ -76,45 +71,23 @@ class RestartableCluster(SimulatedCluster):
         self._event_count += 1
         heapq.heappush(self._events, (self.network.steps + steps, self._event_count, action))
 
-    def start(self) -> None:
-        """Let every node begin."""
-        for byzantine in self.byzantine.values():
-            byzantine.strategy.start(byzantine)
-        for node in self.live.values():
-            node.start()
-
     def restart(self, me: int) -> None:
-        """Start a node again that is down."""
         self.live[me].start()
         self.nodes[me] = self.live[me].protocol
 
-    def poke(self, me: int) -> None:
-        """Transactions arrived at a node."""
-        self.live[me].tick(self.live[me].protocol.poke)
+    def poke(self, node: int) -> None:
+        self.live[node].tick(self.live[node].protocol.poke)
 
-    def run(self, until: Callable[[], bool], max_steps: int = 200_000) -> None:
+    def run(self, until: Callable[[], bool], max_steps: int | None = None) -> None:
         """Run to the goal, with all that was asked for by `at`."""
-        self.network.run(lambda: self._due() or until(), max_steps)
+        super().run(lambda: self._due() or until(), max_steps)
 
-    def run_until_durable(self, epoch: int, max_steps: int = 200_000) -> None:
-        """Run until every correct node is up and has the block of `epoch` on disk, certified; Stalled otherwise."""
-        self.run(lambda: all(node.up and node.ledger.certified >= epoch for node in self.live.values()), max_steps)
+    def is_up(self, node: int) -> bool:
+        return self.live[node].up
 
-    def run_until_committed(self, transactions: Sequence[bytes], max_steps: int = 200_000) -> None:
-        """Run until every correct node is up and has committed all of `transactions`."""
-        wanted = set(transactions)
-
-        def done() -> bool:
-            return all(
-                node.up and all(tx not in node.ledger.waiting for tx in wanted) and wanted <= node.ledger._committed
-                for node in self.live.values()
-            )
-
-        self.run(done, max_steps)
-
-    def run_until_epoch(self, epoch: int, max_steps: int = 200_000) -> None:
-        """Run until every correct node is up and has committed `epoch`."""
-        self.run(lambda: all(n.up and n.protocol.epoch > epoch for n in self.live.values()), max_steps)
+    def run_until_durable(self, epoch: int) -> None:
+        """Run until every correct node is up and has the block of `epoch` on disk, certified."""
+        self.run(lambda: all(node.up and node.ledger.certified >= epoch for node in self.live.values()))
 
     def _due(self) -> bool:
         """Do what is due; never a reason to stop."""
@@ -124,14 +97,17 @@ class RestartableCluster(SimulatedCluster):
 
     def _idle(self) -> bool:
         """Nothing is left to deliver: disks finish, who is behind fetches blocks, the next planned event happens."""
-        before = [(node.ledger.certified, node.ledger.durable, len(node.ledger.blocks)) for node in self.live.values()]
+
+        def progress() -> list[tuple[int, int, int]]:
+            return [(each.certified, each.durable, len(each.blocks)) for each in self.ledgers.values()]
+
+        before = progress()
         for node in self.live.values():
             if node.up:
                 self._write(node)
             if node.up:
                 self._catch_up(node, 1)
-        after = [(node.ledger.certified, node.ledger.durable, len(node.ledger.blocks)) for node in self.live.values()]
-        if before != after:
+        if before != progress():
             return True
         if self._events and not self.network.has_timers:
             heapq.heappop(self._events)[2]()
@@ -166,16 +142,16 @@ class RestartableCluster(SimulatedCluster):
 
     def _catch_up(self, node: RestartableNode, least: int) -> None:
         """Adopt certified blocks if f+1 others (or, after a standstill, one) are that far ahead."""
-        wanted = node.protocol.epoch + least - 1
-        others = [other for other in self.live.values() if other.ledger.certified >= wanted]
-        ahead = [other.ledger.certified for other in others if self._reaches(node, other)]
-        if len(ahead) < (1 if least == 1 else self.quorums.weak):
+        needed = 1 if least == 1 else self.quorums.weak
+        least += node.protocol.epoch - 1
+        others = [other for other in self.live.values() if other.ledger.certified >= least]
+        ahead = [other.ledger for other in others if self._reaches(node, other)]
+        if len(ahead) < needed:
             return
-        best = max(ahead)
-        source = next(o for o in self.live.values() if o.ledger.certified == best and self._reaches(node, o))
-        ledger = node.ledger
+        source = max(ahead, key=lambda other: other.certified)
+        ledger, best = node.ledger, source.certified
         node.adopted += max(0, best - len(ledger.blocks))
-        ledger.adopt(source.ledger.blocks[len(ledger.blocks) : best])
+        ledger.adopt(source.blocks[len(ledger.blocks) : best])
         ledger.durable = max(ledger.durable, best)
         self._certified(node, best)
 
@@ -187,7 +163,7 @@ class RestartableCluster(SimulatedCluster):
         if not node.up:
             return
         node.journal.prune(min(epoch, node.protocol.settled))
-        if self._whole_batches:
+        if self._one_proposer:
             # A real node pokes in every tick; this is when PBFT has something to do then.
             node.tick(node.protocol.poke)
             if not node.up:
@@ -200,6 +176,9 @@ class RestartableCluster(SimulatedCluster):
     def _make_network(self, nodes: int, seed: int, scheduler: Scheduler) -> InMemoryNetwork:
         return RestartableNetwork(nodes, seed, scheduler, self._forgetful)
 
+    def _start_correct(self, me: int) -> None:
+        self.live[me].start()
+
     def _make_application(self, me: int, rng: random.Random) -> SimulatedApplication:
         return Ledger(self.parameters.transactions_per_node(self.quorums.nodes), rng)
 
@@ -209,14 +188,7 @@ class RestartableCluster(SimulatedCluster):
         if not isinstance(ledger, Ledger) or not isinstance(network, RestartableNetwork):
             raise TypeError("a restartable node needs a restartable ledger and network")
         self.ledgers[me] = ledger
-        node = RestartableNode(
-            context,
-            specification,
-            network,
-            ledger,
-            self._make_journal(me),
-            self._after_tick,
-            self._seed,
-        )
+        journal = self._make_journal(me)
+        node = RestartableNode(context, specification, network, ledger, journal, self._after_tick, self._seed)
         self.live[me] = node
         self.nodes[me] = node.protocol

@@ -4,12 +4,10 @@ A crash loses a random part of what is under way of the node's messages, and all
 what they sent in epochs beyond the one that a node has announced, and send it again to a new incarnation.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Collection
 
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler
 
@@ -44,7 +42,7 @@ class RestartableNetwork(InMemoryNetwork):
     def crashed(self, node: int, survives: Callable[[], bool]) -> None:
         """What is under way to `node` is lost; of what it has sent, what `survives`; it keeps nothing for others."""
         self._down.add(node)
-        self.detach(node)
+        self._endpoints.pop(node, None)
         self._pending = [item for item in self._pending if item[3] != node and (item[2] != node or survives())]
         heapq.heapify(self._pending)
         self._cut_off = [item for item in self._cut_off if item[1] != node and (item[0] != node or survives())]

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
-from honeybadger.protocols.base import ConsensusProtocol, Context, FaultKind, Specification
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.contract import ConsensusProtocol, Specification
+from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import SimulatedApplication
-from honeybadger.simulation.journals import RestartableJournal
+from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint
 from honeybadger.simulation.restartable_network import RestartableNetwork
 
@@ -46,7 +47,7 @@ class Ledger(SimulatedApplication):
         super().submit(transactions)
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
-        """See `Application`; an epoch whose block is there must come to the same."""
+        """An epoch whose block is there must come to the same."""
         if epoch > len(self.blocks):
             super().commit(epoch, contributions)
             return
@@ -61,7 +62,6 @@ class Ledger(SimulatedApplication):
 
     @property
     def durable_epoch(self) -> int:
-        """See `OrderedApplication`."""
         return self.durable
 
     def adopt(self, blocks: Sequence[tuple[int, tuple[int, ...], tuple[bytes, ...]]]) -> None:
@@ -69,12 +69,9 @@ class Ledger(SimulatedApplication):
         for block in blocks:
             self.blocks.append(block)
             self._committed.update(block[2])
-        for transaction in [tx for tx in self.waiting if tx in self._committed]:
-            del self.waiting[transaction]
         for epoch in [epoch for epoch in self._reserved if epoch <= len(self.blocks)]:
-            for transaction in self._reserved.pop(epoch):
-                if transaction not in self._committed:
-                    self.waiting[transaction] = None
+            self.waiting.update(dict.fromkeys(self._reserved.pop(epoch)))
+        self.waiting = {tx: None for tx in self.waiting if tx not in self._committed}
 
     def crash(self) -> None:
         """Only what was durable is left."""
@@ -97,7 +94,7 @@ class RestartableNode:
         specification: Specification,
         network: RestartableNetwork,
         ledger: Ledger,
-        journal: RestartableJournal,
+        journal: JournalModel,
         after_tick: Callable[[RestartableNode], None],
         seed: int,
     ) -> None:
@@ -128,40 +125,24 @@ class RestartableNode:
     # -- Outbox and VoteJournal, as the protocol sees them ---------------------------------------------------
 
     def broadcast(self, message: Message) -> None:
-        """See `Outbox`."""
         for node in range(self._context.quorums.nodes):
             self.send(node, message)
 
     def send(self, node: int, message: Message) -> None:
-        """See `Outbox`."""
         if node == self.me:
             self._loopback.append(message)
         else:
             self._leaving.append((node, message))
 
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        """See `Outbox`."""
+    def fault(self, node: int, kind: StrEnum, detail: str) -> None:
         self._network.outbox(self.me).fault(node, kind, detail)
 
     def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
-        """See `VoteJournal`."""
         self.remembered += 1
         if self.crash_at is not None and self.remembered == self.crash_at[0]:
             self._dying = self.crash_at[1]
             self.crash_at = None
         return self.journal.remember(epoch, vote, proposer, round_number, value)
-
-    def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
-        """See `VoteJournal`."""
-        return self.journal.recall(epoch, vote, proposer, round_number)
-
-    def epochs(self) -> Iterable[int]:
-        """See `VoteJournal`."""
-        return self.journal.epochs()
-
-    def votes(self, epoch: int) -> Iterable[tuple[int, int, int, bytes]]:
-        """See `VoteJournal`."""
-        return self.journal.votes(epoch)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -174,10 +155,12 @@ class RestartableNode:
             self._build()
         self.incarnation += 1
         self.up = True
-        protocol = self.protocol
-        self._network.on_timeout(self.me, self._expired)
-        self._network.restarted(self.me, Endpoint(self._receive, lambda: protocol.horizon))
-        self.tick(protocol.poke)
+        protocol, tick = self.protocol, self.tick
+        self._network.on_timeout(self.me, lambda name: tick(lambda: protocol.timeout(name)))
+        self._network.restarted(
+            self.me, Endpoint(lambda *received: tick(lambda: protocol.handle(*received)), lambda: protocol.horizon)
+        )
+        tick(protocol.poke)
 
     def crash(self) -> None:
         """The node dies, between two ticks or inside one."""
@@ -202,12 +185,6 @@ class RestartableNode:
         self._end_of_tick()
         if self.up:
             self._after_tick(self)
-
-    def _receive(self, sender: int, message: Message) -> None:
-        self.tick(lambda: self.protocol.handle(sender, message))
-
-    def _expired(self, name: str) -> None:
-        self.tick(lambda: self.protocol.timeout(name))
 
     def _end_of_tick(self) -> None:
         dying, self._dying = self._dying, None
@@ -234,6 +211,7 @@ class RestartableNode:
             self.crash()
 
     def _build(self) -> None:
+        self.recall, self.epochs, self.votes = self.journal.recall, self.journal.epochs, self.journal.votes
         self.protocol = self._specification.build(
             replace(
                 self._context,

@@ -6,12 +6,10 @@ messages: every scheduler is unfair for a while and delivers everything in the e
 demands.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Collection
 
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.wire import Message
 
 #: (step of sending, sender, recipient, message, seeded random source) → key in steps
 Scheduler = Callable[[int, int, int, Message, random.Random], float]

@@ -6,67 +6,48 @@ says two things, each of them well-formed: most equivocations that a correct imp
 Source: Bano, Sonnino, Chursin, Perelman, Li, Ching, Malkhi: "Twins: BFT Systems Made Robust" (OPODIS 2021).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from honeybadger.adversary.outbox import FilteredOutbox
-from honeybadger.protocols.base import ConsensusProtocol
-from honeybadger.protocols.messages import Message
-from honeybadger.simulation.cluster import ByzantineNode, Strategy
+from honeybadger.protocols.wire import Message
+from honeybadger.simulation.cluster import ByzantineNode, HoldsBack, Strategy
 
 #: how likely a node is in contact with both twins in an epoch
 BOTH = 0.15
 
 
 class Twins(Strategy):
-    """See the module. `seed` draws the parts; `own_transactions` are what the twins propose, one each."""
+    """`seed` draws the parts; `own_transactions` are what the twins propose, one each."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._parts: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
-        self.twins: list[ConsensusProtocol] = []
-        self._held: list[list[tuple[int, Message]]] = [[], []]
-        self.own_transactions: list[bytes] = []
+        self._parts: dict[int, tuple[set[int], set[int]]] = {}
 
     def start(self, node: ByzantineNode) -> None:
-        """See `Strategy`."""
         self._me = node.me
         self._nodes = node.context.quorums.nodes
         self.own_transactions = [b"of twin %d of node %d" % (twin, node.me) for twin in (0, 1)]
-        submit = getattr(node.context.application, "submit", None)
-        if submit is not None:
-            submit(self.own_transactions)
-        self.twins = [node.honest(FilteredOutbox(node.outbox, self._nodes, self._way_out(twin))) for twin in (0, 1)]
-        for twin in self.twins:
+        node.submit(self.own_transactions)
+        ways = [partial(self._sent, twin) for twin in (0, 1)]
+        twins = [node.honest(FilteredOutbox(node.outbox, self._nodes, way)) for way in ways]
+        self._links = [HoldsBack(twin) for twin in twins]
+        for twin in twins:
             twin.poke()
 
     def receive(self, node: ByzantineNode, sender: int, message: Message) -> None:
-        """A message reaches the twins that its sender is in contact with; one's own reach both."""
-        for number in (0, 1):
-            if sender == self._me or sender in self._part(message.epoch)[number]:
-                self._held[number].append((sender, message))
-                self._deliver(number)
+        """A message reaches the twins that its sender is in contact with."""
+        for number, link in enumerate(self._links):
+            if self._in_contact(number, sender, message.epoch):
+                link.receive(sender, message)
 
-    def _deliver(self, number: int) -> None:
-        """Links hold back what lies beyond the horizon."""
-        twin = self.twins[number]
-        while True:
-            ready = [item for item in self._held[number] if item[1].epoch <= twin.horizon]
-            if not ready:
-                return
-            self._held[number] = [item for item in self._held[number] if item[1].epoch > twin.horizon]
-            for sender, message in ready:
-                twin.handle(sender, message)
+    def _sent(self, number: int, recipient: int, message: Message) -> Sequence[Message]:
+        return [message] if self._in_contact(number, recipient, message.epoch) else []
 
-    def _way_out(self, number: int) -> _WayOut:
-        return _WayOut(self, number)
-
-    def _part(self, epoch: int) -> tuple[frozenset[int], frozenset[int]]:
-        """The nodes in contact with each twin in this epoch."""
-        parts = self._parts.get(epoch)
-        if parts is None:
+    def _in_contact(self, number: int, node: int, epoch: int) -> bool:
+        """Whether a twin and a node hear each other in this epoch; both twins hear what either says to itself."""
+        if epoch not in self._parts:
             rng = random.Random(f"twins {self._seed} {epoch}")
             sides: tuple[set[int], set[int]] = (set(), set())
             for other in range(self._nodes):
@@ -74,19 +55,5 @@ class Twins(Strategy):
                 sides[side].add(other)
                 if rng.random() < BOTH:
                     sides[1 - side].add(other)
-            parts = self._parts[epoch] = (frozenset(sides[0]), frozenset(sides[1]))
-        return parts
-
-
-class _WayOut:
-    """What one twin may send to whom."""
-
-    def __init__(self, twins: Twins, number: int) -> None:
-        self._twins = twins
-        self._number = number
-
-    def __call__(self, recipient: int, message: Message) -> Sequence[Message]:
-        twins = self._twins
-        if recipient == twins._me or recipient in twins._part(message.epoch)[self._number]:
-            return [message]
-        return []
+            self._parts[epoch] = sides
+        return node == self._me or node in self._parts[epoch][number]

@@ -1,17 +1,15 @@
 """Manifests: what is read, crossed, refused; and what the rest of an experiment is expected to take."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 import pytest
 
 import bench
-from bench.estimate import Estimate, in_words
-from bench.experiment import Experiment
-from honeybadger.cli.local import read_toml
+from bench.plan.estimate import Estimate, in_words
+from bench.plan.experiment import Experiment
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.toml_file import read_toml
 from honeybadger.protocols.registry import protocol_names
 
 
@@ -39,24 +37,14 @@ def test_series_are_crossed_by_themselves_and_runs_are_not_done_twice():
 
 
 def test_settings_are_those_of_honeybadger_local():
-    series = {
-        "delay": ["", "0>1:2s@5-;2:1ms"],
-        "byzantine": "1:silent",
-        "tx-size": "100-200",
-        "submit-to": ["f+1", "all"],
-    }
-    runs = parse(**series, curve=False, durability="os", rate=100, arrivals="poisson", clients=2).runs
-    assert [run.settings.submit_to for run in runs] == [2, 3, 2, 3], "Byzantine nodes are offered nothing"
+    faults = {"delay": ["", "0>1:2s@5-;2:1ms"], "byzantine": "1:silent"}
+    load = {"tx-size": "100-200", "submit-to": ["f+1", "all"]}
+    runs = parse(**faults, **load, curve=False, durability="os", rate=100, arrivals="poisson", clients=2).runs
+    assert [run.settings.copies for run in runs] == [2, 3, 2, 3], "Byzantine nodes are offered nothing"
     assert [len(run.settings.link_faults) for run in runs] == [0, 0, 3, 3]
     settings = runs[0].settings
-    assert settings.byzantine == {3: "silent"} and settings.tx_sizes.text == "100-200" and settings.clients == 2
+    assert settings.liars == {3: "silent"} and settings.tx_sizes.text == "100-200" and settings.clients == 2
     assert (settings.runtime.curve, settings.runtime.durability, settings.arrivals) == (False, "os", "poisson")
-
-
-def test_the_environment_has_no_say(monkeypatch):
-    before = parse().runs[0].key
-    monkeypatch.setenv("HONEYBADGER_BATCH_SIZE", "17")
-    assert parse().runs[0].key == before
 
 
 @pytest.mark.parametrize(
@@ -68,38 +56,34 @@ def test_the_environment_has_no_say(monkeypatch):
         ({}, {"batch-size": 10_000, "name": "other", "about": "text"}),
     ],
 )
-def test_the_same_settings_have_the_same_key(one, same):
-    assert parse(**one).runs[0].key == parse(**same).runs[0].key
+def test_the_same_settings_have_the_same_key_and_the_environment_has_no_say(one, same, monkeypatch):
+    key = parse(**one).runs[0].key
+    monkeypatch.setenv("HONEYBADGER_BATCH_SIZE", "17")
+    assert parse(**same).runs[0].key == key
 
 
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"nod": 4}, "x.toml: unknown key nod"),
-        ({"json": True}, "unknown key json"),
-        ({"series": [{"out": "x"}]}, "unknown key out"),
+        ({"nod": 4}, "x.toml: nod is not an option of a run; did you mean nodes?"),
+        ({"json": True}, "json is not for experiments"),
+        ({"series": [{"out": "x"}]}, "out is not for experiments"),
         ({"nodes": []}, "nodes has no values"),
-        ({"nodes": ["4"]}, "nodes = 4 is not of type integer"),
-        ({"curve": 1}, "curve = 1 is not of type boolean"),
-        ({"rate": 0}, "rate: 0.0 is not in the range"),
-        ({"tx-size": [250, 3]}, "at least 16 bytes"),
+        ({"nodes": ["4"]}, "nodes = '4' is not a whole number"),
+        ({"rate": 0}, "x.toml: rate = 0 is not a number from 0.1 to 1,000,000"),
         ({"tx_size": 1, "tx-size": 1}, "twice"),
         ({"nodes": [4, 3], "crash": [1, 3]}, "would leave none of 3 correct nodes"),
-        ({"delay": "nonsense"}, "not a number with one of the units"),
-        ({"window": 5, "rate": 5}, "--window is for the closed loop"),
-        ({"arrivals": "poisson"}, "--arrivals is for the open loop"),
-        ({"crash": 1, "instrumentation": False}, "--no-instrumentation"),
+        ({"arrivals": "poisson"}, "x.toml: arrivals is for the open loop, with rate"),
         ({"protocol": "paxos"}, 'x.toml: unknown protocol "paxos"; installed: honeybadger'),
         ({"repeats": 0}, "repeats = 0"),
-        ({"repeats": True}, "repeats = True"),
+        ({"repeats": True}, "repeats = true"),
+        ({"repeats": "2"}, 'repeats = "2" is not a number from 1 to 1000'),
         ({"series": []}, "series are tables"),
         ({"name": 5}, "name is not text"),
         ({"name": "../evil"}, "name = '../evil' is not a name"),
         ({"name": "/tmp"}, "is not a name"),
-        ({"name": ".."}, "is not a name"),
         ({"name": ""}, "is not a name"),
         ({"name": "a\n"}, "is not a name"),
-        ({"delay": "1s@900-"}, "a delay fault would begin at 900 s"),
         ({"seed": list(range(200)), "nodes": list(range(4, 104))}, "more than 10000 runs"),
     ],
 )
@@ -129,22 +113,14 @@ MANIFESTS = sorted((Path(bench.__file__).parent / "experiments").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
-def test_the_experiments_that_come_along_are_sound_and_have_a_page(path):
+def test_the_experiments_that_come_along_are_sound_have_a_page_and_take_minutes(path):
     raw = read_toml(path)
-    if "protocol" in raw:
-        # Those that this installation has.
-        raw["protocol"] = [name for name in raw["protocol"] if name in protocol_names()]
+    asked = raw.get("protocol", ["honeybadger"])
+    # Those that this installation has.
+    raw["protocol"] = [name for name in asked if name in protocol_names()]
     experiment = Experiment.parse(raw, str(path))
     assert experiment.name == path.stem and experiment.about and len(experiment.runs) > 2
-    page = path.with_name(path.stem.removesuffix("-cluster") + ".md").read_text()
-    assert f"{path.name}" in page
+    assert path.name in path.with_name(path.stem.removesuffix("-cluster") + ".md").read_text()
     assert len({run.key for run in experiment.runs}) == len(experiment.runs)
-
-
-def test_the_small_experiments_take_minutes():
-    for path in MANIFESTS:
-        raw = read_toml(path)
-        protocols = len(raw.pop("protocol", ["honeybadger"]))
-        runs = Experiment.parse(raw, str(path)).runs * protocols
-        seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in runs])
-        assert seconds < 12 * 60 or path.stem.endswith("-cluster"), path.stem
+    seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in experiment.runs])
+    assert seconds * len(asked) / len(raw["protocol"]) < 12 * 60 or path.stem.endswith("-cluster")

@@ -1,7 +1,5 @@
 """The program that runs on a host, here on pipes instead of SSH: what it does, and that it leaves nothing behind."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -15,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.hosts import agent
+from bench.places.hosts import agent
 
 pytestmark = pytest.mark.processes
 
@@ -54,7 +52,7 @@ class Talk:
         return self.ask("put", data, path=path, mode=0o600, sha256=sha256 or hashlib.sha256(data).hexdigest())
 
     def start(self) -> int:
-        """A node that waits for ever; its process id."""
+        """A node that never ends; its process id."""
         (self.root / "venv" / "bin").mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             (self.root / "venv" / "bin" / "python").symlink_to(sys.executable)
@@ -134,11 +132,12 @@ def test_to_keep_is_to_keep_files_not_processes(talk):
 def test_a_damaged_file_is_refused_and_the_next_command_is_understood(talk):
     one = talk()
     assert one.put("a/b", b"x" * 1000, sha256="0" * 64)["error"] == "b arrived damaged"
-    assert "exists" in one.put("a/b", b"y")["error"].lower()
+    assert "error" not in one.put("a/b", b"x") and "exists" in one.put("a/b", b"y")["error"].lower()
     assert "error" not in one.put("a/c", b"secret")
     assert (one.root / "a" / "c").stat().st_mode & 0o777 == 0o600
-    assert one.ask("get", path="a/c")["data"] == b"secret"
-    assert one.ask("get", path="a/none")["missing"] is True
+    assert one.ask("get", path="a/c", offset=0, most=4)["data"] == b"secr"
+    assert one.ask("get", path="a/c", offset=4, most=4)["data"] == b"et"
+    assert one.ask("get", path="a/none", offset=0, most=4)["missing"] is True
 
 
 def test_a_port_in_use_is_named_and_the_others_are_given_back(talk):

@@ -1,23 +1,16 @@
 """A node of another host as the controller sees it: its events in our time, and what becomes of it with its host."""
 
-from __future__ import annotations
-
 import json
-import time
 from contextlib import suppress
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from bench.hosts.deploy import _platforms
-from bench.hosts.host_node import HostNode
-from bench.hosts.inventory import Host
-from bench.hosts.link import HostError
-from bench.load import Load
-from bench.observations import read_node
-from bench.outstanding import Outstanding
-from honeybadger.network.client_protocol import Committed
+from bench.measure.observations import read_node
+from bench.places.hosts.deploy import _platforms
+from bench.places.hosts.host_node import HostNode
+from bench.places.hosts.inventory import Host
+from bench.places.hosts.link import HostError
 
 
 @pytest.fixture
@@ -77,25 +70,6 @@ def test_a_restart_forgets_the_last_end(node):
     node.restart("--more")
     assert node.exit_status is None and node.restarts == 1
     assert node.asked == [("start", {"node": 2, "again": True, "extra": ["--more"]})]
-
-
-@pytest.mark.parametrize("shares_clock", [True, False])
-def test_latency_is_measured_on_one_clock(shares_clock):
-    """A node whose clock is a day ahead says when a transaction was durable; it counts only if that clock is ours."""
-    reply = Committed(0, 5, time.monotonic_ns() + 86_400 * 10**9, [0])
-    replies = [reply]
-    load = object.__new__(Load)
-    client = SimpleNamespace(socket="s", receive_now=lambda: replies.pop() if replies else None)
-    load._settings = SimpleNamespace(shares_clock=shares_clock)
-    load._nodes = [SimpleNamespace(client=client)]
-    load._poller = SimpleNamespace(poll=lambda timeout: [("s", 1)])
-    load._outstanding = Outstanding(1)
-    load._outstanding.sent(0, np.array([time.monotonic()]), [0])
-    load._news_at = load._longest_silence_s = 0.0
-    assert load._receive(0.0)
-    ((scheduled,), (durable,)) = load._outstanding.transactions()
-    latency = durable - scheduled
-    assert bool(latency > 86_000) == shares_clock and latency >= 0
 
 
 def test_wheels_for_an_older_glibc_are_good_for_a_newer_one_only():

@@ -1,23 +1,20 @@
 """A home directory that cannot be found is one line."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.hosts.agent import Agent
-from bench.hosts.inventory import Host
-from bench.hosts.link import HostError, Link
+from bench.places.hosts.agent import Agent
+from bench.places.hosts.inventory import Host
+from bench.places.hosts.link import HostError, Link
 from honeybadger.cli.main import main
 
 
 @pytest.fixture(params=["~nosuchuser", "~"])
-def home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def home(request, monkeypatch) -> str:
     """Somebody who does not exist, or nobody in particular: no HOME, and no such user."""
 
     def unknown(_: object) -> None:
@@ -28,9 +25,7 @@ def home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return str(request.param)
 
 
-def test_of_known_hosts(
-    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_known_hosts(home, tmp_path, monkeypatch, capsys):
     (tmp_path / "m.toml").write_text("nodes = 1\n")
     (tmp_path / "hosts.toml").write_text('hosts = [{ name = "a", ssh = "192.0.2.1" }]\n')
     arguments = ["bench", "run", str(tmp_path / "m.toml"), "--hosts", str(tmp_path / "hosts.toml")]
@@ -41,13 +36,13 @@ def test_of_known_hosts(
     assert said.startswith(f"error: --known-hosts {home}/known: Could not") and said.count("\n") == 1
 
 
-def test_of_a_key(home: str, tmp_path: Path) -> None:
+def test_of_a_key(home, tmp_path):
     link = Link(Host(name="a", ssh="192.0.2.1", key=f"{home}/key"), tmp_path, 60.0, print, print)
     with pytest.raises(HostError, match=f"the key {home}/key cannot be used: Could not"):
         asyncio.run(link._connect())
 
 
-def test_of_the_run_directory(home: str) -> None:
+def test_of_the_run_directory(home):
     answers: list[dict[str, Any]] = []
     agent = Agent(io.BytesIO(), io.BytesIO())
     agent._say = lambda header, *_: answers.append(header)  # type: ignore[method-assign]

@@ -1,14 +1,12 @@
 """The table of `docs/reliability.md`: rows not tried again stay, and a page without the markers is refused."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import reliability
+from bench.studies import reliability
 
 
 def fill(monkeypatch: pytest.MonkeyPatch, page: Path, throughput: int, *options: str, valid: bool = True) -> int:
@@ -18,7 +16,7 @@ def fill(monkeypatch: pytest.MonkeyPatch, page: Path, throughput: int, *options:
     return reliability.main()
 
 
-def test_only_replaces_just_the_rows_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_replaces_just_the_rows_it_names(tmp_path, monkeypatch):
     monkeypatch.setattr(reliability, "TRIALS", [reliability.Trial("none", "-n 4"), reliability.Trial("a kill", "-n 7")])
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{reliability.BEGIN}\n{reliability.END}\nafter\n", encoding="utf-8")
@@ -32,20 +30,18 @@ def test_only_replaces_just_the_rows_it_names(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("content", [None, "a page without markers", reliability.BEGIN])
-def test_a_page_that_cannot_take_the_table_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str | None
-) -> None:
+def test_a_page_that_cannot_take_the_table_is_refused(tmp_path, monkeypatch, capsys, content):
     page = tmp_path / "page.md"
     if content is not None:
         page.write_text(content, encoding="utf-8")
     with pytest.raises(SystemExit) as refused:
         fill(monkeypatch, page, 1)
     assert refused.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("python -m bench.reliability: error: ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("python -m bench.studies.reliability: error: ")
 
 
 def test_the_story_tells_who_waited_in_vain() -> None:
-    left_out = "node 3's proposals are in 2 of 85 blocks, so what is sent to it waits"
+    left_out = "node 3's proposals are in only 2 of 85 blocks, so its clients wait"
     told = reliability.story(
         {"valid": True, "reason": "", "offered_tx": 2000, "offered_unanswered_tx": 7, "warnings": [left_out]}
     )

@@ -1,20 +1,18 @@
 """Tables and ratios, on made-up results."""
 
-from __future__ import annotations
-
 import csv
 import io
 import sys
 
 import pytest
-from results_helpers import experiment_results, made_up, write
+from support.results import experiment_results, made_up, write
 
-from bench.compare import chosen, differences, pair
-from bench.experiment import Experiment
-from bench.figure_data import latency_rows
-from bench.report import as_markdown, csv_rows, notes, spread, table
-from bench.results import Group, Record, grouped, label, read_results, write_record
-from bench.series import csv_text
+from bench.measure.results import Group, Record, grouped, label, read_results, write_record
+from bench.measure.timeline import csv_text
+from bench.plan.experiment import Experiment
+from bench.show.compare import chosen, differences, pair
+from bench.show.figure_data import latency_rows
+from bench.show.report import as_markdown, csv_rows, narrower, notes, spread, table
 from honeybadger.cli.main import main
 from honeybadger.cluster.errors import ClusterError
 
@@ -40,24 +38,14 @@ def test_repeats_belong_together_and_invalid_runs_give_no_figures(groups):
 
 
 def test_the_offered_accepted_and_committed_rates_are_told_everywhere(groups):
-    for narrow in (False, True):
-        assert {"offered tx/s", "accepted tx/s", "committed tx/s"} <= set(table(groups, narrow=narrow)[0])
+    for headings, _ in (table(groups), next(narrower(groups))):
+        assert {"offered tx/s", "accepted tx/s", "committed tx/s"} <= set(headings)
     (four, _) = csv.DictReader(io.StringIO(csv_text(csv_rows(groups))))
     assert (four["offered_tx_per_s.median"], four["throughput_tx_per_s.max"]) == ("1010", "1100")
     assert (four["runs"], four["nodes"], four["epoch_s.p50.median"]) == ("3", "4", "0.05")
     markdown = as_markdown(groups).splitlines()
     assert markdown[0].count("|") == markdown[1].count("|") == markdown[2].count("|")
-
-
-def test_spread_of_nothing_is_nothing():
     assert spread([]) == {"median": None, "min": None, "max": None}
-
-
-def test_several_versions_of_the_code_in_one_table_are_told(tmp_path):
-    first, second = Experiment.parse({"batch-size": [1, 2]}, "x").runs
-    write(tmp_path, first, made_up(first))
-    write(tmp_path, second, made_up(second, commit="def"))
-    assert "of 2 versions of the code" in "\n".join(notes(grouped(read_results(tmp_path))))
 
 
 def test_labels_are_silent_about_faults_that_there_are_not():
@@ -95,17 +83,14 @@ def test_differences_are_named(tmp_path):
     ]
 
 
-def test_what_is_meant_to_differ_may(groups):
+def test_what_is_meant_to_differ_may(tmp_path, groups):
     four, seven = chosen(groups, {"nodes": "4"}), chosen(groups, {"nodes": "7.0"})
     assert pair(four, seven, ["nodes", "faults"])[1] == []
     assert pair(four, seven, ["nodes"])[1] == [], "f follows N"
     assert pair(four, seven)[1] == ["nodes: N = 4 against N = 7", "faults: f = 1 against f = 2"]
-
-
-def test_faults_that_do_not_follow_the_nodes_are_named(tmp_path, groups):
     fewer = grouped(experiment_results(tmp_path / "b", [1.0], nodes=7, faults=1, **{"batch-size": 100}))
-    assert pair(chosen(groups, {"nodes": "4"}), fewer, ["nodes"])[1] == []
-    assert pair(chosen(groups, {"nodes": "7"}), fewer, ["nodes"])[1] == ["faults: f = 2 against f = 1"]
+    assert pair(four, fewer, ["nodes"])[1] == []
+    assert pair(seven, fewer, ["nodes"])[1] == ["faults: f = 2 against f = 1"], "this f does not follow N"
 
 
 def test_kinds_without_counterpart_are_told(tmp_path, groups):
@@ -138,29 +123,27 @@ def test_a_report_says_what_was_encrypted_not_what_was_asked_for(tmp_path):
     assert not any("encryption" in line for line in said)
 
 
-def test_lower_bounds_warnings_and_older_definitions_are_told(tmp_path):
+def test_lower_bounds_warnings_older_definitions_and_versions_of_the_code_are_told(tmp_path):
     runs = Experiment.parse({"batch-size": [1, 2], "repeats": 2}, "x").runs
     never = {"latency_at_least": ["p99"], "warnings": ["node 3's proposals are in 2 of 85 blocks"]}
-    for run in runs:
-        write(tmp_path, run, made_up(run, **(never if run is runs[0] else {"schema": 1} if run is runs[-1] else {})))
+    for run, changes in zip(runs, (never, {"commit": "def"}, {}, {"schema": 1}), strict=True):
+        write(tmp_path, run, made_up(run, **changes))
     groups = grouped(read_results(tmp_path))
     headings, rows = table(groups)
-    assert [row[headings.index("latency p99 ms")] for row in rows] == [
-        "≥ 400.0 [400.0 … 400.0]",
-        "400.0 [400.0 … 400.0]",
-    ]
+    p99 = [row[headings.index("latency p99 ms")] for row in rows]
+    assert p99 == ["≥ 400.0 [400.0 … 400.0]", "400.0 [400.0 … 400.0]"]
     assert [row["lower_bounds"] for row in csv_rows(groups)] == ["latency_s.p99", ""]
     assert [row["lower_bounds"] for row in latency_rows(groups)] == ["p99", ""]
     said = "\n".join(notes(groups))
     assert "in 2 of 85 blocks" in said and "attention: 1 runs are older" in said
+    assert "of 2 versions of the code: abc, def" in said
     assert differences(*groups, ["batch-size"]) == ["schema of the summary: 2 against 1 and 2"]
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
 def test_a_report_says_what_it_does_not_count(tmp_path, monkeypatch, capsys, form):
-    first, second, third = (
-        result.directory for result in experiment_results(tmp_path, [1.0, 2, 3], **{"batch-size": [1, 2, 3]})
-    )
+    results = experiment_results(tmp_path, [1.0, 2, 3], **{"batch-size": [1, 2, 3]})
+    first, second, third = (result.directory for result in results)
     (second / "summary.json").write_text("")
     write_record(tmp_path, Record("", [first.name, second.name]))
     monkeypatch.setattr(sys, "argv", ["honeybadger", "bench", "report", str(tmp_path), "--format", form])
@@ -170,3 +153,35 @@ def test_a_report_says_what_it_does_not_count(tmp_path, monkeypatch, capsys, for
     out, err = capsys.readouterr()
     for line in (f"does not ask for them: {third.name}", f"damaged: {second / 'summary.json'}"):
         assert line in (err if form == "csv" else out)
+
+
+def test_five_valid_repeats_or_more_have_a_confidence_interval(tmp_path):
+    throughputs = [1.0, 10, 2, 20, 3, 30, 4, 40, 5, 0]
+    one, other = grouped(experiment_results(tmp_path, throughputs, **{"batch-size": [1, 2], "repeats": 5}))
+    headings, (first, second) = table([one, other])
+    column = headings.index("committed tx/s")
+    narrow, (narrowed, _) = next(narrower([one, other]))
+    # An invalid run is not in it: four are left, too few.
+    assert (first[column], second[column]) == ("3 [1 … 5]\nmean 3 ± 2", "25 [10 … 40]")
+    assert narrowed[narrow.index("committed tx/s")] == "3\n[1 … 5]\nmean 3 ± 2"
+    assert "| 3 [1 … 5]; mean 3 ± 2 |" in as_markdown([one, other])
+    row, without = csv_rows([one, other])
+    assert list(row) == list(without)
+    names = [f"throughput_tx_per_s.{what}" for what in ("median", "min", "max", "mean", "ci95_low", "ci95_high")]
+    assert [row[name] for name in names] == pytest.approx([3, 1, 5, 3, 3 - 1.9632, 3 + 1.9632], rel=1e-3)
+    assert [without[name] for name in names] == [25, 10, 40, None, None, None]
+    assert any("95 % confidence interval" in line for line in notes([one, other]))
+    assert not any("confidence" in line for line in notes([other]))
+
+
+def test_a_lower_bound_has_no_confidence_interval(tmp_path):
+    runs = Experiment.parse({"repeats": 5}, "x").runs
+    for run in runs:
+        write(tmp_path, run, made_up(run, latency_at_least=["p99"] if run.repeat == 2 else []))
+    groups = grouped(read_results(tmp_path))
+    headings, (row,) = table(groups)
+    assert row[headings.index("latency p99 ms")] == "≥ 400.0 [400.0 … 400.0]"
+    assert row[headings.index("latency p50 ms")] == "100.0 [100.0 … 100.0]\nmean 100.0 ± 0.0"
+    (numbers,) = csv_rows(groups)
+    assert [numbers[f"latency_s.{name}.mean"] for name in ("p50", "p99")] == [pytest.approx(0.1), None]
+    assert numbers["latency_s.p99.ci95_low"] is None is numbers["latency_s.p99.ci95_high"]

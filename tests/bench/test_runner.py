@@ -1,19 +1,17 @@
 """Running and resuming, with runs that are over at once."""
 
-from __future__ import annotations
-
 import os
 import shutil
 
 import pytest
 import tomli_w
-from results_helpers import made_up
+from support.results import made_up
 
-import bench.runner
-from bench.experiment import Experiment
-from bench.results import grouped, read_results
-from bench.runner import Runner
-from bench.series import write_csv
+import bench.run.experiment_runner
+from bench.measure.results import grouped, read_results
+from bench.measure.timeline import write_csv
+from bench.plan.experiment import Experiment
+from bench.run.experiment_runner import Runner
 from honeybadger.cluster.errors import ClusterError
 
 
@@ -41,10 +39,10 @@ def machine(monkeypatch) -> Machine:
     def write_result(raw, target, run, summary, took_s):
         reason = "" if summary["valid"] else "a ledger differs"
         made = made_up(run, valid=summary["valid"], reason=reason)
-        bench.results._write_summary(target, run, made, took_s)
-        write_csv(target / "series.csv", [{"second": 0}])
+        bench.measure.results._write_summary(target, run, made, took_s)
+        write_csv(target / "seconds.csv", [{"second": 0}])
 
-    monkeypatch.setattr(bench.runner, "write_result", write_result)
+    monkeypatch.setattr(bench.run.experiment_runner, "write_result", write_result)
     return Machine()
 
 
@@ -59,21 +57,25 @@ def runner(out, machine, said=None, sizes=(1, 2, 3), manifest=None, **changes):
     return Runner(
         experiment,
         out,
+        machine,
         begin=lambda step: said.append((step.number, step.total, step.remaining_s)),
         end=lambda step, result: None,
         show=lambda progress: None,
-        execute=machine,
         **changes,
     )
 
 
-def test_runs_leave_their_results_and_no_ledgers(tmp_path, machine):
+def test_runs_leave_their_results_on_the_disk_and_no_ledgers(tmp_path, machine, monkeypatch):
+    synced: list = []
+    monkeypatch.setattr(bench.run.experiment_runner, "sync", synced.append)
     said: list = []
     results = runner(tmp_path, machine, said).run()
     assert machine.started == [1, 2, 3] and [result.options["batch-size"] for result in results] == [1, 2, 3]
     assert [(number, total) for number, total, _ in said] == [(1, 3), (2, 3), (3, 3)]
     assert said[0][2] > said[1][2] > said[2][2] > 0
     assert not list(tmp_path.glob("runs/*/raw")) and len(read_results(tmp_path)) == 3
+    partial = results[0].directory.with_name(f"{results[0].directory.name}.partial")
+    assert {partial, partial / "summary.json", partial / "seconds.csv"} <= set(synced), "before it has its name"
 
 
 def test_an_interrupted_experiment_goes_on_where_it_was(tmp_path, machine):
@@ -90,24 +92,13 @@ def test_an_interrupted_experiment_goes_on_where_it_was(tmp_path, machine):
     assert machine.started == [1, 2, 2, 3], "all is done"
 
 
-def test_a_longer_manifest_adds_only_what_is_new(tmp_path, machine):
-    runner(tmp_path, machine, sizes=(1, 2)).run()
-    assert len(runner(tmp_path, machine, sizes=(5, 2)).run()) == 2
-    assert machine.started == [1, 2, 5]
-
-
-def test_invalid_runs_are_kept_and_not_done_again(tmp_path, machine):
+def test_invalid_runs_are_kept_and_not_done_again_and_so_are_raw_files(tmp_path, machine):
     machine.fate = {1: "invalid", 3: "no start"}
     for _ in range(2):
-        results = runner(tmp_path, machine).run()
+        results = runner(tmp_path, machine, keep=True).run()
         assert [result.valid for result in results] == [False, True, False]
         assert [result.summary["reason"] for result in results] == ["a ledger differs", "", "port 1 is in use"]
-    assert machine.started == [1, 2, 3]
-
-
-def test_raw_files_can_be_kept(tmp_path, machine):
-    runner(tmp_path, machine, keep=True).run()
-    assert len(list(tmp_path.glob("runs/*/raw/ledger"))) == 3
+    assert machine.started == [1, 2, 3] and len(list(tmp_path.glob("runs/*/raw/ledger"))) == 3
 
 
 def test_two_cannot_work_in_one_directory(tmp_path, machine):
@@ -135,12 +126,12 @@ def test_a_damaged_run_is_measured_again_and_kept_aside(tmp_path, machine, text)
         told.clear()
         assert len(runner(tmp_path, machine, say=told.append).run()) == 3
         assert len(told) == 1 and damaged.name in told[0] and f"damaged/{kept}" in told[0]
-        assert (tmp_path / "damaged" / kept / "series.csv").exists()
+        assert (tmp_path / "damaged" / kept / "seconds.csv").exists()
         assert len(read_results(tmp_path, pytest.fail)) == 3
     assert machine.started == [1, 2, 3, 2, 2]
 
 
-def test_runs_of_settings_that_were_edited_away_do_not_count(tmp_path, machine):
+def test_an_edited_manifest_adds_what_is_new_and_what_was_edited_away_does_not_count(tmp_path, machine):
     runner(tmp_path, machine, sizes=(1, 2)).run()
     assert len(runner(tmp_path, machine, sizes=(5, 2)).run()) == 2
     # Nor does a copy that somebody made.
@@ -155,11 +146,12 @@ def test_runs_of_settings_that_were_edited_away_do_not_count(tmp_path, machine):
 
 
 def test_manifests_of_one_name_do_not_share_a_directory(tmp_path, machine):
-    out = tmp_path / "out"
-    first, second = tmp_path / "a" / "m.toml", tmp_path / "b" / "m.toml"
+    out = tmp_path / "out\udcff"
+    # Their names may be any bytes.
+    first, second = tmp_path / "a\udcff" / "m.toml", tmp_path / "b" / "m.toml"
     runner(out, machine, sizes=(1,), manifest=first).run()
     for ask in (Runner.run, Runner.finished):
-        with pytest.raises(ClusterError, match=r"a/m\.toml.*--out"):
+        with pytest.raises(ClusterError, match=r"/m\.toml, not of .*--out"):
             ask(runner(out, machine, sizes=(2,), manifest=second))
     # The same text is the same experiment, wherever it is; a manifest may be edited; and it may move.
     runner(out, machine, sizes=(1,), manifest=second).run()
@@ -169,9 +161,8 @@ def test_manifests_of_one_name_do_not_share_a_directory(tmp_path, machine):
     assert machine.started == [1, 2, 3]
     # Manifest and results move together.
     (tmp_path / "elsewhere").mkdir()
-    for name in ("a", "out"):
-        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
-    runner(tmp_path / "elsewhere" / "out", machine, sizes=(4,), manifest=tmp_path / "elsewhere" / "a" / "m.toml").run()
+    moved = {path: path.rename(tmp_path / "elsewhere" / path.name) for path in (first.parent, out)}
+    runner(moved[out], machine, sizes=(4,), manifest=moved[first.parent] / "m.toml").run()
     assert machine.started == [1, 2, 3, 4]
 
 
@@ -183,18 +174,3 @@ def test_a_damaged_record_of_the_manifest_stops_nobody(tmp_path, machine, text):
     assert len(read_results(tmp_path, told.append)) == 1 and "experiment.json" in told[0]
     runner(tmp_path, machine, sizes=(1, 2)).run()
     assert len(read_results(tmp_path, pytest.fail)) == 2 and machine.started == [1, 2]
-
-
-def test_a_run_is_on_the_disk_before_it_has_its_name(tmp_path, machine, monkeypatch):
-    synced = []
-    monkeypatch.setattr(bench.runner, "sync", synced.append)
-    (result,) = runner(tmp_path, machine, sizes=(1,)).run()
-    partial = result.directory.with_name(f"{result.directory.name}.partial")
-    assert {partial, partial / "summary.json", partial / "series.csv"} <= set(synced)
-
-
-def test_the_manifest_s_name_may_be_any_bytes(tmp_path, machine):
-    manifest = tmp_path / "a\udcff" / "m.toml"
-    for _ in range(2):
-        runner(tmp_path / "out\udcff", machine, sizes=(1,), manifest=manifest).run()
-    assert machine.started == [1]

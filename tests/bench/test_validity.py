@@ -1,16 +1,15 @@
 """Which made-up results are valid, and what is said of the others."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
+from support.ledger import tamper
 
-from bench.checks import LedgerCheck, check_ledgers
-from bench.offers import Offer
-from bench.validity import why_invalid
-from bench.workload import Workload
+from bench.load.offers import Offer
+from bench.measure.ledger_check import LedgerCheck, check_ledgers
+from bench.measure.validity import how_to_get_blocks, too_few_blocks, why_invalid
+from bench.plan.workload import Workload
 from honeybadger.ledger import Chain, SQLiteStore
 
 GOOD = LedgerCheck("", True, 5, "ab", 50)
@@ -21,37 +20,24 @@ def reason(
     died: tuple[str, ...] = (),
     rounds_left: int = 0,
     same_height: bool = True,
+    advice: str = "",
     **changes: Any,
 ) -> str:
-    summary = {
-        "nodes": 4,
-        "crashed": [],
-        "byzantine": {},
-        "restarts": [],
-        "link_faults": [],
-        "per_node": [{"id": i, "exit": 0} for i in range(4)],
-        "faults_recorded": [],
-        "committed_tx": 50,
-        "committed_tx_after_crash": None,
-        "committed_tx_after_link_faults": None,
-        "refused_tx": {},
-        "unanswered_tx": 0,
-        "abandoned_tx": 0,
-        "final_heights": [5, 5, 5, 5],
-        **changes,
-    }
-    return why_invalid(summary, check, 3, died, rounds_left, same_height)
+    summary = dict.fromkeys(("crashed", "restarts", "link_faults", "faults_recorded"), ())
+    summary |= {"nodes": 4, "final_heights": [5, 5, 5, 5]}
+    summary |= {"per_node": [{"id": i, "exit": 0, "traceback": ""} for i in range(4)]}
+    summary |= {"committed_tx": 50, "committed_tx_after_crash": None, "committed_tx_after_link_faults": None}
+    summary |= {"epochs": 5}
+    summary |= {"byzantine": {}, "refused_tx": {}, "unanswered_tx": 0, "abandoned_tx": 0, **changes}
+    return why_invalid(summary, check, 3, died, rounds_left, same_height, advice)
 
 
 def restart(**changes: Any) -> dict[str, Any]:
     return {"node": 2, "restarted_at_s": 7.0, "recovery_s": 1.0, "killed_again": False, **changes}
 
 
-def accusation(node: int) -> dict[str, Any]:
-    return {"node": node, "kind": "BAD_BRANCH", "records": 1, "recorded_by": 1}
-
-
 CUT = {"kind": "partition", "groups": [[0, 1], [2, 3]]}
+NONE = {"committed_tx": 0, "epochs": 0}
 LIAR = {"byzantine": {"3": "replay"}}
 
 
@@ -63,8 +49,8 @@ LIAR = {"byzantine": {"3": "replay"}}
         {"crashed": [3], "per_node": [{"id": 3, "exit": -9}], "committed_tx_after_crash": 10},
         {"restarts": [restart()], "committed_tx_after_crash": 10},
         {"restarts": [restart(recovery_s=None, killed_again=True), restart()], "committed_tx_after_crash": 10},
-        {**LIAR, "faults_recorded": [accusation(3)]},
-        {**LIAR, "per_node": [{"id": 3, "exit": 1}]},
+        {**LIAR, "faults_recorded": [{"node": 3}]},
+        {**LIAR, "per_node": [{"id": 3, "exit": 1, "traceback": "KeyError: 1"}]},
         {"link_faults": [{**CUT, "end_s": 4.0}], "committed_tx_after_link_faults": 10},
         {"link_faults": [{**CUT, "end_s": 4.0}], "unanswered_tx": 7, "abandoned_tx": 7},
         {"link_faults": [CUT], "same_height": False, "check": LedgerCheck("", True, 5, "ab", 50, 9)},
@@ -78,10 +64,14 @@ def test_valid(changes):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"check": LedgerCheck("the ledgers differ", False, 0, "", 0)}, "the ledgers differ"),
+        ({"check": LedgerCheck("the ledgers differ")}, "the ledgers differ"),
         ({"died": ("node 1 ended unasked: oh", "node 2")}, "node 1 ended unasked: oh"),
         ({"per_node": [{"id": 1, "exit": 1}]}, "node 1 ended with status 1"),
-        ({"faults_recorded": [accusation(3), accusation(0)], **LIAR}, "correct nodes were accused: [0]"),
+        (
+            {**LIAR, "per_node": [{"id": 3, "exit": 1, "traceback": "StrategyError: KeyError: 1 (mine.py, line 9)"}]},
+            "node 3 stopped: replay failed: KeyError: 1 (mine.py, line 9)",
+        ),
+        ({"faults_recorded": [{"node": 3}, {"node": 0}], **LIAR}, "correct nodes were accused: [0]"),
         (
             {"committed_tx_after_crash": 0, "crashed": [2, 3], "per_node": [], "same_height": False},
             "nothing was committed after the crash: 2 of 4 nodes are left, but an epoch needs N-f = 3",
@@ -90,10 +80,7 @@ def test_valid(changes):
             {"committed_tx_after_crash": 0, "restarts": [restart()]},
             "nothing was committed after the restart: 4 of 4 nodes are left",
         ),
-        (
-            {"committed_tx_after_crash": 0, "crashed": [2], **LIAR},
-            "2 of 4 nodes are left, but an epoch needs N-f = 3",
-        ),
+        ({"committed_tx_after_crash": 0, "crashed": [2], **LIAR}, "2 of 4 nodes are left, but an epoch needs N-f = 3"),
         ({"rounds_left": 2}, "2 restart rounds did not take place"),
         ({"restarts": [restart(recovery_s=None)]}, "node 2, restarted at 7.0 s, never caught up"),
         (
@@ -108,7 +95,12 @@ def test_valid(changes):
         ({"same_height": False}, "did not reach the same height: [5, 5, 5, 5]"),
         ({"check": LedgerCheck("", True, 5, "ab", 50, 9)}, "9 acknowledged transactions are not in the ledgers of all"),
         ({"committed_tx": 0}, "nothing was committed in the measured window"),
-        ({"committed_tx": 0, "link_faults": [CUT]}, "links are cut for ever"),
+        ({"committed_tx": 0, "link_faults": [CUT]}, "some links stay cut until the end"),
+        ({**NONE, "advice": "a block takes long"}, "in the measured window: a block takes long"),
+        ({**NONE, "advice": "a block takes long", "crashed": [2, 3]}, "window: 2 of 4 nodes are left, but an epoch"),
+        ({**NONE, "advice": "a block takes long", "refused_tx": {"full": 3}}, 'window: 3 were refused as "full"'),
+        ({**NONE, "advice": "a block takes long", "refused_tx": {"full": 3}, "unanswered_tx": 2}, "a block takes long"),
+        ({"committed_tx": 0, "advice": "a block takes long", "unanswered_tx": 2}, "window: 2 were still unanswered"),
         (
             {"committed_tx": 0, "refused_tx": {"too long": 3}, "unanswered_tx": 12},
             'measured window: 3 were refused as "too long" and 12 were still unanswered at the end',
@@ -118,6 +110,31 @@ def test_valid(changes):
 )
 def test_invalid(changes, says):
     assert says in reason(**changes)
+
+
+@pytest.mark.parametrize(
+    ("durable_at", "says"),
+    [
+        ([], "no block in 40 s; try a longer --duration or fewer nodes"),
+        ([131.0], "a block takes about 31 s here; try --duration 300"),
+        ([104.0, 108.1, 112.0, 116.2], "a block takes about 4 s here; try --duration 40"),
+        # Two before a long outage and one after it.
+        ([101.2, 102.4, 138.0], "a block takes about 1 s here; try --duration 10"),
+        # Longer would not help: something else kept blocks from this measured time.
+        ([100.5, 101.0, 101.5], ""),
+    ],
+)
+def test_how_to_get_blocks_into_a_measured_time_of_8_s(durable_at, says):
+    assert how_to_get_blocks(durable_at, began=100.0, ended=140.0, duration_s=8.0) == says
+
+
+def test_fewer_than_five_blocks_are_too_few():
+    few = "only {} in the measured 10 s, so its figures say little"
+    assert too_few_blocks(1, 10.0, "wait") == [few.format("1 block") + ": wait"]
+    assert too_few_blocks(4, 10.0, "") == [few.format("4 blocks")]
+    assert too_few_blocks(5, 10.0, "wait") == [] and too_few_blocks(0, 10.0, "wait") == [], (
+        "0 is a reason, not a warning"
+    )
 
 
 def written(path, batches: list[list[bytes]]):
@@ -146,3 +163,29 @@ def test_an_acknowledged_transaction_that_nobody_has_is_lost(tmp_path):
     paths = {0: written(tmp_path / "a", [workload.batch(0, 3)])}
     check = check_ledgers(paths, {0}, [Offer(workload, [(0, 3, 0), (1, 3, 0)], np.arange(6) % 3 == 0)])
     assert check.problem == "1 acknowledged transactions are not in the ledger"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("header", b"\xc1", "node 1: block 2: header "),
+        ("header", "text", "node 1: block 2: header "),
+        ("previous", bytes(32), "node 1: block 2: column previous differs from the header"),
+    ],
+)
+def test_a_damaged_block_counts_against_its_node(tmp_path, column, value, says):
+    workload = Workload(1, 20)
+    batches = [workload.batch(0, 3), workload.batch(1, 3)]
+    paths = {index: written(tmp_path / str(index), batches) for index in range(3)}
+    tamper(paths[1], (f"UPDATE blocks SET {column} = ? WHERE height = 2", (value,)))
+    check = check_ledgers(paths, {0, 1, 2}, [Offer(workload, [(0, 3, 0), (1, 3, 1)], np.ones(6, dtype=bool))])
+    assert check.problem.startswith(says) and not check.agree
+    assert reason(check).startswith(says)
+
+
+def test_sound_ledgers_that_differ_do_not_agree(tmp_path):
+    workload = Workload(1, 20)
+    first, second = workload.batch(0, 3), workload.batch(1, 3)
+    paths = {0: written(tmp_path / "a", [first, second]), 1: written(tmp_path / "b", [first, first])}
+    check = check_ledgers(paths, {0, 1}, [Offer(workload, [(0, 3, 0), (1, 3, 1)], np.ones(6, dtype=bool))])
+    assert (check.problem, check.agree) == ("the ledgers of correct nodes differ at height 2", False)

@@ -1,8 +1,7 @@
 """Whose latency counts, and what it is: scripted answers, and a node whose proposals are left out."""
 
-from __future__ import annotations
-
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,28 +9,23 @@ import msgspec
 import numpy as np
 import pytest
 
-import bench.steady_load
-from bench import load
-from bench.fault_plan import FaultPlan
-from bench.figure_data import cdf_rows
-from bench.load import Load
-from bench.local_summary import Outcome, summarise
-from bench.offers import client_directory, read_offers
-from bench.outstanding import Outstanding
-from bench.results import Group, Result
-from bench.series import histogram, per_second, write_csv
-from bench.settings import LocalSettings
-from bench.steady_load import SteadyLoad
-from bench.waits import Waits
-from bench.workload import TxSizes, Workload
-from honeybadger.cluster.manifest import Runtime
+import bench.load.client
+from bench.load.client import Load
+from bench.load.offers import client_directory, read_offers
+from bench.load.outstanding import Outstanding
+from bench.load.waits import Waits
+from bench.measure.results import Group, Result
+from bench.measure.summary import Outcome, summarise, waited_through
+from bench.measure.timeline import histogram, per_second, write_csv
+from bench.plan.build_run import run_of
+from bench.plan.outage_plan import OutagePlan
+from bench.plan.workload import TxSizes, Workload
+from bench.show.figure_data import cdf_rows
 from honeybadger.ledger import Chain, SQLiteStore
-from honeybadger.network.client_protocol import Committed, Status, StatusRequest
-from honeybadger.protocols.parameters import Parameters
+from honeybadger.network.client_protocol import Committed, Reply, Status
 
 SIZES = TxSizes.parse(20)
 WINDOW = (100.0, 110.0)
-SECOND = 10**9
 
 
 def test_what_is_never_answered_ranks_last_and_makes_lower_bounds():
@@ -52,13 +46,13 @@ def leave(directory, outstanding: Outstanding, batches: list[tuple[int, int, int
     home.mkdir(parents=True)
     np.save(home / "transactions.npy", outstanding.transactions())
     o = outstanding
-    result = load.Result(batches, 0, o.refused, o.unanswered, o.abandoned, drained_at)
+    result = bench.load.client.Result(batches, 0, o.refused, o.unanswered, o.abandoned, drained_at)
     (home / "load.json").write_bytes(msgspec.json.encode(result))
 
 
-def scripted(tmp_path, protocol: str = "honeybadger") -> dict[str, Any]:
+def scripted(tmp_path, protocol: str = "honeybadger", window: tuple[float, float] = WINDOW) -> dict[str, Any]:
     """Four nodes, one transaction every 50 ms from second 98 to 110, to each in turn. Nodes 0 to 2 take 0.2 s; what is
-    sent to node 3 waits for one block at 112 s, and the last of it for ever; one transaction is refused."""
+    sent to node 3 waits for one block at 112 s, and the last of it is never answered; one transaction is refused."""
     outstanding = Outstanding(4)
     workload = Workload(1, SIZES, 0)
     batches, late, prompt = [], [], []
@@ -67,12 +61,12 @@ def scripted(tmp_path, protocol: str = "honeybadger") -> dict[str, Any]:
         batches.append((number, 1, node))
         outstanding.sent(number, np.array([due]), [node])
         if node < 3:
-            outstanding.committed(node, number, [0], round((due + 0.2) * SECOND))
+            outstanding.committed(node, number, [0], due + 0.2)
             prompt += workload.batch(number, 1)
         elif number == 203:
             outstanding.refuse(3, number, [0], "full")
         elif number < 220:
-            outstanding.committed(3, number, [0], 112 * SECOND)
+            outstanding.committed(3, number, [0], 112.0)
             late += workload.batch(number, 1)
     outstanding.not_sent(np.array([109.99]), "not sent")
     leave(tmp_path, outstanding, batches, 117.0)
@@ -95,29 +89,15 @@ def scripted(tmp_path, protocol: str = "honeybadger") -> dict[str, Any]:
         (home / "events.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, events)) + b"\n")
         facts = {"killed": False, "exit_status": 0, "restarts": 0, "traceback": ""}
         nodes.append(SimpleNamespace(index=index, events=home / "events.jsonl", data=home / "data", **facts))
-    settings = LocalSettings(
-        nodes=4,
-        faults=1,
-        parameters=Parameters(protocol=protocol),
-        runtime=Runtime(),
-        tx_sizes=SIZES,
-        duration_s=10.0,
-        warmup_s=2.0,
-        rate=20.0,
-        crash=0,
-        restart=0,
-        restart_after_s=1.0,
-        base_port=None,
-        seed=1,
-        out=None,
-    )
-    plan = FaultPlan.crash([0, 1, 2, 3], 0)
-    return summarise(tmp_path, settings, nodes, Outcome(WINDOW, 97.0, plan, [], True))
+    settings = run_of(protocol=protocol, tx_size=SIZES.text, duration=window[1] - window[0], warmup=2, rate=20, seed=1)
+    plan = OutagePlan.crash([0, 1, 2, 3], 0)
+    return summarise(tmp_path, settings, nodes, Outcome(window, 97.0, plan, [], True))
 
 
 def test_a_run_with_a_slow_node(tmp_path):
     summary = scripted(tmp_path)
     assert summary["valid"], summary["reason"]
+    assert bool(summary["commit"]) == (Path(bench.__file__).parent.parent / ".git").exists()
     # 200 were due in the window and one more was not sent; of every four one waits.
     told = {name: summary[f"offered_{name}"] for name in ("tx", "committed_tx", "refused_tx", "unanswered_tx")}
     assert told == {"tx": 201, "committed_tx": 194, "refused_tx": 2, "unanswered_tx": 5}
@@ -130,21 +110,22 @@ def test_a_run_with_a_slow_node(tmp_path):
     assert summary["accepted_tx_per_s"] == pytest.approx(19.9), "what was refused in the window, no more"
     assert [row["blocks_with_proposal"] for row in summary["per_node"]] == [10, 10, 10, 0]
     assert [row["block_share"] for row in summary["per_node"]] == [1, 1, 1, 0]
+    assert summary["left_out"] == [3]
     assert summary["warnings"] == [
-        "node 3's proposals are in 0 of 10 blocks, so what is sent to it waits",
-        "10 transactions offered before the measured time were still waiting at its end: "
-        "no figure of latency counts them",
+        "node 3's proposals are in none of the 10 blocks, so its clients wait",
+        "10 transactions offered before the measured time were still waiting at its end: latency does not count them",
     ]
 
 
 def test_where_one_node_proposes_nobody_is_left_out(tmp_path):
-    assert not any("proposals" in warning for warning in scripted(tmp_path, "pbft")["warnings"])
+    summary = scripted(tmp_path, "pbft")
+    assert summary["left_out"] == [] and not any("proposals" in warning for warning in summary["warnings"])
 
 
 def test_seconds_and_histogram_have_everything_that_was_offered(tmp_path):
     outstanding = Outstanding(1)
     outstanding.sent(0, np.array([99.5, 100.1, 100.2, 101.5]), [0])
-    outstanding.committed(0, 0, [0, 1, 3], round(101.6 * SECOND))
+    outstanding.committed(0, 0, [0, 1, 3], 101.6)
     leave(tmp_path, outstanding, [(0, 4, 0)], 107.0)
     offers = read_offers(tmp_path, 1, 1, SIZES)
     rows = {row["second"]: row for row in per_second((100.0, 102.0), [], 3, offers)}
@@ -153,63 +134,63 @@ def test_seconds_and_histogram_have_everything_that_was_offered(tmp_path):
     assert rows[1]["latency_p50_s"] == pytest.approx(0.1)
 
     write_csv(tmp_path / "latency.csv", histogram(offers.waits(offers.within((100.0, 102.0)))))
-    group = Group({}, [Result(tmp_path, {}, 0, {"valid": True})])
+    group = Group({"protocol": "honeybadger"}, [Result(tmp_path, {}, 0, {"valid": True})])
     assert [row["share"] for row in cdf_rows([group])][-1] == pytest.approx(2 / 3), "one was never answered"
 
 
-def test_the_steady_load_counts_what_one_node_never_answers(monkeypatch):
-    class Node:
-        def __init__(self, context, host, port, key, curve):
-            self.silent, self.replies = port == 3, []
+@pytest.fixture
+def hears():
+    """Makes a client that has sent one transaction, due at second 5, and now hears this reply."""
 
-        def send(self, request):
-            if isinstance(request, StatusRequest):
-                status = {"peers_connected": 3, "height": 1, "tip": "ab"}
-                self.replies.append(Status(request.request, status))
-            elif not self.silent:
-                self.replies.append(Committed(request.request, 1, 1, list(range(len(request.transactions)))))
-            return True
+    def hears(reply: Reply, **settings: Any) -> Load:
+        client = object.__new__(Load)
+        client._settings = SimpleNamespace(**settings)
+        client._connections = SimpleNamespace(replies=lambda wait_s: [(0, reply)])
+        client._outstanding = Outstanding(1)
+        client._outstanding.sent(0, np.array([5.0]), [0])
+        client._news_at = client._longest_silence_s = 0.0
+        return client
 
-        def receive_now(self):
-            return self.replies.pop() if self.replies else None
-
-        def receive(self, timeout):
-            return self.receive_now()
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(bench.steady_load, "NodeClient", Node)
-    members = [SimpleNamespace(host="", client_port=port, public_key="") for port in range(4)]
-    result = SteadyLoad(SimpleNamespace(members=members, quorums=SimpleNamespace(quorum=3)), False).run(
-        400.0, 0.5, 16, 0.5, print
-    )
-    assert result.unanswered > 0 and result.committed + result.unanswered == result.offered == 200
-    assert result.latency_at_least == ["mean", "p99"] and result.latency_p99_s >= 0.5
+    return hears
 
 
-def test_an_answer_without_a_time_counts_from_when_it_is_heard():
-    """Sent to two nodes, and on disk before the second was asked: that one's answer, if it is first, has no time."""
-    outstanding = Outstanding(1)
-    outstanding.sent(0, np.array([5.0]), [0])
-    replies = [Committed(0, 1, 0, [0])]
-    one = object.__new__(Load)
-    one._settings = SimpleNamespace(shares_clock=True)
-    client = SimpleNamespace(socket="s", receive_now=lambda: replies.pop() if replies else None)
-    one._nodes, one._poller = [SimpleNamespace(client=client)], SimpleNamespace(poll=lambda timeout: [("s", 1)])
-    one._outstanding, one._news_at, one._longest_silence_s = outstanding, 0.0, 0.0
-    assert one._receive(0.0)
-    assert np.isfinite(outstanding.transactions()[1, 0]) and outstanding.acknowledged == 1
+@pytest.mark.parametrize(
+    ("ahead_ns", "shares_clock", "is_told"),
+    [
+        # Its clock is a day ahead: what it says counts only if that clock is ours.
+        (86_400 * 10**9, True, True),
+        (86_400 * 10**9, False, False),
+        # Sent to two nodes, and on disk before the second was asked: its answer, if it is first, has no time.
+        (None, True, False),
+    ],
+)
+def test_when_a_transaction_was_durable_is_told_by_a_node_or_when_it_is_heard(hears, ahead_ns, shares_clock, is_told):
+    told_ns = 0 if ahead_ns is None else time.monotonic_ns() + ahead_ns
+    before = time.monotonic()
+    client = hears(Committed(0, 5, told_ns, [0]), shares_clock=shares_clock)
+    assert client._receive(0.0) and client._outstanding.acknowledged == 1
+    (durable,) = client._outstanding.transactions()[1]
+    assert durable == told_ns / 1e9 if is_told else before <= durable <= time.monotonic()
 
 
-def test_the_drain_is_patient_with_a_slow_cluster():
-    one = object.__new__(Load)
-    one._settings = SimpleNamespace(patience_s=5.0)
-    one._nodes, one._poller = [], SimpleNamespace(poll=lambda timeout: [("s", 1)])
-    one._longest_silence_s = 0.0
-    one._news_at = time.monotonic()
-    one._receive(0.0)
-    assert one._patience_s() >= 5
-    one._news_at -= 20
-    one._receive(0.0)
-    assert one._patience_s() >= 40, "twice the longest time without an answer"
+def test_the_drain_is_patient_with_a_slow_cluster(hears):
+    client = hears(Status(0, {}), patience_s=5.0)
+    client._news_at = time.monotonic()
+    client._receive(0.0)
+    assert client._patience_s() >= 5
+    client._news_at -= 20
+    client._receive(0.0)
+    assert client._patience_s() >= 40, "twice the longest time without an answer"
+
+
+def test_a_measured_time_with_few_blocks_and_with_none(tmp_path):
+    few = scripted(tmp_path / "few", window=(100.0, 102.5))
+    assert "only 2 blocks in the measured 2.5 s, so its figures say little: " in few["warnings"][-2]
+    assert few["valid"] and "a block takes about 1 s here; try --duration 10" in few["warnings"][-2]
+    none = scripted(tmp_path / "none", window=(110.0, 111.0))
+    assert none["reason"].endswith("measured window: a block takes about 1 s here; try --duration 10")
+
+
+def test_one_transaction_that_waited_is_one():
+    says = "1 transaction offered before the measured time was still waiting at its end: latency does not count it"
+    assert waited_through(1) == [says] and waited_through(0) == []

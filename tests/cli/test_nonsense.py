@@ -1,7 +1,5 @@
 """Every option and argument of every command, given nonsense: one `error:` line or none, no traceback, no end of
-memory, no waiting for ever. What would really run nodes is left out: here it is about what is asked for."""
-
-from __future__ import annotations
+memory, no endless wait. What would really run nodes is left out: here it is about what is asked for."""
 
 import os
 import resource
@@ -14,22 +12,24 @@ from pathlib import Path
 import click
 import psutil
 import pytest
+from support.results import experiment_results
 
-import bench.local_run
-import bench.plot
-from bench.load import Load, Settings
+import bench.run.single_run
+import bench.show.plot
+import bench.studies.limit
+import honeybadger.watch.server
+from bench.load.client import Load, Settings
 from honeybadger.cli import node as node_command
 from honeybadger.cli.main import cli, main
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.processes import free_ports
 from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.protocols.parameters import Parameters
-
-sys.path.append(str(Path(__file__).parents[1] / "bench"))
-from results_helpers import experiment_results
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 NONSENSE = ["0", "-1", "nan", "-inf", "", "9" * 30, "1e308", "1e-308", "1e7", "٣", "\udcff", "a\nb\x1b[31m", "x" * 5000]
 NONSENSE += ["~nosuchuser", "/dev/zero", "/", "[/x]", "{0}", "0>0", "0|0", "=", ":", ";", "💥"]
+#: parameters of a command whose options meet only a part of it in the quick suite
+MANY = 5
 #: numbers of seconds to wait: a person may really want to
 PATIENCE = {"--timeout", "--seconds"}
 BASE = {
@@ -45,7 +45,9 @@ BASE = {
     "cluster load": "--cluster c/cluster.toml --timeout 0.1 --duration 0.1",
     "submit": "--cluster c/cluster.toml --timeout 0.1 lines",
     "status": "--cluster c/cluster.toml --timeout 0.1",
+    "watch": "--cluster c/cluster.toml",
     "ledger show": "ledger.sqlite",
+    "ledger sql": "ledger.sqlite VALUES(1)",
     "ledger verify": "ledger.sqlite",
     "ledger repair": "ledger.sqlite --cluster c/cluster.toml --timeout 0.1",
     "ledger export": "ledger.sqlite",
@@ -58,19 +60,21 @@ class Accepted(BaseException):
     """Something would be run now."""
 
 
-def accept(*_: object) -> None:
+def accept(*_: object, **__: object) -> None:
     raise Accepted
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path, monkeypatch) -> Path:
     """A directory with one good file of each kind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bench.local_run, "LocalRun", accept)
-    monkeypatch.setattr(node_command, "Node", accept)
-    monkeypatch.setattr(bench.plot, "draw_all", accept)
+    monkeypatch.setattr(bench.run.single_run, "SingleRun", accept)
+    monkeypatch.setattr(node_command, "build_node", accept)
+    monkeypatch.setattr(bench.show.plot, "draw_all", accept)
+    monkeypatch.setattr(bench.studies.limit, "limit_of", accept)
+    monkeypatch.setattr(honeybadger.watch.server, "listen", accept)
     ports = free_ports(2)
-    manifest, keys = make_cluster(1, 0, Parameters(), [("127.0.0.1", *ports)])
+    manifest, keys = make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", *ports)])
     write_cluster(tmp_path / "c", manifest, keys)
     SQLiteStore(tmp_path / "ledger.sqlite", durability="os", chain_id=manifest.chain_id).close()
     experiment_results(tmp_path / "results", [1000.0, 500.0], nodes=[4, 7])
@@ -100,23 +104,20 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
         yield " ".join(path), command
 
 
-def command_lines(name: str, command: click.Command) -> Iterator[list[str]]:
+def command_lines(name: str, command: click.Command, share: int) -> Iterator[list[str]]:
+    """Each parameter with each kind of nonsense; with one of `share` kinds where the command has many."""
     usual = BASE[name].split()
     arguments = [p for p in command.params if isinstance(p, click.Argument)]
     positions = [i for i, word in enumerate(usual) if word[:2] != "--" and (not i or usual[i - 1][:2] != "--")]
-    for parameter in command.params:
-        for value in NONSENSE:
+    share = share if len(command.params) > MANY else 1
+    for number, parameter in enumerate(command.params):
+        for value in NONSENSE[number % share :: share]:
             if isinstance(parameter, click.Argument):
                 at = positions[arguments.index(parameter)]
-                yield (
-                    [*usual[:at], *usual[at + 1 :], "--", value]
-                    if len(arguments) == 1
-                    else [
-                        *usual[:at],
-                        value,
-                        *usual[at + 1 :],
-                    ]
-                )
+                if len(arguments) == 1:
+                    yield [*usual[:at], *usual[at + 1 :], "--", value]
+                else:
+                    yield [*usual[:at], value, *usual[at + 1 :]]
             elif isinstance(parameter, click.Option) and not parameter.is_flag and parameter.name != "help":
                 flag = max(parameter.opts, key=len)
                 if not (flag in PATIENCE and value == "1e7"):
@@ -126,15 +127,14 @@ def command_lines(name: str, command: click.Command) -> Iterator[list[str]]:
 COMMANDS = dict(leaves(cli))
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_tried():
     assert COMMANDS.keys() == BASE.keys()
 
 
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", BASE)
-def test_nonsense_is_refused_in_one_line(
-    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for words in command_lines(name, COMMANDS[name]):
+def test_nonsense_is_refused_in_one_line(name, share, here, monkeypatch, capsys):
+    for words in command_lines(name, COMMANDS[name], share):
         monkeypatch.setattr(sys, "argv", ["honeybadger", *name.split(), *words])
         with little_memory(), pytest.raises((SystemExit, Accepted)) as end:
             main()
@@ -145,17 +145,17 @@ def test_nonsense_is_refused_in_one_line(
         shutil.rmtree(here / "new", ignore_errors=True)
 
 
-def test_large_transactions_do_not_fill_the_memory_of_who_offers_them(here: Path) -> None:
+def test_large_transactions_do_not_fill_the_memory_of_who_offers_them(here):
     common = {"manifest": "c/cluster.toml", "output": "", "curve": True, "seed": 1, "warmup_s": 0.0, "duration_s": 1.0}
     for tx_size, most in (("250", 1000), ("60000000", 4)):
         load = Load(Settings(**common, tx_size=tx_size, rate=1.0, window=1, warm_tx=1, skip=[], patience_s=1.0))
-        assert load._nodes[0].client.socket.sndhwm == most
-        load._nodes[0].client.close()
+        assert load._connections.client(0).socket.sndhwm == most
+        load._connections.close()
 
 
-def test_more_nodes_than_there_is_memory_are_refused() -> None:
-    from bench.this_machine import ThisMachine
+def test_more_nodes_than_there_is_memory_are_refused():
+    from bench.places.processes import ThisMachine
     from honeybadger.cluster.errors import ClusterError
 
-    with pytest.raises(ClusterError, match="of memory or more"):
+    with pytest.raises(ClusterError, match="GB of memory"):
         ThisMachine().addresses(os.sysconf("SC_PHYS_PAGES"), None)

@@ -1,31 +1,26 @@
 """What comes from outside is shown as it is: no table takes it for markup, and none of it reaches a terminal raw."""
 
-from __future__ import annotations
-
 import io
 import os
-import socket
-import sys
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.table import Table
+from support.client import node_status, scripted
 
 from honeybadger.cli import status
-from honeybadger.cli.console import PlainConsole
-from honeybadger.cli.main import main
-from honeybadger.cli.submit import _Submission
+from honeybadger.cli.submit import _submit
+from honeybadger.client.cluster import Cluster
 from honeybadger.cluster.keygen import make_cluster
+from honeybadger.console.plain import PlainConsole
 from honeybadger.network.client_protocol import Refused
-from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 HOSTS = ["fe80::1", "fd00:a:b:cc::d", "node-2", "10.0.0.1"]
 
 
 @pytest.mark.parametrize("text", ["[fe80::1]:7100", "[red]x[/red]", "[/x]", "x :a: :smile:", "[link=http://x]y[/link]"])
-def test_no_text_is_markup(text: str) -> None:
+def test_no_text_is_markup(text):
     console = PlainConsole(file=io.StringIO(), width=100)
     table = Table(title=text)
     table.add_column(text)
@@ -35,63 +30,52 @@ def test_no_text_is_markup(text: str) -> None:
     assert console.file.getvalue().count(text) == 4  # type: ignore[attr-defined]
 
 
-def test_nothing_reaches_the_terminal_that_is_more_than_text() -> None:
+def test_nothing_reaches_the_terminal_that_is_more_than_text():
     console = PlainConsole(file=io.StringIO(), width=100, force_terminal=True)
     console.print("a\x1b[2J\x07\u202eb\nc\tä→")
     assert console.file.getvalue() == "a?[2J??b\nc?ä→\n"  # type: ignore[attr-defined]
 
 
-def run_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: list[dict[str, Any] | None]) -> int:
-    addresses = [(host, 7100, 7101) for host in HOSTS]
-    make_cluster(4, 1, Parameters(), addresses)[0].save(tmp_path / "cluster.toml")
-    monkeypatch.setattr(status, "_ask", lambda *_: answers)
-    monkeypatch.setattr(sys, "argv", ["honeybadger", "status", "--cluster", str(tmp_path / "cluster.toml")])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return int(caught.value.code or 0)
+GOOD = node_status(5)
 
 
-GOOD = {
-    "height": 5,
-    "epoch": 6,
-    "peers_connected": 3,
-    "mempool": 7,
-    "silent_through": 0,
-    "faults": [],
-    "connections_cut": {},
-}
+@pytest.fixture
+def told(run, monkeypatch, tmp_path):
+    """What `honeybadger status` makes of these answers of the nodes: status, output, errors."""
+
+    def told(*answers: dict[str, Any] | None) -> tuple[int, str, str]:
+        addresses = [(host, 7100, 7101) for host in HOSTS]
+        make_cluster(4, 1, HoneyBadgerParameters(), addresses)[0].save(tmp_path / "cluster.toml")
+        answered = {node: answer for node, answer in enumerate(answers) if answer is not None}
+        monkeypatch.setattr(status, "ask_status", lambda *_: answered)
+        monkeypatch.setenv("COLUMNS", "200")
+        return run("status", "--cluster", tmp_path / "cluster.toml")
+
+    return told
 
 
-def test_status_shows_every_address(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_shows_every_address(told):
     faulty = {**GOOD, "faults": [[3, "[/bad\x1b[2J]", 2]], "connections_cut": {"[b]peers": 4}}
-    assert run_status(monkeypatch, tmp_path, [GOOD, faulty, GOOD, GOOD]) == 0
-    out = capsys.readouterr().out
+    end, out, _ = told(GOOD, faulty, GOOD, GOOD)
     for text in ("[fe80::1]:7101", "[fd00:a:b:cc::d]:7101", "node 3: [/bad?[2J] ×2", "connections of [b]peers cut ×4"):
         assert text in out
-    assert "\x1b" not in out
+    assert end == 0 and "\x1b" not in out
 
 
 @pytest.mark.parametrize(
     "lie", [{}, {**GOOD, "height": "many"}, {**GOOD, "faults": [1]}, {**GOOD, "connections_cut": {"peers": "x"}}]
 )
-def test_status_of_a_node_that_answers_nonsense(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], lie: dict[str, Any]
-) -> None:
-    assert run_status(monkeypatch, tmp_path, [GOOD, lie, GOOD, None]) == 1
-    out = capsys.readouterr().out
-    assert out.count("nonsense") == 1 and out.count("no answer") == 1 and out.count("3 of 3") == 2
+def test_status_of_a_node_that_answers_nonsense(told, lie):
+    end, out, _ = told(GOOD, lie, GOOD, None)
+    assert end == 1 and out.count("nonsense") == 1 and out.count("no answer") == 1 and out.count("3 of 3") == 2
 
 
-def test_a_reason_that_a_node_gives_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    replies: list[Refused] = []
-    with socket.socket() as idle, os.fdopen(os.open(os.devnull, os.O_RDONLY)) as empty:
-        node: Any = SimpleNamespace(
-            socket=idle.fileno(),
-            send=lambda request: replies.append(Refused(0, "\x1b[2J\n7", [0])),
-            receive_now=lambda: replies.pop() if replies else None,
-        )
-        _Submission(node, 1.0, "node 0").run(empty.fileno(), iter([[b"x"]]))
+def test_a_reason_that_a_node_gives_is_a_line(tmp_path, capsys):
+    def refuses(request: Any) -> list[Refused]:
+        return [Refused(request.request, "\x1b[2J\n7", [0])]
+
+    with scripted(refuses) as (_, members), os.fdopen(os.open(os.devnull, os.O_RDONLY)) as empty:
+        manifest = make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", 1, members[0].client_port)])[0]
+        with Cluster(manifest, curve=False) as cluster:
+            assert not _submit(cluster, empty.fileno(), iter([[b"x"]]), 60.0)
     assert capsys.readouterr().out == "refused: \\x1b[2J 7\n"

@@ -1,7 +1,5 @@
 """What ends a command, and what does not: dispositions that it inherits, and its place as the first process."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -12,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import bench.local_run
+import bench.run.single_run
 from honeybadger.cli.main import main
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
-#: an import that takes for ever
+#: an import that never ends
 SLOW = "import os, time\nos.write(1, b'importing')\ntime.sleep(600)\n"
 FIRST_PROCESS = ("unshare", "--pid", "--fork", "--kill-child")
 
@@ -34,20 +32,18 @@ def dispositions(kept: signal.Handlers) -> Iterator[None]:
 
 @pytest.mark.parametrize("inherited", [signal.SIG_IGN, signal.SIG_DFL])
 @pytest.mark.parametrize("command", ["local", "bench run"])
-def test_what_was_ignored_stays_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, inherited: signal.Handlers
-) -> None:
+def test_what_was_ignored_stays_ignored(tmp_path, monkeypatch, command, inherited):
     """`nohup` lets a long run go on when its terminal is closed; without it, the nodes end with the command."""
     seen = []
 
     class Run:
-        def __init__(self, *_: object) -> None: ...
+        def __init__(self, *_: object, **__: object) -> None: ...
 
         def run(self) -> None:
             seen.extend(signal.getsignal(number) for number in ENDING)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench.local_run, "LocalRun", Run)
+    monkeypatch.setattr(bench.run.single_run, "SingleRun", Run)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.toml").write_text("nodes = 1\n")
     monkeypatch.setattr(sys, "argv", ["honeybadger", *command.split(), *(["m.toml"] if "bench" in command else [])])
@@ -57,10 +53,10 @@ def test_what_was_ignored_stays_ignored(
     assert seen == [signal.SIG_IGN if inherited == signal.SIG_IGN else signal.default_int_handler] * 2
 
 
-def test_the_first_process_ends_at_sigterm_while_it_still_imports(tmp_path: Path) -> None:
+def test_the_first_process_ends_at_sigterm_while_it_still_imports(tmp_path):
     """In a container, where the kernel drops a signal that its first process does not handle."""
     if subprocess.run([*FIRST_PROCESS, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no right to make a process-id namespace")
+        pytest.skip("no right to make a process-id namespace: run as root")
     (tmp_path / "click.py").write_text(SLOW)
     process = subprocess.Popen(
         [*FIRST_PROCESS, sys.executable, "-m", "honeybadger.cli.main", "node"],

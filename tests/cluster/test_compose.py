@@ -1,20 +1,16 @@
 """The Compose file: what is in it, what is not, and members that cannot be containers. No Docker is needed."""
 
-from __future__ import annotations
-
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from honeybadger.cli.main import main
-from honeybadger.cluster.compose import ComposeOptions, compose
+from honeybadger.cluster.compose import ComposeOptions, compose, unreadable
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 NAMES = [f"node-{index}" for index in range(4)]
 ADDRESSES = [f"198.18.7.{index + 2}" for index in range(4)]
@@ -22,7 +18,7 @@ ADDRESSES = [f"198.18.7.{index + 2}" for index in range(4)]
 
 def cluster(directory: Path, hosts: list[str]) -> Manifest:
     manifest, keys = make_cluster(
-        len(hosts), 1, Parameters(), [(host, 7100 + 2 * i, 7101 + 2 * i) for i, host in enumerate(hosts)]
+        len(hosts), 1, HoneyBadgerParameters(), [(host, 7100 + 2 * i, 7101 + 2 * i) for i, host in enumerate(hosts)]
     )
     write_cluster(directory, manifest, keys)
     return manifest
@@ -68,20 +64,29 @@ def test_keys_are_secrets_of_their_own_node_only(tmp_path, hosts):
         for line in keys.splitlines():
             if '"' in line:
                 assert line.split('"')[1] not in text
-        sources = [secret["source"] for secret in service["secrets"]]
-        assert sources == ["cluster", f"node-{index}-keys"]
-        assert {**service["secrets"][1], "source": ""} == {
-            "source": "",
-            "target": "keys.toml",
-            "uid": "12",
-            "gid": "34",
-            "mode": 0o400,
-        }
+        own = {"source": f"node-{index}-keys", "target": "keys.toml", "uid": "12", "gid": "34", "mode": 0o400}
+        assert service["secrets"][0]["source"] == "cluster" and service["secrets"][1:] == [own]
         assert file["secrets"][f"node-{index}-keys"] == {"file": str(tmp_path / name / "keys.toml")}
         assert service["volumes"] == [f"node-{index}:/node"] and f"node-{index}" in file["volumes"]
         assert service["user"] == "12:34" and service["read_only"] and service["cap_drop"] == ["ALL"]
         assert service["environment"] == {"HONEYBADGER_NODE": str(index)}
     assert [secret["source"] for secret in file["services"]["load"]["secrets"]] == ["cluster"]
+
+
+@pytest.mark.parametrize("hosts", [ADDRESSES, NAMES])
+def test_the_watcher_has_the_token_no_keys_and_a_port_of_this_machine(tmp_path, hosts):
+    file = made(tmp_path / "with", hosts, rate=1.0, watch_port=8107)
+    watch = file["services"]["watch"]
+    assert watch["ports"] == ["127.0.0.1:8107:8100"] and watch["read_only"] and watch["cap_drop"] == ["ALL"]
+    assert [secret["source"] for secret in watch["secrets"]] == ["cluster", "http-token"]
+    assert file["secrets"]["http-token"] == {"file": str(tmp_path / "with" / "http-token")}
+    assert (tmp_path / "with" / "http-token").read_text().strip() not in str(file)
+    assert watch["networks"].keys() == {"cluster", "web"} and file["networks"]["web"] == {}
+    used = [service["networks"]["cluster"].get("ipv4_address") for service in file["services"].values()]
+    assert len(set(used)) == (6 if hosts is ADDRESSES else 1)
+    without = made(tmp_path / "without", hosts)
+    assert "watch" not in without["services"] and "web" not in without["networks"]
+    assert "http-token" not in without["secrets"]
 
 
 def test_limits_and_arguments(tmp_path):
@@ -103,14 +108,14 @@ def test_a_dollar_is_no_variable(tmp_path):
 @pytest.mark.parametrize(
     ("hosts", "says"),
     [
-        (["127.0.0.1"] * 4, "no address for a container"),
+        (["127.0.0.1"] * 4, "not an address for a container"),
         (["198.18.7.2", "198.18.7.2", "198.18.7.3", "198.18.7.4"], "share an address"),
         (["198.18.7.1", *ADDRESSES[:3]], "198.18.7.1 cannot be a member's address"),
         (["10.0.0.2", "192.0.2.7", *ADDRESSES[:2]], "not in one network"),
         (["a", "b", "c", "198.18.7.2"], "198.18.7.2 is an address, but others are names"),
         (["a", "A", "b", "c"], "share a name"),
-        (["localhost"] * 4, "is no name for a container"),
-        (["a_b", "b", "c", "d"], "is no name for a container"),
+        (["localhost"] * 4, "is not a name for a container"),
+        (["a_b", "b", "c", "d"], "is not a name for a container"),
     ],
 )
 def test_members_that_cannot_be_containers(tmp_path, hosts, says):
@@ -133,29 +138,60 @@ def test_a_secret_that_docker_would_not_take(tmp_path):
         compose(manifest, tmp_path, ComposeOptions())
 
 
-def run(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["honeybadger", *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    out, err = capsys.readouterr()
-    return int(caught.value.code or 0), out, err
-
-
-def test_the_command_writes_the_file_for_the_keys_owner(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_file_for_the_keys_owner(tmp_path, honeybadger):
     home, file = tmp_path / "c", tmp_path / "c" / "compose.yaml"
-    assert run(monkeypatch, capsys, "keygen", "-n", 4, "--out", home, "--host", "node-{i}")[0] == 0
-    status, out, err = run(
-        monkeypatch, capsys, "cluster", "compose", home / "cluster.toml", "--out", file, "--cpus", "1.5"
-    )
-    assert status == 0 and "4 nodes and a load generator" in out
+    assert honeybadger("keygen", "-n", 4, "--out", home, "--host", "node-{i}")[0] == 0
+    # Nobody runs as root, and root is told what to do about it.
+    if not os.getuid():
+        assert honeybadger("cluster", "compose", home / "cluster.toml", "--out", file)[0] == 1 and not file.exists()
+        for secret in (*home.glob("node-*/keys.toml"), home / "http-token"):
+            os.chown(secret, 10001, 10001)
+    owner = f"{os.getuid() or 10001}:{os.getgid() if os.getuid() else 10001}"
+    status, out, err = honeybadger("cluster", "compose", home / "cluster.toml", "--out", file, "--cpus", "1.5")
+    assert status == 0 and err == "" and "4 nodes and a load generator" in out
     made = yaml.safe_load(file.read_text())
     assert made["services"]["node-3"]["networks"]["cluster"]["aliases"] == ["node-3"]
     assert made["services"]["node-3"]["deploy"]["resources"]["limits"] == {"cpus": "1.5", "memory": "2G"}
-    # Nobody runs as root, and root is told what to do about it.
-    if os.getuid():
-        assert made["services"]["node-0"]["user"] == f"{os.getuid()}:{os.getgid()}" and err == ""
-    else:
-        assert made["services"]["node-0"]["user"] == "10001:10001" and "chown 10001:10001" in err
+    assert made["services"]["node-0"]["user"] == owner
+
+
+def test_keys_that_the_containers_cannot_read_are_refused_with_the_command(tmp_path, honeybadger, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cluster(Path("a b"), NAMES)
+    write = ("cluster", "compose", "a b/cluster.toml", "--out", "compose.yaml", "--user")
+    says = (
+        "error: user 4711:4711 of the containers cannot read {}; run this, then this command again: "
+        "chown 4711:4711 'a b'/node-*/keys.toml 'a b'/http-token\n"
+    )
+    assert honeybadger(*write, "4711:4711") == (1, "", says.format("a b/node-0/keys.toml"))
+    assert not Path("compose.yaml").exists()
+    # A Swarm copies them; and it is enough that the group or everybody may read them.
+    assert honeybadger(*write, "4711:4711", "--machine", "x")[0] == 0
+    for keys in Path("a b").glob("node-*/keys.toml"):
+        keys.chmod(0o640)
+    gid = Path("a b/node-0/keys.toml").stat().st_gid
+    assert honeybadger(*write, "4711:4711", "--no-watch")[0] == 1
+    assert honeybadger(*write, f"4711:{gid}", "--no-watch")[0] == 0
+    assert "cannot read a b/http-token" in honeybadger(*write, f"4711:{gid}")[2]
+    for secret in (*Path("a b").glob("node-*/keys.toml"), Path("a b/http-token")):
+        secret.chmod(0o604)
+    assert honeybadger(*write, "4711:4711")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "mode", "mend"),
+    [("self", 0o000, "chmod 600 {}"), ("4711:4711", 0o600, "chown 4711:4711 {}"), ("4711:4711", 0, "{} {}")],
+)
+def test_whether_the_mode_of_the_keys_or_their_owner_is_mended(tmp_path, user, mode, mend):
+    manifest = cluster(tmp_path, NAMES)
+    keys = tmp_path / "node-0" / "keys.toml"
+    keys.chmod(mode)
+    secrets = f"{os.path.relpath(tmp_path)}/node-*/keys.toml {os.path.relpath(tmp_path)}/http-token"
+    own = f"{keys.stat().st_uid}:{keys.stat().st_gid}"
+    says = unreadable(manifest, tmp_path, ComposeOptions(user=own if user == "self" else user))
+    both = f"chown 4711:4711 {secrets}; chmod 600 {secrets}"
+    told = f"cannot read {os.path.relpath(keys)}; run this, then this command again: "
+    assert says.endswith(told + (mend.format(secrets) if mend != "{} {}" else both))
 
 
 @pytest.mark.parametrize(
@@ -169,18 +205,18 @@ def test_the_command_writes_the_file_for_the_keys_owner(tmp_path, monkeypatch, c
         (["--rate", "nan"], "nan"),
     ],
 )
-def test_nonsense_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, says):
+def test_nonsense_is_refused_in_one_line(tmp_path, honeybadger, arguments, says):
     cluster(tmp_path, NAMES)
-    status, out, err = run(monkeypatch, capsys, "cluster", "compose", tmp_path / "cluster.toml", *arguments)
+    status, out, err = honeybadger("cluster", "compose", tmp_path / "cluster.toml", *arguments)
     assert status != 0 and out == "" and says in err
     assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1
 
 
-def test_containers_of_an_experiment_that_cannot_be(tmp_path, monkeypatch, capsys):
+def test_containers_of_an_experiment_that_cannot_be(tmp_path, monkeypatch, honeybadger):
     (tmp_path / "m.toml").write_text("duration = 1\n")
-    status, _, err = run(monkeypatch, capsys, "bench", "run", tmp_path / "m.toml", "--cpus", "1")
+    status, _, err = honeybadger("bench", "run", tmp_path / "m.toml", "--cpus", "1")
     assert status != 0 and "--cpus needs --containers" in err
     monkeypatch.setenv("PATH", str(tmp_path))
     out = tmp_path / "out"
-    status, _, err = run(monkeypatch, capsys, "bench", "run", tmp_path / "m.toml", "--containers", "--out", out)
+    status, _, err = honeybadger("bench", "run", tmp_path / "m.toml", "--containers", "--out", out)
     assert status == 1 and "is installed" in err and not out.exists()

@@ -1,18 +1,15 @@
 """Files that people give: whatever editor wrote them, whoever may read them, and after a `keygen` that failed."""
 
-from __future__ import annotations
-
 import codecs
-import subprocess
-import sys
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.experiment import Experiment
-from bench.hosts.inventory import Inventory
+from bench.places.hosts.inventory import Inventory
+from bench.plan.experiment import Experiment
 from honeybadger.cli.local import command as local_command
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import load_token
@@ -20,24 +17,17 @@ from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.wan.profile import PROFILES, Profile
-from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 MANIFEST = Path("cluster.toml")
 KEYS = Path("node-0", "keys.toml")
-TOKEN = Path("node-0", "http-token")
+TOKEN = Path("http-token")
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Path:
-    write_cluster(tmp_path / "c", *make_cluster(1, 0, Parameters(), [("127.0.0.1", 7100, 7101)]))
+    write_cluster(tmp_path / "c", *make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", 7100, 7101)]))
     return tmp_path / "c"
-
-
-def honeybadger(*arguments: object, prefix: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "honeybadger.cli.main", *map(str, arguments)]
-    return subprocess.run(
-        ["bash", "-c", f'{prefix} "$@"', "bash", *command], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def config(path: Path) -> Any:
@@ -78,29 +68,37 @@ def test_no_file_fills_the_memory(path: str) -> None:
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 def test_keygen_that_ran_out_of_disk_can_be_repeated(tmp_path: Path, blocks: int) -> None:
     """`blocks` of 1 KiB is how long a file can become: the first key file does not fit, or the manifest does not."""
-    arguments = ("keygen", "-n", 4, "--out", tmp_path / "c")
-    failed = honeybadger(*arguments, prefix=f"ulimit -f {blocks};")
-    assert failed.returncode == 1 and failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1
+    made = make_cluster(4, 1, HoneyBadgerParameters(), [("127.0.0.1", 7100 + 2 * i, 7101 + 2 * i) for i in range(4)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (blocks * 1024, before[1]))
+    try:
+        with pytest.raises(ClusterError, match="File too large"):
+            write_cluster(tmp_path / "c", *made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert honeybadger(*arguments).returncode == 0
+    write_cluster(tmp_path / "c", *made)
     NodeKeys.load(tmp_path / "c" / KEYS, Manifest.load(tmp_path / "c" / MANIFEST))
 
 
-def test_keygen_that_failed_takes_nothing_away(cluster: Path) -> None:
+def test_keygen_that_failed_takes_nothing_away(cluster: Path, honeybadger: Any) -> None:
     before = (cluster / KEYS).read_bytes()
     (cluster / MANIFEST).unlink()
     (cluster / TOKEN).unlink()
-    assert "keys.toml: File exists" in honeybadger("keygen", "-n", 2, "--out", cluster).stderr
+    assert "keys.toml: File exists" in honeybadger("keygen", "-n", 2, "--out", cluster)[2]
     assert [path for path in cluster.rglob("*") if path.is_file()] == [cluster / KEYS]
     assert (cluster / KEYS).read_bytes() == before
 
 
-def test_secrets_that_others_may_read_are_pointed_out(cluster: Path) -> None:
+def test_secrets_that_others_may_read_are_pointed_out(cluster: Path, honeybadger: Any) -> None:
     start = ("node", "--cluster", cluster / MANIFEST, "--keys", cluster / KEYS, "--data", cluster / MANIFEST / "data")
-    assert len(honeybadger(*start).stderr.splitlines()) == 1
+    assert len(honeybadger(*start)[2].splitlines()) == 1
     (cluster / KEYS).chmod(0o640)
     (cluster / TOKEN).chmod(0o606)
-    warned = honeybadger(*start).stderr.splitlines()
+    warned = honeybadger(*start)[2].splitlines()
     assert warned[0] == f"node 0: others may use the secrets in {cluster / KEYS} (mode 0640): chmod 600"
-    assert warned[1] == f"node 0: others may use the secrets in {cluster / TOKEN} (mode 0606): chmod 600"
-    assert len(warned) == 3
+    assert len(warned) == 2
+    # An address of nobody's (RFC 5737).
+    warned = honeybadger("watch", "--cluster", cluster / MANIFEST, "--host", "192.0.2.1")[2].splitlines()
+    assert warned[0] == f"watch: others may use the secrets in {cluster / TOKEN} (mode 0606): chmod 600"
+    assert len(warned) == 2

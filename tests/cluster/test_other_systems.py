@@ -15,8 +15,8 @@ from honeybadger.node.journal import Journal
 
 IMPORT_ALL = """
 import importlib, os, pkgutil, select, socket, sys
-import asyncssh, blake3, cryptography, falcon, gevent.socket, matplotlib.pyplot, msgspec, numpy, prometheus_client
-import psutil, pyblst
+import asyncssh, blake3, cryptography, gevent.socket, matplotlib.pyplot, msgspec, numpy, prometheus_client
+import psutil, pyblst, starlette.applications, uvicorn
 import multiprocessing, rich.live, sqlite3, tomli_w, urllib.request, uuid, yaml, zmq.green, zmq.utils.monitor
 for module, names in {
     os: "fdatasync sched_setscheduler sched_getaffinity sched_param SCHED_RR setns unshare pidfd_open posix_fadvise",
@@ -32,7 +32,7 @@ for package in (bench, crypto, honeybadger):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 from crypto.erasure import ErasureCode
-from bench.machine import machine
+from bench.places.hardware import machine
 print(len(sys.modules), machine()["cores"], len(ErasureCode(2, 4).encode(b"value")))
 """
 

@@ -1,8 +1,8 @@
 """What must hold before a node starts."""
 
-from __future__ import annotations
-
 import resource
+import socket
+import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -57,10 +57,26 @@ def test_free_ports_are_not_those_that_outgoing_connections_get(monkeypatch, tmp
     limits.write_text(f"{processes.LOWEST_PORT + 40}\t60999\n")
     monkeypatch.setattr(processes, "_EPHEMERAL", limits)
     # Who else listens on this machine decides nothing.
-    unused = SimpleNamespace(bind=lambda place: None)
-    monkeypatch.setattr(processes, "socket", SimpleNamespace(socket=lambda: nullcontext(unused)))
+    unused = SimpleNamespace(bind=lambda place: None, setsockopt=lambda *_: None)
+    unheard = SimpleNamespace(socket=lambda: nullcontext(unused), SOL_SOCKET=1, SO_REUSEADDR=2)
+    monkeypatch.setattr(processes, "socket", unheard)
     found = processes.free_ports(12)
     assert len(set(found)) == 12
     assert all(processes.LOWEST_PORT <= port < processes.LOWEST_PORT + 40 for port in found)
     with pytest.raises(ClusterError, match=r"of 41 ports are free"):
         processes.free_ports(41)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are held on Linux only: run the tests there")
+def test_ports_are_ours_until_the_next_call():
+    """No other process finds them free, but a node can listen on them."""
+    (port,) = processes.free_ports(1)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    with zmq.Context() as context, context.socket(zmq.PULL) as node:
+        node.bind(f"tcp://127.0.0.1:{port}")
+    processes.free_ports(1)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()

@@ -1,8 +1,6 @@
 """Whatever parameters a cluster may be made with work at their limits; the rest is refused in a line that says how to
 choose."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from crypto.ciphertext import MASK_LENGTH, TAG_LENGTH
@@ -34,15 +32,17 @@ from honeybadger.network.client_protocol import (
     encoder,
 )
 from honeybadger.network.codec import Codec, Hello
-from honeybadger.network.links import Entry, Outgoing
+from honeybadger.network.outgoing import Entry, Outgoing
 from honeybadger.node.block_messages import BLOCK_MESSAGES, PART_BYTES, BodyPart, CertifiedHeader
 from honeybadger.node.block_server import MESSAGE_BYTES
 from honeybadger.node.journal import Journal
 from honeybadger.node.mempool import Mempool, Request
-from honeybadger.protocols import honey_badger as honey_badger_module
-from honeybadger.protocols.contribution import decode_contribution, encode_contribution
-from honeybadger.protocols.messages import DecryptionShares, Echo, Message, Val
+from honeybadger.protocols.honey_badger import specification as honey_badger_module
+from honeybadger.protocols.honey_badger.contribution import decode_contribution, encode_contribution
+from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, Val
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.pbft.log import decode_batch, encode_batch
 from honeybadger.protocols.pbft.messages import (
     Batch,
     Forward,
@@ -55,9 +55,9 @@ from honeybadger.protocols.pbft.messages import (
     ViewChange,
 )
 from honeybadger.protocols.pbft.requests import RELAY_BYTES, Forwarder, Pool
-from honeybadger.protocols.pbft.statements import decode_batch, encode_batch
-from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.registry import find_protocol
+from honeybadger.protocols.wire import Message
 
 #: the largest values that messages may carry as numbers
 EPOCH, NODE = 2**53, 65535
@@ -79,18 +79,18 @@ def sizes(low: int, high: int) -> st.SearchStrategy[int]:
 def clusters(draw: Any, most_nodes: int, most_tx: int, most_proposal: int, window: int, held: Any) -> Any:
     """(specification, parameters, quorums, runtime) of anything that might be given to `keygen` or in a manifest."""
     nodes = draw(st.integers(1, most_nodes))
-    quorums = Quorums(nodes, draw(st.integers(0, Quorums.largest_faults(nodes))))
+    quorums = Quorums(nodes, draw(st.integers(0, BYZANTINE.largest_faults(nodes))))
     specification = find_protocol(draw(st.sampled_from(["honeybadger", "pbft"])))
     max_tx = draw(sizes(1, most_tx))
     epoch_window = draw(sizes(1, window))
-    parameters = Parameters(
-        protocol=specification.name,
+    own = {"encryption": draw(st.sampled_from(["always", "never"]))} if specification.name == "honeybadger" else {}
+    parameters = specification.parameters(
         batch_size=draw(sizes(1, 10_000_000)),
         max_tx_bytes=max_tx,
         max_proposal_bytes=draw(sizes(max_tx + 16, max(max_tx + 16, most_proposal))),
         epoch_window=epoch_window,
         pipeline_depth=draw(sizes(1, epoch_window)),
-        encryption=draw(st.sampled_from(["always", "never"])),
+        **own,
     )
     runtime = Runtime(mempool_bytes=draw(sizes(1, 256 * MIB)), held_bytes_per_peer=draw(held))
     return specification, parameters, quorums, runtime
@@ -144,7 +144,7 @@ def accepted(specification: Any, parameters: Parameters, quorums: Quorums, runti
 
 def check_refusal(text: str, specification: Any, parameters: Parameters, quorums: Quorums, runtime: Runtime) -> None:
     """One line, with two limits and a way out; each way that it names is one."""
-    if " is outside " in text:
+    if " is not a whole number from " in text:
         return
     assert "\n" not in text
     complaint, advice = text.split("; ")
@@ -157,7 +157,7 @@ def check_refusal(text: str, specification: Any, parameters: Parameters, quorums
             check(specification, msgspec.structs.replace(parameters, **{name: int(value)}), quorums, runtime)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY)
 def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     """Arithmetic on the true limits: too large to try."""
@@ -169,7 +169,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     assert request <= LONGEST_REQUEST
     assert parameters.max_tx_bytes <= runtime.mempool_bytes
     # A proposal counts as many bytes for each transaction as the body does.
-    body = parameters.max_proposal_bytes * (1 if specification.whole_batches else quorums.nodes)
+    body = parameters.max_proposal_bytes * (1 if specification.one_proposer_per_block else quorums.nodes)
     assert body <= MAX_BODY_BYTES
     part = Codec((*specification.message_types, *BLOCK_MESSAGES), found.message).longest_part
     for name, size in longest_messages(specification.name, parameters, quorums).items():
@@ -184,7 +184,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     assert specification.name == "pbft" or said < 1 << 32
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ANY)
 def test_the_default_size_of_proposals_fits_whenever_any_does(cluster: Any) -> None:
     specification, parameters, quorums, runtime = cluster
@@ -224,7 +224,7 @@ def scaled() -> Iterator[None]:
 
 def full_proposals(specification: Any, parameters: Parameters, quorums: Quorums, runtime: Runtime) -> list[list[bytes]]:
     """What each proposer of a block selects from a mempool full of the longest transactions that it may take."""
-    whole = specification.whole_batches
+    whole = specification.one_proposer_per_block
     count = parameters.batch_size if whole else parameters.transactions_per_node(quorums.nodes)
     found = []
     for proposer in range(1 if whole else quorums.nodes):
@@ -268,7 +268,8 @@ def live_messages(specification: Any, parameters: Parameters, quorums: Quorums) 
     return found
 
 
-@settings(max_examples=100, deadline=None)
+# Some seeds give mostly clusters in which no proposal at all fits.
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(SMALL)
 def test_what_is_accepted_works_at_its_limits(tmp_path_factory: pytest.TempPathFactory, cluster: Any) -> None:
     """A block of full proposals is built, stored and served to a node that missed it, while the link holds all that is
@@ -328,7 +329,8 @@ def run_at_the_limits(
 
 def refusal(nodes: int = 4, runtime: Runtime | None = None, **parameters: Any) -> str:
     with pytest.raises(ClusterError) as caught:
-        make_cluster(nodes, (nodes - 1) // 3, Parameters(**parameters), [("127.0.0.1", 1, 2)] * nodes, runtime)
+        record = find_protocol(parameters.get("protocol", "honeybadger")).parameters
+        make_cluster(nodes, (nodes - 1) // 3, record(**parameters), [("127.0.0.1", 1, 2)] * nodes, runtime)
     return str(caught.value)
 
 
@@ -343,16 +345,10 @@ def test_blocks_that_no_ledger_holds_are_refused_before_keys_are_dealt() -> None
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (
-            {"max_tx_bytes": 20_000_000, "max_proposal_bytes": 32 * MIB},
-            "transaction has 20001024 bytes, and may have",
-        ),
+        ({"max_tx_bytes": 20_000_000, "max_proposal_bytes": 32 * MIB}, "transaction has 20001024 bytes, and may have"),
         ({"runtime": Runtime(mempool_bytes=65_535)}, "does not fit into mempool_bytes = 65535"),
         ({"runtime": Runtime(held_bytes_per_peer=MIB)}, "held_bytes_per_peer is 1048576"),
-        (
-            {"protocol": "pbft", "epoch_window": 1024},
-            "or held_bytes_per_peer of at least",
-        ),
+        ({"protocol": "pbft", "epoch_window": 1024}, "or held_bytes_per_peer of at least"),
     ],
 )
 def test_what_else_is_refused(values: Any, says: str) -> None:
@@ -362,18 +358,18 @@ def test_what_else_is_refused(values: Any, says: str) -> None:
 def test_the_greeting_of_the_largest_cluster_is_understood() -> None:
     """A key more for each member, and nobody would listen to anybody."""
     addresses = [(f"n{i}", 1, 2) for i in range(256)]
-    manifest, _ = make_cluster(256, 0, Parameters(max_proposal_bytes=MIB), addresses)
+    manifest, _ = make_cluster(256, 0, HoneyBadgerParameters(max_proposal_bytes=MIB), addresses)
     codec = Codec(manifest.specification.message_types, manifest.sizes.message)
     hello = Hello(manifest.chain_id, manifest.settings)
     assert codec.decode_hello(codec.encode_hello(hello)) == hello
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(sizes(1, 10_000), sizes(1, 200_000), sizes(1, 3000), sizes(1, 5000))
 def test_a_primary_keeps_whatever_a_backup_forwards(batch_size: int, max_tx: int, tx_bytes: int, waiting: int) -> None:
     """With small batches a whole chunk was over the primary's limit, so it dropped every one."""
     assume(tx_bytes <= max_tx)
-    parameters = Parameters(batch_size=batch_size, max_tx_bytes=max_tx, max_proposal_bytes=max_tx + 16)
+    parameters = HoneyBadgerParameters(batch_size=batch_size, max_tx_bytes=max_tx, max_proposal_bytes=max_tx + 16)
     mempool = Mempool(waiting, 256 * MIB, max_tx)
     offered = [b"%d." % number + bytes(tx_bytes) for number in range(waiting)]
     mempool.add(Request(b"", 1), [transaction[:max_tx] for transaction in dict.fromkeys(offered)])

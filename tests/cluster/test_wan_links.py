@@ -1,12 +1,11 @@
 """Links emulated in user space, without any network: the model, the packets' headers, the loop that forwards."""
 
-from __future__ import annotations
-
 import os
 import random
 import socket
 import struct
 import threading
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -15,8 +14,8 @@ from hypothesis import strategies as st
 
 from honeybadger.cluster.wan.forwarding import Forwarder, Lateness, Plan
 from honeybadger.cluster.wan.link_model import LinkModel, Shape
+from honeybadger.cluster.wan.netem import packets
 from honeybadger.cluster.wan.profile import Link
-from honeybadger.cluster.wan.shaping import packets
 from honeybadger.cluster.wan.tun import HEADER_BYTES, destination, wire_bytes
 from honeybadger.cluster.wan.user_space import shape
 
@@ -148,23 +147,20 @@ def carried():
     thread = threading.Thread(target=forwarder.run, args=(ended,))
     thread.start()
 
-    for mine, _ in pairs:
-        mine.settimeout(10)
-
     def finish():
         os.write(end, b"x")
         thread.join(10)
         assert not thread.is_alive()
         return forwarder.report()
 
+    for mine, _ in pairs:
+        mine.settimeout(10)
     yield SimpleNamespace(nodes=[mine for mine, _ in pairs], finish=finish)
-    os.write(end, b"x")
-    thread.join(10)
-    os.close(ended)
-    os.close(end)
-    for pair in pairs:
-        for one in pair:
-            one.close()
+    finish()
+    for descriptor in (ended, end):
+        os.close(descriptor)
+    for one in chain.from_iterable(pairs):
+        one.close()
 
 
 def test_packets_go_to_the_node_that_they_are_for_as_they_are(carried):

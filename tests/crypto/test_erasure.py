@@ -16,7 +16,7 @@ def code_for(nodes: int) -> ErasureCode:
     return ErasureCode(nodes - 2 * ((nodes - 1) // 3), nodes)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.sampled_from(SIZES), st.integers(0, 3000), st.integers(0, 1 << 30))
 def test_any_shards_in_sufficient_number_give_the_value(
     data: st.DataObject, nodes: int, length: int, seed: int
@@ -28,16 +28,15 @@ def test_any_shards_in_sufficient_number_give_the_value(
     assert {len(shard) for shard in shards} == {code.shard_length(length)}
     chosen = data.draw(st.lists(st.integers(0, nodes - 1), min_size=code.data, unique=True))
     completed = code.complete({index: shards[index] for index in chosen})
-    assert completed == shards
-    assert code.value(completed) == value
+    assert completed == shards and code.value(completed) == value
+    assert all(completed[index] is shards[index] for index in chosen if index < code.data)
 
 
 @pytest.mark.parametrize("nodes", SIZES)
 def test_lengths_around_every_boundary(nodes: int) -> None:
     code = code_for(nodes)
     for length in {0, 1, 55, 56, 57, 64, *(code.data * 64 * k - 8 + d for k in (1, 2) for d in (-1, 0, 1))}:
-        value = bytes(range(1, 256)) * (length // 255 + 1)
-        value = value[:length]
+        value = (bytes(range(1, 256)) * (length // 255 + 1))[:length]
         shards = code.encode(value)
         assert len(shards[0]) * code.data >= length + 8 > (len(shards[0]) - 64) * code.data
         last = dict(enumerate(shards[-code.data :], start=nodes - code.data))
@@ -50,15 +49,6 @@ def test_it_is_systematic_with_a_length_prefix() -> None:
     assert shards[1] == bytes(64)
 
 
-def test_a_large_value_and_data_shards_as_they_are() -> None:
-    code = ErasureCode(6, 16)
-    value = random.Random(1).randbytes(1_000_003)
-    shards = code.encode(value)
-    completed = code.complete({i: shards[i] for i in (0, 2, 4, 5, 9, 11, 15)})
-    assert completed == shards and code.value(completed) == value
-    assert all(completed[i] is shards[i] for i in (0, 2, 4, 5))
-
-
 def test_shards_that_do_not_belong_together_show_up_in_the_completion() -> None:
     """The caller compares roots: the completion must differ from what was committed."""
     code = ErasureCode(2, 4)
@@ -68,10 +58,10 @@ def test_shards_that_do_not_belong_together_show_up_in_the_completion() -> None:
     assert code.complete({0: forged[0], 3: forged[3]}) != forged
 
 
-@pytest.mark.parametrize("data, total", [(0, 4), (5, 4), (-1, 4), (1, 0), (86, 257)])
-def test_impossible_codes_are_refused(data: int, total: int) -> None:
-    with pytest.raises(CryptoError):
-        ErasureCode(data, total)
+def test_impossible_codes_are_refused() -> None:
+    for numbers in ((0, 4), (5, 4), (-1, 4), (1, 0), (86, 257)):
+        with pytest.raises(CryptoError, match=r"impossible|too many"):
+            ErasureCode(*numbers)
 
 
 def test_malformed_shards_are_refused() -> None:
@@ -100,7 +90,7 @@ def codeword(code: ErasureCode, content: bytes) -> list[bytes]:
     return code.complete({i: content[i * length : (i + 1) * length] for i in range(code.data)})
 
 
-def test_codewords_that_no_encoder_makes_are_refused() -> None:
+def test_codewords_that_no_encoder_makes_or_that_are_incomplete_are_refused() -> None:
     code = ErasureCode(2, 4)
     prefix = (100).to_bytes(8, "big")
     good = prefix + b"v" * 100 + bytes(20)
@@ -119,10 +109,6 @@ def test_codewords_that_no_encoder_makes_are_refused() -> None:
         with pytest.raises(InvalidCodeword, match=why):
             code.value(codeword(code, content))
     assert code.value(codeword(code, (120).to_bytes(8, "big") + b"v" * 120)) == b"v" * 120
-
-
-def test_the_value_of_an_incomplete_list_is_refused() -> None:
-    code = ErasureCode(2, 4)
     shards = code.encode(b"value")
     for bad in ([], shards[:3], [*shards, shards[0]], [shards[0], shards[1][:-1], *shards[2:]], [b""] * 4):
         with pytest.raises(InvalidCodeword):

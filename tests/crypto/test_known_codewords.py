@@ -9,14 +9,14 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto import erasure, matrix_product
 from crypto.erasure import ErasureCode
 from crypto.matrix_product import Multiplier, portable
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ISA-L need not be installed")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="ISA-L need not be installed here: run the tests on Linux")
 
 WAYS = dict([matrix_product.multiplier(), ("portable", portable)])
 
@@ -87,16 +87,8 @@ def test_a_shard_is_the_value_of_the_polynomial_at_its_index(way: Multiplier) ->
         assert [evaluate(known, index) for index in range(6, 16)] == [shard[byte] for shard in shards[6:]]
 
 
-def test_a_small_codeword_written_out() -> None:
-    """Of two data bytes a and b: p(2) = 3a + 2b and p(3) = 2a + 3b, in the field."""
-    a, b = ErasureCode(2, 4).encode(b"\x80" * 120)[:2]
-    parity = ErasureCode(2, 4).encode(b"\x80" * 120)[2:]
-    assert (a[8], b[0]) == (0x80, 0x80)
-    assert parity[0][:9] == bytes(times(3, x) ^ times(2, y) for x, y in zip(a[:9], b[:9], strict=True))
-    assert parity[1][:9] == bytes(times(2, x) ^ times(3, y) for x, y in zip(a[:9], b[:9], strict=True))
-
-
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 200), st.randoms(use_true_random=False))
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 100), st.randoms(use_true_random=False))
 def test_all_ways_agree_on_any_matrix_and_length(rows: int, columns: int, length: int, rng: random.Random) -> None:
     matrix = np.frombuffer(rng.randbytes(rows * columns), np.uint8).reshape(rows, columns)
     vectors = [rng.randbytes(length) for _ in range(columns)]
@@ -111,26 +103,19 @@ def test_all_ways_agree_on_any_matrix_and_length(rows: int, columns: int, length
 
 
 @linux
-def test_linux_has_the_fast_way() -> None:
+def test_a_library_that_is_not_there_is_not_isal_or_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert matrix_product.multiplier()[0] == "ISA-L"
-
-
-@linux
-def test_a_library_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     right = WAYS["ISA-L"]
     monkeypatch.setattr(matrix_product, "isal", lambda _: lambda matrix: right(matrix ^ np.uint8(1)))
     assert matrix_product.multiplier.__wrapped__()[0] == "portable"
-
-
-@linux
-def test_a_library_that_is_not_there_or_not_isal_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     monkeypatch.setattr(matrix_product, "_libraries", lambda: ["/no/such/library", "libc.so.6"])
     assert matrix_product.multiplier.__wrapped__()[0] == "portable"
 
 
 @linux
-@pytest.mark.parametrize("vectors", [[b"a"], [b"ab", b"a"], [b"a", b"ab"], [b"a"] * 3, [bytearray(b"a"), b"a"]])
-def test_the_library_never_reads_past_the_end(vectors: list[bytes]) -> None:
+def test_the_library_never_reads_past_the_end() -> None:
     product = WAYS["ISA-L"](np.array([[1, 2]], np.uint8))
-    with pytest.raises(ValueError, match="2 vectors of the same length"):
-        product(vectors)
+    for vectors in ([b"a"], [b"ab", b"a"], [b"a", b"ab"], [b"a"] * 3, [bytearray(b"a"), b"a"]):
+        with pytest.raises(ValueError, match="2 vectors of the same length"):
+            product(vectors)

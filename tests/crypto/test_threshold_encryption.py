@@ -1,7 +1,6 @@
 """Threshold encryption: an independent oracle, every refusal, and attacks by a proposer with a colluder."""
 
 import random
-from itertools import combinations
 
 import pytest
 from blake3 import blake3
@@ -38,35 +37,26 @@ def shares(secret, ciphertext) -> dict[int, bytes]:
     return {keys.index: keys.encryption.decryption_share(ciphertext) for keys in secret}
 
 
-def spoil(share: bytes, by: int = 1) -> bytes:
-    return G1.encode(G1.add(G1.decode(share), G1.multiply(G1.generator, by)))
+def oracle_derive(z: bytes, u: bytes) -> tuple[bytes, bytes]:
+    return HKDF(z, 32, b"", SHA256, 2, b"HONEYBADGER-ENCRYPTION-V1-KDF" + u + LABEL)
 
 
-def secret_scalar(secret) -> int:
-    x0, x1 = (int.from_bytes(keys.encryption.to_bytes(), "big") for keys in secret[:2])
-    return (2 * x0 - x1) % ORDER
-
-
-# --- What it should do ---
-
-
-@pytest.mark.parametrize("length", [0, 1, 31, 1000, 300_000])
+@pytest.mark.parametrize("length", [0, 1, 300_000])
 def test_messages_survive(public, secret, length: int) -> None:
     message = RANDBYTES(length)
     data = public.encryption.encrypt(message, LABEL, RANDBYTES)
     assert len(data) == length + 192
     (checked,) = public.encryption.check([(data, LABEL)])
-    shares = {keys.index: keys.encryption.decryption_share(checked) for keys in secret}
-    for chosen in combinations(shares, 2):
-        some = {index: shares[index] for index in chosen}
-        assert public.encryption.decrypt(checked, some) == Decryption(True, message, frozenset())
+    shares = {keys.index: keys.encryption.decryption_share(checked) for keys in secret[1:3]}
+    assert public.encryption.decrypt(checked, shares) == Decryption(True, message, frozenset())
 
 
 def test_an_independent_implementation_decrypts_it(public, secret, data) -> None:
     """Written from the docstrings with PyCryptodome; only the curve is shared."""
     u, masked, body, tag = data[:48], data[144:176], data[176:-16], data[-16:]
-    z = G1.encode(G1.multiply(G1.decode(u), secret_scalar(secret)))
-    key, mask = HKDF(z, 32, b"", SHA256, 2, b"HONEYBADGER-ENCRYPTION-V1-KDF" + u + LABEL)
+    x0, x1 = (int.from_bytes(keys.encryption.to_bytes(), "big") for keys in secret[:2])
+    z = G1.encode(G1.multiply(G1.decode(u), 2 * x0 - x1))
+    key, mask = oracle_derive(z, u)
     cipher = AES.new(key, AES.MODE_GCM, nonce=bytes(12))
     cipher.update(b"HONEYBADGER-ENCRYPTION-V1-AEAD" + u + masked + LABEL)
     assert cipher.decrypt_and_verify(body, tag) == MESSAGE
@@ -77,29 +67,12 @@ def test_an_independent_implementation_decrypts_it(public, secret, data) -> None
     assert data[48:144] == G2.encode(G2.multiply(h2, r))
 
 
-def test_encryption_is_randomised(public) -> None:
-    one, two = (public.encryption.encrypt(MESSAGE, LABEL, RANDBYTES) for _ in range(2))
-    assert one[:48] != two[:48] and one[176:] != two[176:]
-
-
 def test_ones_own_ciphertext_needs_no_check(public, shares, data, suite) -> None:
     counted = EncryptionPublicKey(2, public.encryption.commitment, 4, suite)
     own = Ciphertext.trusted(data, LABEL)
     assert counted.decrypt(own, shares).plaintext == MESSAGE
     assert suite.checks == 0
     assert "hashed" not in own.__dict__  # nothing needed H2 either
-
-
-def test_an_unsuspicious_decryption_needs_no_pairing(suite) -> None:
-    public, secret = deal(7, 2, random.Random(2).randbytes, suite)
-    own = Ciphertext.trusted(public.encryption.encrypt(MESSAGE, LABEL, RANDBYTES), LABEL)
-    shares = {keys.index: keys.encryption.decryption_share(own) for keys in secret}
-    suite.reset()
-    assert public.encryption.decrypt(own, shares).plaintext == MESSAGE
-    assert suite.checks == 0
-
-
-# --- Validity ---
 
 
 def accepted(public, data: bytes, label: bytes = LABEL) -> bool:
@@ -109,19 +82,13 @@ def accepted(public, data: bytes, label: bytes = LABEL) -> bool:
 
 def test_a_ciphertext_is_valid_for_its_label_only(public, data) -> None:
     assert accepted(public, data)
-    for label in (
-        b"",
-        LABEL + b"\0",
-        LABEL[:-1],
-        b"chain, epoch 7, proposer 3",
-        b"chain, epoch 8, proposer 2",
-    ):
+    for label in (b"", LABEL + b"\0", LABEL[:-1], b"chain, epoch 7, proposer 3", b"chain, epoch 8, proposer 2"):
         assert not accepted(public, data, label)
-
-
-def test_every_part_is_covered(public, data) -> None:
+    for bad in (b"", data[:47], data[:191], data[:-1], data + b"\0", data[:176] + data[177:]):
+        assert not accepted(public, bad)
     other = public.encryption.encrypt(MESSAGE, LABEL, RANDBYTES)
     for start, end in [(0, 48), (48, 144), (144, 176), (176, len(data) - 16), (len(data) - 16, len(data))]:
+        assert data[start:end] != other[start:end], "encryption is not randomised"
         assert not accepted(public, data[:start] + other[start:end] + data[end:])
         for position in (start, (start + end) // 2, end - 1):
             flipped = bytearray(data)
@@ -129,51 +96,29 @@ def test_every_part_is_covered(public, data) -> None:
             assert not accepted(public, bytes(flipped))
 
 
-def test_a_ciphertext_made_longer_or_shorter_is_refused(public, data) -> None:
-    for bad in (b"", data[:47], data[:191], data[:-1], data + b"\0", data[:176] + data[177:]):
-        assert not accepted(public, bad)
-    with pytest.raises(CryptoError):
-        Ciphertext(data[:191], LABEL)
-
-
-def test_lengths_beyond_the_limit_of_the_aead_are_refused(public, data) -> None:
+def test_impossible_lengths_are_refused(public, data) -> None:
     class Huge(bytes):
         def __len__(self) -> int:
             return MAX_MESSAGE_LENGTH + 193
 
     with pytest.raises(CryptoError, match="too long"):
         public.encryption.encrypt(Huge(), LABEL, RANDBYTES)
-    with pytest.raises(CryptoError, match="does not have"):
-        Ciphertext(Huge(data), LABEL)
+    for bad in (data[:191], Huge(data)):
+        with pytest.raises(CryptoError, match="does not have"):
+            Ciphertext(bad, LABEL)
 
 
 def test_bad_points_in_the_header_are_refused(public, data) -> None:
     u, w, rest = data[:48], data[48:144], data[144:]
-    for group, point, build in [
-        (G1, u, lambda bad: bad + w + rest),
-        (G2, w, lambda bad: u + bad + rest),
-    ]:
-        identity = group.encode(group.identity)
-        off_subgroup = next(
-            encoded
-            for x in range(40)
-            if "NOT_IN_GROUP" in refusal(group, encoded := b"\x80" + x.to_bytes(len(point) - 1, "big"))
-        )
+    for group, point, build in [(G1, u, lambda bad: bad + w + rest), (G2, w, lambda bad: u + bad + rest)]:
+        off_curve_or_subgroup = [b"\x80" + x.to_bytes(len(point) - 1, "big") for x in range(10)]
         flag_cleared = bytes([point[0] & 0x7F]) + point[1:]
-        for bad in (identity, off_subgroup, flag_cleared, b"\xff" * len(point)):
+        for bad in (group.encode(group.identity), flag_cleared, b"\xff" * len(point), *off_curve_or_subgroup):
             with pytest.raises(InvalidPoint):
                 Ciphertext(build(bad), LABEL)
             assert not accepted(public, build(bad))
     # U and W both the identity satisfy the pairing equation: the decoding is all that stops them.
     assert not accepted(public, G1.encode(G1.identity) + G2.encode(G2.identity) + rest)
-
-
-def refusal(group, encoded: bytes) -> str:
-    try:
-        group.decode(encoded)
-    except InvalidPoint as error:
-        return str(error)
-    return ""
 
 
 def test_a_batch_finds_exactly_the_bad_ones(suite) -> None:
@@ -204,84 +149,24 @@ def test_errors_that_cancel_do_not_pass_a_batch(public) -> None:
     assert public.encryption.check(pair) == [None, None]
 
 
-# --- Shares ---
-
-
-def test_shares_verify_for_their_node_and_ciphertext_only(public, secret, ciphertext, shares) -> None:
+def test_shares_verify_for_their_ciphertext_only(public, secret, ciphertext, shares) -> None:
     other = Ciphertext(public.encryption.encrypt(MESSAGE, LABEL, RANDBYTES), LABEL)
     verify = public.encryption.verify_share
     for index, share in shares.items():
         assert verify(index, ciphertext, share)
-        assert not verify((index + 1) % 4, ciphertext, share)
         assert not verify(index, other, share)
         assert not verify(index, ciphertext, secret[index].encryption.decryption_share(other))
-        for bad in (
-            spoil(share),
-            b"",
-            share[:-1],
-            share + b"\0",
-            G1.encode(G1.identity),
-            b"\x80" + bytes(47),
-        ):
-            assert not verify(index, ciphertext, bad)
-    for index in (-1, 4):
-        with pytest.raises(CryptoError):
-            verify(index, ciphertext, shares[0])
-        with pytest.raises(CryptoError):
-            public.encryption.decrypt(ciphertext, {**shares, index: shares[0]})
-
-
-def test_too_few_shares_give_nothing(public, ciphertext, shares) -> None:
-    decrypt = public.encryption.decrypt
-    assert decrypt(ciphertext, {}) == Decryption(False, None, frozenset())
-    assert decrypt(ciphertext, {2: shares[2]}) == Decryption(False, None, frozenset())
-    assert decrypt(ciphertext, {2: shares[2], 3: spoil(shares[3])}) == Decryption(False, None, frozenset({3}))
-    assert decrypt(ciphertext, {2: shares[2], 3: shares[2]}) == Decryption(False, None, frozenset({3}))
-
-
-def test_bad_shares_are_named_and_replaced(public, ciphertext, shares) -> None:
-    for bad in (spoil(shares[0]), shares[1], b"", b"\xc0" + bytes(47), b"\x80" + bytes(47)):
-        received = {**shares, 0: bad}
-        assert public.encryption.decrypt(ciphertext, received) == Decryption(True, MESSAGE, frozenset({0}))
-
-
-@pytest.mark.parametrize("nodes, faults", [(4, 1), (7, 2), (16, 5)])
-def test_f_liars_at_the_front_are_named_at_bounded_cost(suite, nodes: int, faults: int) -> None:
-    public, secret = deal(nodes, faults, random.Random(nodes).randbytes, suite)
-    checked = Ciphertext(public.encryption.encrypt(MESSAGE, LABEL, RANDBYTES), LABEL)
-    received = {keys.index: keys.encryption.decryption_share(checked) for keys in secret}
-    for index in range(faults):
-        received[index] = spoil(received[index], index + 1)
-    suite.reset()
-    outcome = public.encryption.decrypt(checked, received)
-    assert outcome == Decryption(True, MESSAGE, frozenset(range(faults)))
-    assert suite.checks <= 1 + 2 * (faults + 1) + 1
-
-    suite.reset()
-    outcome = public.encryption.decrypt(checked, received, suspects=outcome.bad)
-    assert outcome == Decryption(True, MESSAGE, frozenset())
-    assert suite.checks == 0
-
-    suite.reset()  # Suspects that are needed are verified one by one.
-    outcome = public.encryption.decrypt(checked, received, suspects=range(nodes))
-    assert outcome == Decryption(True, MESSAGE, frozenset(range(faults)))
-    assert suite.checks == faults + faults + 1
 
 
 # --- A Byzantine proposer who knows r, together with a node that sends a bad share ---
 
 
-def oracle_derive(z: bytes, u: bytes, label: bytes) -> tuple[bytes, bytes]:
-    key, mask = HKDF(z, 32, b"", SHA256, 2, b"HONEYBADGER-ENCRYPTION-V1-KDF" + u + label)
-    return key, mask
-
-
 def forge(r: int, z_of_mask: bytes, z_of_body: bytes, masked_r: int, damage: bytes = b"") -> bytes:
     """A ciphertext that passes `check`, with T and C made for whatever Z the proposer likes."""
     u = G1.encode(G1.multiply(G1.generator, r))
-    mask = oracle_derive(z_of_mask, u, LABEL)[1]
+    mask = oracle_derive(z_of_mask, u)[1]
     masked = bytes(a ^ b for a, b in zip(masked_r.to_bytes(32, "big"), mask, strict=True))
-    cipher = AES.new(oracle_derive(z_of_body, u, LABEL)[0], AES.MODE_GCM, nonce=bytes(12))
+    cipher = AES.new(oracle_derive(z_of_body, u)[0], AES.MODE_GCM, nonce=bytes(12))
     cipher.update(b"HONEYBADGER-ENCRYPTION-V1-AEAD" + u + masked + LABEL + damage)
     body = b"".join(cipher.encrypt_and_digest(MESSAGE))
     w = G2.encode(G2.multiply(hash_ciphertext(BLS12_381, u, masked, body, LABEL), r))
@@ -307,12 +192,7 @@ def outcomes(public, secret, data: bytes, lie: bytes) -> tuple[Decryption, list[
     victim = public.encryption.decrypt(checked, {3: lie, 0: honest[0]})
     final = [
         public.encryption.decrypt(checked, received)
-        for received in (
-            {3: lie, **honest},
-            {0: honest[0], 3: lie, 1: honest[1]},
-            honest,
-            {2: honest[2], 1: honest[1]},
-        )
+        for received in ({3: lie, **honest}, {0: honest[0], 3: lie, 1: honest[1]}, honest, {2: honest[2], 1: honest[1]})
     ]
     return victim, final
 
@@ -345,15 +225,13 @@ def test_all_nodes_agree_when_the_liar_aims_at_a_multiple_of_the_public_key(publ
     assert [(outcome.done, outcome.plaintext) for outcome in final] == [(True, None)] * 4
 
 
-@pytest.mark.parametrize("wrong", [0, 1, ORDER, ORDER + 987654321987654321, (1 << 256) - 1])
-def test_a_wrong_r_under_the_true_key_is_no_message_for_everyone(public, secret, plot, wrong: int) -> None:
-    data = forge(plot["r"], plot["true"], plot["true"], wrong)
-    _, final = outcomes(public, secret, data, plot["lie"])
-    assert [(outcome.done, outcome.plaintext) for outcome in final] == [(True, None)] * 4
-
-
-def test_associated_data_other_than_the_label_is_no_message_for_everyone(public, secret, plot) -> None:
-    data = forge(plot["r"], plot["true"], plot["true"], plot["r"], damage=b"!")
+@pytest.mark.parametrize(
+    "wrong, damage",
+    [(0, b""), (1, b""), (ORDER, b""), (ORDER + 987654321987654321, b""), ((1 << 256) - 1, b""), (None, b"!")],
+)
+def test_a_wrong_r_or_label_under_the_true_key_is_no_message_for_everyone(public, secret, plot, wrong, damage) -> None:
+    """`damage` is associated data beyond the label."""
+    data = forge(plot["r"], plot["true"], plot["true"], plot["r"] if wrong is None else wrong, damage)
     _, final = outcomes(public, secret, data, plot["lie"])
     assert [(outcome.done, outcome.plaintext) for outcome in final] == [(True, None)] * 4
 
@@ -366,25 +244,16 @@ def test_a_bad_ciphertext_costs_one_pairing_check_and_blames_nobody(public, secr
     assert suite.checks == 1
 
 
-def test_shares_that_cancel_give_the_one_right_message(public, ciphertext, shares) -> None:
-    """Lagrange coefficients of nodes 0 and 1 are 2 and -1: errors e and 2e cancel."""
-    received = {0: spoil(shares[0], 1), 1: spoil(shares[1], 2)}
-    assert public.encryption.decrypt(ciphertext, received) == Decryption(True, MESSAGE, frozenset())
-
-
 def test_a_combination_to_the_identity_is_no_accident(public, ciphertext) -> None:
     point = G1.multiply(G1.generator, 7)
     received = {0: G1.encode(point), 1: G1.encode(G1.multiply(point, 2))}  # 2 P - 2 P
     assert public.encryption.decrypt(ciphertext, received) == Decryption(False, None, frozenset({0, 1}))
 
 
-def test_a_key_made_elsewhere_does_not_decrypt(secret, ciphertext) -> None:
+def test_a_key_made_elsewhere_does_not_decrypt_and_nothing_secret_is_shown(secret, ciphertext) -> None:
     other = Polynomial([3, 4], ORDER)
     key = EncryptionPublicKey(2, [G1.encode(point) for point in other.commit(G1)], 4)
     shares = {keys.index: keys.encryption.decryption_share(ciphertext) for keys in secret}
     assert key.decrypt(ciphertext, shares) == Decryption(False, None, frozenset(shares))
-
-
-def test_nothing_secret_is_shown(secret, ciphertext) -> None:
     assert repr(secret[0].encryption) == "<EncryptionSecretKey of node 0>"
     assert MESSAGE.hex() not in repr(ciphertext)

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -20,15 +20,17 @@ def numbers(text: str) -> set[int]:
     return found
 
 
-def definitions() -> Iterator[tuple[str, str, str]]:
+@cache
+def definitions() -> list[tuple[str, str, str]]:
     """(path, name, docstring) of every function and class, and of every name that is assigned, at the top of a test."""
+    found = []
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                yield str(path.relative_to(TESTS)), node.name, ast.get_docstring(node) or ""
+                found.append((str(path.relative_to(TESTS)), node.name, ast.get_docstring(node) or ""))
             elif isinstance(node, ast.Assign):
-                for target in node.targets:
-                    yield str(path.relative_to(TESTS)), ast.unparse(target), ""
+                found += [(str(path.relative_to(TESTS)), ast.unparse(target), "") for target in node.targets]
+    return found
 
 
 def test_numbers_are_in_order_and_used_once() -> None:

@@ -1,24 +1,19 @@
 """`honeybadger bench run`: two very short runs, interrupted and resumed; then report, comparison and limit."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import json
-import signal
-import subprocess
-import sys
 import tomllib
 
-import psutil
 import pytest
-from cluster_harness import one_line_error, run_command, wait_until
+from support.nodes.cluster_harness import background_command, one_line_error, run_command, wait_until
 
 pytestmark = pytest.mark.processes
 
+#: the window holds a block even where other tests keep both cores busy
 MANIFEST = """
 about = "two runs"
-duration = 1.5
+duration = 5.0
 warmup = 0.2
 batch-size = 200
 rate = 400
@@ -36,22 +31,9 @@ def finished(out):
 def test_an_experiment_is_resumed_after_a_kill(tmp_path):
     manifest, out = tmp_path / "two.toml", tmp_path / "results"
     manifest.write_text(MANIFEST)
-    command = [sys.executable, "-m", "honeybadger.cli.main", "bench", "run", str(manifest), "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    orphans: list[psutil.Process] = []
-    try:
-        wait_until(
-            lambda: len(finished(out)) == 1 and len(list(out.glob("runs/*.partial/raw/node-3/events.jsonl"))) == 1
-        )
-        orphans = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    finally:
-        process.kill()
-        process.wait()
-        for orphan in orphans:
-            # It was not given the chance to end them.
-            orphan.kill()
+    # Killed; its nodes then end by themselves.
+    with background_command("bench", "run", str(manifest), "--out", str(out), stdout=None, stderr=None):
+        wait_until(lambda: len(finished(out)) == 1 and list(out.glob("runs/*.partial/raw/node-3/events.jsonl")))
     (first,) = finished(out)
     stamp = (first / "summary.json").stat().st_mtime_ns
 
@@ -67,7 +49,7 @@ def test_an_experiment_is_resumed_after_a_kill(tmp_path):
         assert summary["valid"] and summary["clients"] == 2 and summary["tx_size"] == "exp:100"
         assert tomllib.loads((directory / "run.toml").read_text())["arrivals"] == "poisson"
         assert summary["unanswered_tx"] == 0 and summary["committed_tx"] > 0
-        rows = list(csv.DictReader((directory / "series.csv").open()))
+        rows = list(csv.DictReader((directory / "seconds.csv").open()))
         assert sum(int(row["committed_tx"]) for row in rows) >= summary["committed_tx"]
         assert sum(int(row["offered_tx"]) for row in rows if 0 <= int(row["second"]) < 1) > 200
         with gzip.open(directory / "events.jsonl.gz") as file:
@@ -77,33 +59,24 @@ def test_an_experiment_is_resumed_after_a_kill(tmp_path):
         assert not (directory / "raw").exists()
     assert {json.loads((d / "summary.json").read_text())["submit_to"] for d in finished(out)} == {1, 2}
 
-    table = run_command("bench", "report", str(out), "--format", "csv")
-    assert len(list(csv.DictReader(table.stdout.decode().splitlines()))) == 2
-    assert "2 runs, 0 of them invalid" in run_command("bench", "report", str(out)).stdout.decode()
+    assert "2 runs, all valid" in run_command("bench", "report", str(out)).stdout.decode()
     one, other = finished(out)
     refused = run_command("bench", "compare", str(one), str(other))
     assert "--anyway" in one_line_error(refused) and "not the same: submit-to" in refused.stderr.decode()
     assert run_command("bench", "compare", str(one), str(other), "--anyway").returncode == 0
-    assert run_command("bench", "compare", str(out), str(out)).returncode == 0
     limit = run_command("bench", "limit", "--seconds", "0.1", "--json", "--summary", str(one / "summary.json"))
     assert json.loads(limit.stdout)["achieved_ratio"] > 0
 
 
 def test_an_invalid_run_is_kept_and_told(tmp_path):
     manifest, out = tmp_path / "m.toml", tmp_path / "results"
-    manifest.write_text("duration = 2\nwarmup = 0\nbatch-size = 100\nrate = 50\ncrash = 2\n")
+    manifest.write_text("duration = 1.0\nwarmup = 0\nbatch-size = 100\nrate = 50\ncrash = 2\n")
     for _ in range(2):
         result = run_command("bench", "run", str(manifest), "--out", str(out))
         assert result.returncode == 1
-        assert "1 of them invalid" in result.stdout.decode()
+        assert result.stdout.decode() == f"1 run in {out}, invalid\n"
         assert "nothing was committed after the crash" in result.stderr.decode()
     assert len(finished(out)) == 1
     # Without matplotlib, the line names what to install.
     error = one_line_error(run_command("bench", "plot", str(out)))
     assert "no valid run" in error or "pip install -e '.[plot]'" in error
-
-
-def test_a_manifest_with_an_unknown_key_is_refused(tmp_path):
-    (tmp_path / "m.toml").write_text("batchsize = 5\n")
-    result = run_command("bench", "run", str(tmp_path / "m.toml"), "--out", str(tmp_path / "out"))
-    assert "unknown key batchsize" in one_line_error(result) and not (tmp_path / "out").exists()

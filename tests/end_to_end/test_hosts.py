@@ -1,10 +1,10 @@
 """`bench run --hosts`: real SSH servers in network namespaces with addresses of their own."""
 
-from __future__ import annotations
-
 import gzip
+import itertools
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -13,12 +13,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from cluster_harness import one_line_error, run_command, wait_until
-from ssh_hosts import SshHosts, ip, why_not
+import tomli_w
+from support.nodes.cluster_harness import background_command, one_line_error, run_command, wait_until
+from support.nodes.ssh_hosts import SshHosts, ip, why_not
 
-from bench.hosts.deploy import Wheels
-from bench.hosts.hosts_place import HostsPlace
-from bench.hosts.inventory import Inventory
+from bench.places.hosts.deploy import Wheels
+from bench.places.hosts.hosts_place import HostsPlace
+from bench.places.hosts.inventory import Inventory
 from honeybadger.cluster.errors import ClusterError
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
@@ -29,7 +30,7 @@ MANIFEST = "duration = 2\nwarmup = 0.5\nbatch-size = 100\nrate = 200\n"
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory):
     if reason := why_not():
-        pytest.skip(f"hosts over SSH are not tested: {reason}")
+        pytest.skip(reason)
     with SshHosts(tmp_path_factory.mktemp("hosts"), 4) as found:
         yield found
 
@@ -39,9 +40,9 @@ def wheels(tmp_path_factory) -> Path:
     """Made once: the project's wheel and all that it needs, for this machine."""
     folder, scratch = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("scratch")
     facts = {
-        "python": "{}.{}.{}".format(*sys.version_info[:3]),
-        "glibc": os.confstr("CS_GNU_LIBC_VERSION").split()[1],
-        "architecture": os.uname().machine,
+        "python": platform.python_version(),
+        "glibc": platform.libc_ver()[1],
+        "architecture": platform.machine(),
     }
     for wheel in Wheels(None, scratch).for_host(facts):
         shutil.copy(wheel, folder)
@@ -76,26 +77,23 @@ def nothing_is_left(hosts) -> bool:
 
 
 def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, tmp_path):
-    """One command, two runs: the first is like a local one, in the second the network of a host goes for good."""
+    """One command, two runs. In the first a node dies and comes back beside a liar: together they are more than f for a
+    while. In the second the network of a host goes for good."""
     arguments = command(
-        "warmup = 0.5\nbatch-size = 100\nrate = 200\n[[series]]\nduration = 2\n[[series]]\nduration = 10\n",
+        "warmup = 0.5\nbatch-size = 100\nrate = 200\n"
+        "[[series]]\nduration = 6\nrestart = 1\nrestart-after = 1\nbyzantine = '1:bad-shards'\n"
+        "[[series]]\nduration = 10\n",
         top={"lost-after": 8.0, "base-port": 7100},
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honeybadger.cli.main", *arguments, "--wheels", str(wheels), "--keep"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
     out = tmp_path / "out"
-    try:
-        second = "runs/*.partial/raw/node-3/events.jsonl"
-        await_run(process, lambda: len(done(out)) == 1 and any(heights(path) > 3 for path in out.glob(second)))
-        hosts.cut(3)
-        stdout, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.wait()
-        hosts.mend(3)
+    with background_command(*arguments, "--wheels", str(wheels), "--keep") as process:
+        try:
+            second = "runs/*.partial/raw/node-3/events.jsonl"
+            await_run(process, lambda: len(done(out)) == 1 and any(heights(path) > 3 for path in out.glob(second)))
+            hosts.cut(3)
+            stdout, stderr = process.communicate(timeout=120)
+        finally:
+            hosts.mend(3)
     assert process.returncode == 1, stderr.decode()
     assert "2 runs in" in stdout.decode() and "1 of them invalid" in stdout.decode(), stderr.decode()
     assert "Traceback" not in stderr.decode()
@@ -103,11 +101,16 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
 
     summary = json.loads((good / "summary.json").read_text())
     assert summary["valid"] and summary["committed_tx"] > 0 and summary["ledger"]["agree"]
+    assert summary["committed_tx_after_crash"] > 0
+    (restart,) = summary["restarts"]
+    assert restart["recovery_s"] > 0 and restart["node"] != 3
+    assert {fault["node"] for fault in summary["faults_recorded"]} == {3}, "only the liar is accused"
+    assert all(row["cpu_s"] > 0 and row["sent_bytes"] > 0 for row in summary["per_node"])
     assert [host["nodes"] for host in summary["hosts"]] == [[0], [1], [2], [3]]
     for host in summary["hosts"]:
         assert abs(host["clock"]["offset_s"]) <= host["clock"]["round_trip_s"], "it is the same clock"
         assert host["versions"]["honeybadger"] == summary["versions"]["honeybadger"] and host["lost"] == ""
-    names = ("series.csv", "epochs.csv", "latency.csv", "machine.json", "run.toml")
+    names = ("seconds.csv", "epochs.csv", "latency.csv", "machine.json", "run.toml")
     assert all((good / name).stat().st_size for name in names)
     assert tomllib.loads((good / "run.toml").read_text())["batch-size"] == 100
     with gzip.open(good / "events.jsonl.gz") as file:
@@ -140,23 +143,6 @@ def summaries_of(command, wheels, tmp_path, manifest: str) -> list[dict]:
     return [json.loads((path / "summary.json").read_text()) for path in done(tmp_path / "out")]
 
 
-def test_a_node_on_a_host_dies_and_comes_back_beside_a_liar(hosts, wheels, command, tmp_path):
-    """Both together are more than f for a while; then all goes on."""
-    (summary,) = summaries_of(
-        command,
-        wheels,
-        tmp_path,
-        "duration = 6\nwarmup = 0.5\nbatch-size = 100\nrate = 200\n"
-        "restart = 1\nrestart-after = 1\nbyzantine = '1:bad-shards'\n",
-    )
-    assert summary["valid"] and summary["committed_tx_after_crash"] > 0
-    (restart,) = summary["restarts"]
-    assert restart["recovery_s"] > 0 and restart["node"] != 3
-    assert {fault["node"] for fault in summary["faults_recorded"]} == {3}, "only the liar is accused"
-    assert all(row["cpu_s"] > 0 and row["sent_bytes"] > 0 for row in summary["per_node"])
-    assert nothing_is_left(hosts)
-
-
 @pytest.mark.soak
 def test_every_fault_on_hosts(hosts, wheels, command, tmp_path):
     """One experiment with a run for each."""
@@ -186,70 +172,44 @@ def heights(events: Path) -> int:
 
 def secrets_stay_at_home(hosts, runs: list[Path]) -> None:
     """Every secret of a node is on its own host, in a file that only its owner can read, and on no other."""
-    for run in runs:
-        for node in range(4):
-            keys = tomllib.loads((run / f"node-{node}" / "keys.toml").read_text())
-            secrets = [keys["curve_secret_key"], keys["signing_secret_key"], *keys["shares"].values()]
-            for secret in secrets:
-                found = subprocess.run(
-                    # With -e, for some keys begin with a hyphen.
-                    [
-                        *("grep", "-rlaF", "--exclude-dir=venv", "--exclude-dir=wheels", "-e", secret),
-                        *map(str, places(hosts)),
-                    ],
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                (path,) = map(Path, found.stdout.splitlines())
-                assert path.name == "keys.toml" and hosts.left(node)[0] in path.parents
-                assert path.stat().st_mode & 0o077 == 0
-
-
-def places(hosts) -> list[Path]:
-    return [hosts.directory(number) / "place" for number in range(hosts.count)]
+    places = [hosts.directory(number) / "place" for number in range(hosts.count)]
+    for run, node in itertools.product(runs, range(4)):
+        keys = tomllib.loads((run / f"node-{node}" / "keys.toml").read_text())
+        for secret in (keys["curve_secret_key"], keys["signing_secret_key"], *keys["shares"].values()):
+            # With -e, for some keys begin with a hyphen.
+            grep = ("grep", "-rlaF", "--exclude-dir=venv", "--exclude-dir=wheels", "-e", secret, *places)
+            found = subprocess.run(grep, capture_output=True, text=True, check=False)
+            (path,) = map(Path, found.stdout.splitlines())
+            assert path.name == "keys.toml" and hosts.left(node)[0] in path.parents
+            assert path.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.soak
 def test_an_interrupt_leaves_nothing_behind(hosts, wheels, command, tmp_path):
     """With two nodes on each of two hosts."""
-    arguments = command("duration = 60\nbatch-size = 100\nrate = 200\n", h2={"nodes": 1}, h3={"nodes": 1})
+    arguments = command("duration = 60\nbatch-size = 100\nrate = 200\n")
     inventory = tmp_path / "hosts.toml"
-    raw = tomllib.loads(inventory.read_text())
-    inventory.write_text("".join(as_toml(host) for host in raw["hosts"][:2]))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honeybadger.cli.main", *arguments, "--wheels", str(wheels)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
+    inventory.write_text(tomli_w.dumps({"hosts": tomllib.loads(inventory.read_text())["hosts"][:2]}))
+    with background_command(*arguments, "--wheels", str(wheels), start_new_session=True) as process:
         events = "out/runs/*/raw/node-3/events.jsonl"
         await_run(process, lambda: any(heights(path) for path in tmp_path.glob(events)))
         # An agent and two nodes.
         assert [len(hosts.pythons(number)) for number in range(4)] == [3, 3, 0, 0]
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 130 and stderr.decode().endswith("interrupted\n"), stderr.decode()
     assert "Traceback" not in stderr.decode()
     wait_until(lambda: nothing_is_left(hosts), 10)
-
-
-def as_toml(host: dict[str, str]) -> str:
-    return "[[hosts]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in host.items())
 
 
 def test_what_is_wrong_with_a_host_is_one_line(hosts, command, tmp_path):
     """As a user sees it, before anything is deployed."""
     stranger = tmp_path / "stranger"
     SshHosts._keygen(stranger)
-    listener = [sys.executable, "-c", LISTEN, hosts.address(1)]
+    listener = [sys.executable, "-u", "-m", "http.server", "7301", "--bind", hosts.address(1)]
     with subprocess.Popen(["ip", "netns", "exec", hosts.namespace(1), *listener], stdout=subprocess.PIPE) as busy:
         try:
-            assert busy.stdout is not None and busy.stdout.readline() == b"listening\n"
+            assert busy.stdout is not None and busy.stdout.readline().startswith(b"Serving")
             used = one_line_error(run_command(*command(top={"base-port": 7300})))
         finally:
             busy.kill()
@@ -259,14 +219,6 @@ def test_what_is_wrong_with_a_host_is_one_line(hosts, command, tmp_path):
     no_python = one_line_error(run_command(*command(h1={"python": "/nowhere/python3"})))
     assert no_python.startswith("error: host h1: /nowhere/python3 does not run (Python 3.11 or newer is needed): ")
     wait_until(lambda: nothing_is_left(hosts), 10)
-
-
-LISTEN = """
-import socket, sys, time
-with socket.create_server((sys.argv[1], 7301)):
-    print("listening", flush=True)
-    time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -287,17 +239,16 @@ def complaint(hosts, tmp_path):
 
 
 def test_more_that_can_be_wrong_with_a_host(hosts, complaint, tmp_path):
-    said, _ = complaint(h2={"key": "/nowhere/key"})
-    assert said == "host h2: the key /nowhere/key cannot be used: No such file or directory"
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\necho Python 3.9 is too old >&2; exit 1\n")
     old.chmod(0o755)
-    said, _ = complaint(h1={"python": str(old)})
-    assert said == f"host h1: {old} does not run (Python 3.11 or newer is needed): Python 3.9 is too old"
-    said, _ = complaint(h0={"port": 2222})
-    assert said == f"host h0: {hosts.address(0)} port 2222 cannot be reached: Connection refused"
-    said, _ = complaint(h3={"address": "192.0.2.1"})
-    assert said == "host h3: address 192.0.2.1 cannot be used: Cannot assign requested address"
+    for host, key, value, words in (
+        ("h2", "key", "/nowhere/key", "the key /nowhere/key cannot be used: No such file or directory"),
+        ("h1", "python", str(old), f"{old} does not run (Python 3.11 or newer is needed): Python 3.9 is too old"),
+        ("h0", "port", 2222, f"{hosts.address(0)} port 2222 cannot be reached: Connection refused"),
+        ("h3", "address", "192.0.2.1", "address 192.0.2.1 cannot be used: Cannot assign requested address"),
+    ):
+        assert complaint(**{host: {key: value}})[0] == f"host {host}: {words}"
     said, _ = complaint(h3={"directory": "/proc/nowhere"})
     assert said.startswith("host h3: ") and "/proc/nowhere" in said
     wait_until(lambda: nothing_is_left(hosts), 10)
@@ -331,17 +282,11 @@ def test_hosts_that_cannot_reach_each_other_are_named(hosts, complaint):
         assert any(line.startswith(start) for line in lines), lines
 
 
-def test_without_the_extra_the_line_names_it(tmp_path):
+def test_without_the_extra_the_line_names_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "asyncssh.py").write_text("raise ImportError('not here')\n")
     (tmp_path / "m.toml").write_text(MANIFEST)
     (tmp_path / "hosts.toml").write_text('[[hosts]]\nname = "a"\nssh = "127.0.0.1"\n')
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "honeybadger.cli.main", "bench", "run", str(tmp_path / "m.toml")),
-            *("--hosts", str(tmp_path / "hosts.toml"), "--out", str(tmp_path / "out")),
-        ],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
-    )
+    place = ("--hosts", str(tmp_path / "hosts.toml"), "--out", str(tmp_path / "out"))
+    result = run_command("bench", "run", str(tmp_path / "m.toml"), *place)
     assert "pip install -e '.[cluster]'" in one_line_error(result) and not (tmp_path / "out").exists()

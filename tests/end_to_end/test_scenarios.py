@@ -3,30 +3,77 @@
 Numbers of scenarios: docs/scenarios.md. Faults begin and end when the test says so, never at a time.
 """
 
-from __future__ import annotations
-
+import json
 import time
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
-from cluster_harness import Cluster, random_transactions, running, same_prefix, steered, wait_until
+from support.nodes.cluster_harness import Cluster, random_transactions, run_command, running, stays_at, wait_until
 
+from bench.measure.observations import read_node
 from honeybadger.cluster.manifest import Runtime
 from honeybadger.network.fault_schedule import LinkFault
 
 pytestmark = pytest.mark.processes
 
-#: seconds on the steered clock: faults begin here, and are over
-BEGIN, END = 1000.0, 1_000_000.0
-#: less than what the nodes say to each other about MANY blocks of LARGE transactions, with parameters that allow it
+#: what the links between the nodes of one cluster suffer, one after the other
+FAULTS: dict[str, list[dict]] = {
+    "partition": [{"kind": "partition", "groups": ((3,),)}],
+    "cannot send": [{"kind": "one-way", "senders": (3,)}],
+    "cannot hear": [{"kind": "one-way", "receivers": (3,)}],
+    "no quorum": [{"kind": "partition", "groups": ((0, 1), (2, 3))}],
+    "slow": [{"kind": "slow", "receivers": (3,), "every_s": 1.0}],
+    "resets and drops": [{"kind": "reset", "every_s": 0.5}, {"kind": "drop", "probability": 0.01}],
+    "delay and resets": [{"kind": "delay", "delay_s": 0.02, "jitter_s": 0.01}, {"kind": "reset", "every_s": 0.4}],
+    "bandwidth": [{"kind": "bandwidth", "bytes_per_s": 1e6}],
+    "resets": [{"kind": "reset", "every_s": 0.2}],
+    "drops": [{"kind": "drop", "probability": 0.02}],
+    "delay": [{"kind": "delay", "delay_s": 0.02, "jitter_s": 0.02}],
+}
+#: seconds on the steered clock that each of them lasts, with as many before it and after it
+LASTS_S = 1e6
+#: soon less than what the nodes say to each other about blocks of LARGE transactions, with parameters that allow it
 SMALL_CAP = Runtime(held_bytes_per_peer=2_000_000)
 LARGE = 4000
 SMALL = {"epoch_window": 2, "max_tx_bytes": LARGE, "max_proposal_bytes": 100_000}
 #: more blocks than the epoch window has epochs
-MANY = 60
+MANY = 6
 
 
-def fault(kind: str, **details) -> LinkFault:
-    return LinkFault(kind=kind, start_s=BEGIN, end_s=END, **details)
+def begin_s(name: str) -> float:
+    return (1 + 2 * list(FAULTS).index(name)) * LASTS_S
+
+
+@pytest.fixture(scope="module")
+def all_faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    faults = [
+        LinkFault(start_s=begin_s(name), end_s=begin_s(name) + LASTS_S, **fault)
+        for name, some in FAULTS.items()
+        for fault in some
+    ]
+    with running(tmp_path_factory.mktemp("faults") / "c", runtime=SMALL_CAP, faults=faults, **SMALL) as cluster:
+        yield cluster
+        assert set(cluster.stop().values()) == {0}
+
+
+@pytest.fixture
+def links(all_faults: Cluster) -> Iterator[Cluster]:
+    """Four connected nodes with the same ledger, whose links suffer what the test steers to."""
+    all_faults.mend()
+    all_faults.mark()
+    yield all_faults
+    end(all_faults)
+
+
+def begin(cluster: Cluster, name: str) -> None:
+    """Time only goes forward, so tests come in the order of FAULTS."""
+    cluster.steer(begin_s(name))
+
+
+def end(cluster: Cluster) -> None:
+    """Of the fault that lasts now, if any does."""
+    cluster.steer(cluster.steered_to + cluster.steered_to % (2 * LASTS_S))
 
 
 def at_rest(cluster: Cluster, *indices: int) -> list[int]:
@@ -45,184 +92,134 @@ def at_rest(cluster: Cluster, *indices: int) -> list[int]:
     return heights
 
 
-def stays_at(cluster: Cluster, heights: list[int], *indices: int, seconds: float = 2.0) -> None:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        assert [cluster.height(index) for index in indices] == heights
-        time.sleep(0.1)
+def dropped(cluster: Cluster) -> list[int]:
+    """What nodes 0 to 2 have given up to keep for node 3."""
+    return [cluster.status(index)["memory"]["dropped_entries"].get(3, 0) for index in range(3)]
 
 
-def grow(cluster: Cluster, blocks: int, *indices: int, size: int = 100) -> list[bytes]:
-    """Let these nodes commit until the first has so many blocks more; what was committed."""
-    first, *_ = indices
-    wanted = cluster.height(first) + blocks
-    sent: list[bytes] = []
-    turn = 0
-    while cluster.height(first) < wanted:
-        submission = cluster.offer(indices[turn % len(indices)], random_transactions(50, size))
-        submission.wait()
-        submission.client.close()
-        sent += submission.transactions
-        turn += 1
+def more_than_is_kept(cluster: Cluster, given_up: list[int]) -> list[bytes]:
+    """Commit MANY blocks, and more until nodes 0 to 2 have given up more for node 3 than before; what was committed."""
+    sent = cluster.grow(MANY, 0, 1, 2, count=25, size=LARGE)
+    while not all(now > before for now, before in zip(dropped(cluster), given_up, strict=True)):
+        assert len(sent) < 10_000, "nothing was given up"
+        sent += cluster.grow(1, 0, 1, 2, count=25, size=LARGE)
     return sent
 
 
-def finish(cluster: Cluster, sent: list[bytes]) -> None:
-    """All nodes have the same ledger with everything in it once, nobody is accused, and all stop in good order."""
-    top = max(cluster.height(index) for index in cluster.processes)
-    cluster.wait_height(top)
-    accused = cluster.accused()
-    status = cluster.stop()
-    assert not accused
-    assert set(status.values()) == {0}
-    assert same_prefix([cluster.blocks(index) for index in cluster.processes]) >= top
-    for index in cluster.processes:
-        committed = cluster.transactions(index)
-        assert len(set(committed)) == len(committed)
-        assert set(committed) >= set(sent)
-
-
-def test_f_plus_1_nodes_down_stop_the_cluster_until_one_returns(tmp_path):
-    """Scenario 25, with `kill -9` in the middle of load."""
-    with running(tmp_path / "c") as cluster:
-        before = cluster.offer(0, random_transactions(2000))
-        wait_until(lambda: before.unanswered() < 2000)
-        for index in (2, 3):
-            cluster.processes[index].kill()
-        stopped = at_rest(cluster, 0, 1)
-        during = [cluster.offer(index, random_transactions(50)) for index in (0, 1)]
-        stays_at(cluster, stopped, 0, 1)
-        assert [submission.unanswered() for submission in during] == [50, 50]
-        same_prefix([cluster.blocks(index) for index in range(4)])
-
-        cluster.processes[2].restart()
-        top = max(submission.wait() for submission in (before, *during))
-        cluster.wait_height(top, 0, 1, 2)
-        sent = [tx for submission in (before, *during) for tx in submission.transactions]
-        assert set(cluster.transactions(2)) >= set(sent)
-
-        cluster.processes[3].restart()
-        cluster.wait_connected()
-        last = cluster.offer(3, random_transactions(20))
-        last.wait()
-        finish(cluster, sent + last.transactions)
-
-
-def test_nodes_that_start_as_too_few_wait(tmp_path):
-    """Scenario 25, from the start."""
-    cluster = Cluster(tmp_path / "c")
-    try:
-        cluster.start(0, 1)
-        cluster.wait_connected(0, 1)
-        submissions = [cluster.offer(index, random_transactions(50)) for index in (0, 1)]
-        stays_at(cluster, [0, 0], 0, 1)
-        assert [submission.unanswered() for submission in submissions] == [50, 50]
-        cluster.start(3)
-        for submission in submissions:
-            submission.wait()
-        cluster.start(2)
-        cluster.wait_connected()
-        finish(cluster, [tx for submission in submissions for tx in submission.transactions])
-    finally:
-        cluster.stop()
-
-
-@pytest.mark.parametrize(
-    "cut",
-    [
-        fault("partition", groups=((3,),)),
-        fault("one-way", senders=(3,)),
-        fault("one-way", receivers=(3,)),
-    ],
-    ids=["partition", "cannot send", "cannot hear"],
-)
-def test_one_node_cut_off_catches_up_and_takes_part_again(tmp_path, cut):
+@pytest.mark.parametrize("name", ["partition", "cannot send", "cannot hear"])
+def test_one_node_cut_off_catches_up_and_takes_part_again(links, name):
     """Scenario 29: more blocks are missed than the epoch window has epochs, and more bytes than are kept for a peer."""
-    with steered(tmp_path / "c", 4, [cut], SMALL_CAP, **SMALL) as cluster:
-        sent = random_transactions(50)
-        cluster.submit(3, sent)
-        cluster.steer(BEGIN)
-        # A node that hears but cannot be heard follows; the others do not need it.
-        lost = at_rest(cluster, 3)[0]
-        own = cluster.offer(3, random_transactions(20))
-        sent += grow(cluster, MANY, 0, 1, 2, size=LARGE)
-        hears = cut.senders == (3,)
-        assert own.unanswered() == 20
-        if not hears:
-            assert cluster.height(3) == lost
-            assert all(cluster.status(index)["memory"]["dropped_entries"].get(3) for index in range(3))
-        cluster.steer(END)
-        own.wait()
-        cluster.wait_height(cluster.height(0), 3)
-        assert hears or cluster.events(3, "adopted")
-        after = cluster.offer(3, random_transactions(20))
-        after.wait()
-        finish(cluster, sent + own.transactions + after.transactions)
-        blocks = {block.header.height: block for block in cluster.blocks(0)}
-        assert any(3 in blocks[height].header.proposers for height in after.committed.values())
+    hears = name == "cannot send"
+    sent = links.commit(3)
+    given_up = dropped(links)
+    begin(links, name)
+    # A node that hears but cannot be heard follows; the others do not need it.
+    lost = at_rest(links, 3)[0]
+    own = links.offer(3, random_transactions(20))
+    sent += links.grow(MANY, 0, 1, 2) if hears else more_than_is_kept(links, given_up)
+    assert own.unanswered() == 20
+    assert hears or links.height(3) == lost
+    end(links)
+    own.wait()
+    links.wait_height(links.height(0), 3)
+    assert hears or links.events(3, "adopted")
+    after = links.offer(3, random_transactions(20))
+    after.wait()
+    blocks = {block.header.height: block for block in links.agree(sent + own.transactions + after.transactions)}
+    assert any(3 in blocks[height].header.proposers for height in after.committed.values())
 
 
-def test_a_partition_without_quorum_stops_all_and_loses_nothing(tmp_path):
-    """Scenario 30."""
-    with steered(tmp_path / "c", 4, [fault("partition", groups=((0, 1), (2, 3)))]) as cluster:
-        before = cluster.offer(0, random_transactions(1000))
-        wait_until(lambda: before.unanswered() < 1000)
-        cluster.steer(BEGIN)
-        stopped = at_rest(cluster, 0, 1, 2, 3)
-        during = [cluster.offer(index, random_transactions(50)) for index in range(4)]
-        stays_at(cluster, stopped, 0, 1, 2, 3)
-        assert [submission.unanswered() for submission in during] == [50] * 4
-        cluster.steer(END)
-        for submission in (before, *during):
-            submission.wait()
-        finish(cluster, [tx for submission in (before, *during) for tx in submission.transactions])
+@pytest.mark.parametrize("up", [(0, 1), (0, 1, 2, 3)], ids=["f+1 nodes down", "partition"])
+def test_without_a_quorum_all_stop_and_lose_nothing(links, up):
+    """Scenarios 25, with `kill -9` in the middle of load, and 30."""
+    before = links.offer(0, random_transactions(1000))
+    wait_until(lambda: before.unanswered() < 1000)
+    down = {2, 3} - set(up)
+    if down:
+        for index in down:
+            links.processes[index].kill()
+    else:
+        begin(links, "no quorum")
+    stopped = at_rest(links, *up)
+    during = [links.offer(index, random_transactions(50)) for index in up]
+    stays_at(links, stopped, *up)
+    assert [submission.unanswered() for submission in during] == [50] * len(up)
+    if down:
+        # One of them is enough.
+        links.processes[2].restart()
+    else:
+        end(links)
+    for submission in (before, *during):
+        submission.wait()
+    links.mend()
+    links.agree([tx for submission in (before, *during) for tx in submission.transactions] + links.commit(3))
 
 
-def test_a_slow_node_holds_up_nobody_and_costs_its_cap(tmp_path):
+def test_a_slow_node_holds_up_nobody_and_costs_its_cap(links):
     """Scenario 31: what is held for it is dropped beyond the cap, so it must take over blocks."""
-    cap = SMALL_CAP.held_bytes_per_peer
-    with steered(tmp_path / "c", 4, [fault("slow", receivers=(3,), every_s=0.5)], SMALL_CAP, **SMALL) as cluster:
-        sent = random_transactions(20)
-        cluster.submit(3, sent)
-        cluster.steer(BEGIN)
-        before = cluster.height(3)
-        sent += grow(cluster, 2 * MANY, 0, 1, 2, size=LARGE)
-        assert cluster.height(3) < before + MANY
-        assert all(cluster.status(index)["memory"]["dropped_entries"].get(3) for index in range(3))
-        cluster.steer(END)
-        after = cluster.offer(3, random_transactions(20))
-        after.wait()
-        cluster.wait_height(cluster.height(0), 3)
-        usage = [event for index in range(3) for event in cluster.events(index, "usage")]
-        assert max(held for event in usage for held in event["held_bytes"].values()) <= cap
-        assert cluster.events(3, "adopted")
-        finish(cluster, sent + after.transactions)
+    sent = links.commit(3)
+    given_up = dropped(links)
+    begin(links, "slow")
+    sent += more_than_is_kept(links, given_up)
+    assert links.height(3) + SMALL["epoch_window"] < links.height(0)
+    end(links)
+    sent += links.commit(3)
+    links.wait_height(links.height(0), 3)
+    usage = [event for index in range(3) for event in links.events(index, "usage")]
+    assert max(held for event in usage for held in event["held_bytes"].values()) <= SMALL_CAP.held_bytes_per_peer
+    assert links.events(3, "adopted")
+    links.agree(sent)
 
 
 @pytest.mark.parametrize(
-    "faults",
+    "name",
     [
-        [LinkFault(kind="reset", every_s=0.2)],
-        [LinkFault(kind="drop", probability=0.02)],
-        [LinkFault(kind="reset", every_s=0.5), LinkFault(kind="drop", probability=0.01)],
-        [LinkFault(kind="delay", delay_s=0.02, jitter_s=0.02)],
-        [LinkFault(kind="delay", delay_s=0.02, jitter_s=0.01), LinkFault(kind="reset", every_s=0.4)],
-        [LinkFault(kind="bandwidth", bytes_per_s=1e6)],
+        *list(FAULTS)[5:8],
+        *(pytest.param(name, marks=pytest.mark.soak) for name in list(FAULTS)[8:]),
     ],
-    ids=["resets", "drops", "resets and drops", "delay", "delay and resets", "bandwidth"],
 )
-def test_bad_links_lose_and_double_nothing(tmp_path, faults):
+def test_bad_links_lose_and_double_nothing(links, name):
     """Scenario 32, and links that are late."""
-    cluster = Cluster(tmp_path / "c", faults=faults)
-    try:
-        # With resets there may be no moment at which all are connected, and none is needed.
-        cluster.start_steered()
-        submissions = [cluster.offer(index, random_transactions(50)) for _ in range(8) for index in range(4)]
-        for submission in submissions:
-            submission.wait()
-        if any(fault.kind in ("reset", "drop") for fault in faults):
-            broken = [event for index in range(4) for event in cluster.events(index, "connection") if not event["up"]]
-            assert len(broken) > 10, "the test needs broken connections"
-        finish(cluster, [tx for submission in submissions for tx in submission.transactions])
-    finally:
-        cluster.stop()
+    begin(links, name)
+    submissions = [links.offer(index, random_transactions(50)) for _ in range(8) for index in range(4)]
+    for submission in submissions:
+        submission.wait()
+    if any(fault["kind"] in ("reset", "drop") for fault in FAULTS[name]):
+        broken = [event for index in range(4) for event in links.events(index, "connection") if not event["up"]]
+        assert len(broken) > 10, "the test needs broken connections"
+    end(links)
+    links.agree([tx for submission in submissions for tx in submission.transactions])
+
+
+def test_latency_is_of_everything_that_was_offered(tmp_path):
+    """Of a node whose proposals come too late, transactions wait; the summary of the run must not hide that."""
+    out = tmp_path / "run"
+    options = ("--rate", "20", "--duration", "2", "--warmup", "0.5", "--delay", "3:200ms", "--seed", "5")
+    result = run_command("local", *options, "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    window = summary["window"]
+    slow = read_node(out / "node-3" / "events.jsonl")
+    # Only node 3 has what was sent to it, so that waits for the next block with a proposal of node 3.
+    times = [slow.durable_at[h] for h, block in slow.block.items() if 3 in block["proposers"]]
+    in_window = [at for at in times if window["start"] <= at < window["end"]]
+    after = min(at for at in times if at >= window["end"])
+    batches = json.loads((out / "client-0" / "load.json").read_text())["batches"]
+    offered_at = [
+        float(at)
+        for at, (_, _, node) in zip(np.load(out / "client-0" / "transactions.npy")[0], batches, strict=True)
+        if node == 3 and window["start"] <= at < window["end"]
+    ]
+    longest = max(min(at for at in times if at >= offered) - offered for offered in offered_at)
+    assert summary["latency_s"]["max"] >= longest - 0.1, "a node writes its events after it has answered"
+
+    latency, row = summary["latency_s"], summary["per_node"][3]
+    assert summary["offered_tx"] == pytest.approx(40, abs=2)
+    assert summary["offered_committed_tx"] == summary["offered_tx"] and summary["latency_at_least"] == []
+    assert summary["drain_s"] >= after - window["end"] - 0.1
+    assert row["blocks_with_proposal"] == len(in_window)
+    only = f"only {len(in_window)} of {summary['epochs']}" if in_window else f"none of the {summary['epochs']}"
+    missing = f"node 3's proposals are in {only} blocks"
+    assert any(missing in line for line in summary["warnings"]) == (len(in_window) < summary["epochs"] / 2)
+    text = result.stdout.decode()
+    assert "backlog" in text and f"{latency['p99'] * 1000:,.1f}" in text

@@ -1,14 +1,11 @@
 """`honeybadger submit -` sends lines as they arrive."""
 
-from __future__ import annotations
-
 import select
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from cluster_harness import PATIENCE_S, one_line_error, run_command, running
+from support.nodes.cluster_harness import PATIENCE_S, background_command, one_line_error, run_command, running
 
 pytestmark = pytest.mark.processes
 
@@ -16,14 +13,8 @@ pytestmark = pytest.mark.processes
 def test_lines_are_sent_as_they_arrive(tmp_path: Path) -> None:
     with running(tmp_path / "c", 1) as cluster:
         manifest = ("--cluster", str(cluster.manifest_path))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "honeybadger.cli.main", "submit", *manifest, "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        )
-        assert process.stdin is not None and process.stdout is not None
-        try:
+        with background_command("submit", *manifest, "-", stdin=subprocess.PIPE, bufsize=0) as process:
+            assert process.stdin is not None and process.stdout is not None
             for number in range(3):
                 process.stdin.write(b"line %d\n" % number)
                 assert select.select([process.stdout], [], [], PATIENCE_S)[0], "no answer while the input is open"
@@ -32,10 +23,6 @@ def test_lines_are_sent_as_they_arrive(tmp_path: Path) -> None:
             process.stdin.close()
             assert process.stdout.readline().strip().isdigit()
             assert process.wait(PATIENCE_S) == 0
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
 
         # What came before a bad line was sent when that arrived; of a file, nothing is.
         bad = b"c0ffee\n\nnonsense\nc0ffee00\n"
@@ -46,7 +33,7 @@ def test_lines_are_sent_as_they_arrive(tmp_path: Path) -> None:
         assert one_line_error(from_file) == "error: line 3: not hexadecimal" and from_file.stdout == b""
         assert "line 1: a transaction is longer" in one_line_error(run_command("submit", *manifest, "/dev/zero"))
 
-        many = b"".join(b"%d\n" % number for number in range(50_000))
+        many = b"".join(b"%d\n" % number for number in range(20_000))
         heights = run_command("submit", *manifest, "-", stdin=many).stdout.split()
-        assert len(heights) == 50_000 and heights == sorted(heights, key=int)
-    assert len(cluster.transactions(0)) == 4 + 1 + 50_000
+        assert len(heights) == 20_000 and heights == sorted(heights, key=int)
+    assert len(cluster.transactions(0)) == 4 + 1 + 20_000

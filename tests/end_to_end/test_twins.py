@@ -3,15 +3,13 @@
 Source: Bano, Sonnino, Chursin, Perelman, Li, Ching, Malkhi: "Twins: BFT Systems Made Robust" (OPODIS 2021).
 """
 
-from __future__ import annotations
-
 import shutil
-import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
-from cluster_harness import Cluster, CuttingProxy, random_transactions, running, same_prefix, wait_until
+from support.nodes.cluster_harness import Cluster, CuttingProxy, random_transactions, running, same_prefix, wait_until
 
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.cluster.processes import NodeProcess, free_ports
@@ -28,8 +26,25 @@ RESTLESS = (LinkFault(kind="reset", every_s=0.3),)
 def with_address(manifest: Manifest, **ports: int) -> Manifest:
     """The same chain with the twinned node at other ports."""
     members = list(manifest.members)
-    members[TWINNED] = msgspec.structs.replace(members[TWINNED], http_port=0, **ports)
+    members[TWINNED] = msgspec.structs.replace(members[TWINNED], **ports)
     return Manifest(manifest.consensus, members, manifest.runtime, manifest.faults)
+
+
+def run_elsewhere(home: Path, cluster: Cluster, manifest: Manifest, data: Path | None = None) -> NodeProcess:
+    """The twinned node as the manifest has it, in a home of its own, which may begin with a copy of `data`."""
+    place = home / f"node-{TWINNED}"
+    place.mkdir(parents=True)
+    shutil.copy(cluster.directory / f"node-{TWINNED}" / "keys.toml", place)
+    if data is not None:
+        shutil.copytree(data, place / "data")
+    manifest.save(home / "cluster.toml")
+    return NodeProcess(home, TWINNED)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("four") / "c") as cluster:
+        yield cluster
 
 
 @contextmanager
@@ -44,15 +59,9 @@ def twins(cluster: Cluster):
     cluster.manifest.save(cluster.manifest_path)
     started: list[NodeProcess] = []
 
-    def start(number: int, data=None) -> NodeProcess:
+    def start(number: int, data: Path | None = None) -> NodeProcess:
         home = cluster.directory / f"twin-{number}"
-        place = home / f"node-{TWINNED}"
-        place.mkdir(parents=True)
-        shutil.copy(cluster.directory / f"node-{TWINNED}" / "keys.toml", place)
-        if data is not None:
-            shutil.copytree(data, place / "data")
-        own[number].with_faults(RESTLESS).save(home / "cluster.toml")
-        started.append(NodeProcess(home, TWINNED))
+        started.append(run_elsewhere(home, cluster, own[number].with_faults(RESTLESS), data))
         return started[-1]
 
     try:
@@ -70,7 +79,7 @@ def blocks_of(cluster: Cluster, process: NodeProcess):
     return cluster.blocks(TWINNED)
 
 
-@pytest.mark.parametrize("copied", [False, True], ids=["own data", "copied data"])
+@pytest.mark.parametrize("copied", [pytest.param(False, marks=pytest.mark.soak), True], ids=["own data", "copied data"])
 def test_twins_cannot_part_the_others(tmp_path, copied):
     """Both speak to all; whose messages are heard, and who hears, changes several times a second.
 
@@ -79,117 +88,81 @@ def test_twins_cannot_part_the_others(tmp_path, copied):
     cluster = Cluster(tmp_path / "c")
     with twins(cluster) as (start, proxy, own):
         cluster.start(*OTHERS)
-        pair = [start(0)]
-        data = None
+        pair, sent = [start(0)], []
         if copied:
-            sent = random_transactions(100)
-            cluster.submit(0, sent)
+            sent += cluster.commit(0, 100)
             wait_until(lambda: len(blocks_of(cluster, pair[0])) > 0)
             pair[0].terminate()
             assert pair[0].wait(30) == 0
-            data = pair[0].data
-            pair.append(start(1, data))
+            pair.append(start(1, pair[0].data))
             pair[0].restart()
         else:
-            sent = []
             pair.append(start(1))
         cluster.processes.pop(TWINNED, None)
         # The twins have transactions of their own, so they propose different things in the same epoch.
-        temptations = []
+        tempted: set[bytes] = set()
         for manifest in own:
-            member = manifest.members[TWINNED]
-            cluster.manifest.members[TWINNED] = member
-            temptations.append(cluster.offer(TWINNED, random_transactions(200)))
+            cluster.manifest.members[TWINNED] = manifest.members[TWINNED]
+            tempted.update(cluster.offer(TWINNED, random_transactions(200)).transactions)
         # A node does not listen again to the incarnation that it heard before the present one, so a twin may be shut
         # out early; what twins could do if they were not is tried in the simulation.
-        for turn in range(25):
-            submission = cluster.offer(OTHERS[turn % 3], random_transactions(20))
-            submission.wait()
-            submission.client.close()
-            sent += submission.transactions
+        for turn in range(15):
+            sent += cluster.commit(OTHERS[turn % 3])
             proxy.cut()
             assert [twin.exit_status for twin in pair] == [None, None]
-        tempted = {tx for temptation in temptations for tx in temptation.transactions}
-        top = max(cluster.height(index) for index in OTHERS)
-        cluster.wait_height(top, *OTHERS)
-        accused = cluster.accused(*OTHERS)
-        assert {node for _, node, _, _ in accused} <= {TWINNED}
-        stopped = cluster.stop()
-        assert set(stopped.values()) == {0}
+        chain = cluster.finish(sent, *OTHERS, liars=[TWINNED])
+        assert {tx for block in chain for tx in block.transactions()} <= {*sent, *tempted}
         for twin in pair:
             twin.terminate()
             assert twin.wait(30) == 0
-        chains = [cluster.blocks(index) for index in OTHERS]
-        assert same_prefix(chains) >= top
-        for index in OTHERS:
-            committed = cluster.transactions(index)
-            assert len(set(committed)) == len(committed)
-            assert set(sent) <= set(committed) <= {*sent, *tempted}
         # Each twin runs the protocol, so it cannot be led apart either, and has nobody to accuse.
         for twin in pair:
-            same_prefix([chains[0], blocks_of(cluster, twin)])
+            same_prefix([chain, blocks_of(cluster, twin)])
             assert {node for _, node, _, _ in cluster.accused(TWINNED)} <= {TWINNED}
 
 
-def test_a_clone_that_ran_elsewhere_for_seconds(tmp_path):
+def test_a_clone_that_ran_elsewhere_for_seconds(four, tmp_path):
     """Its greetings once took the place of the node's, which was not listened to again until it was restarted."""
-    with running(tmp_path / "c") as cluster:
-        node = cluster.processes[TWINNED]
-        sent = random_transactions(20)
-        cluster.submit(TWINNED, sent)
-        ports = free_ports(2)
-        home = tmp_path / "elsewhere"
-        (home / f"node-{TWINNED}").mkdir(parents=True)
-        shutil.copy(cluster.directory / f"node-{TWINNED}" / "keys.toml", home / f"node-{TWINNED}")
-        with_address(cluster.manifest, port=ports[0], client_port=ports[1]).save(home / "cluster.toml")
-        clone = NodeProcess(home, TWINNED)
-        try:
-            for turn in range(40):
-                load = cluster.offer(OTHERS[turn % 3], random_transactions(20))
-                load.wait()
-                load.client.close()
-                sent += load.transactions
-                time.sleep(0.2)
-        finally:
-            clone.kill()
-        own = cluster.offer(TWINNED, random_transactions(20))
-        cluster.wait_height(own.wait())
-        line = f"two processes use the keys of node {TWINNED}"
-        assert all(line in process.log.read_text() for process in cluster.processes.values())
-        assert {(node, kind) for _, node, kind, _ in cluster.accused()} == {(TWINNED, "KEYS_USED_TWICE")}
-        assert node.exit_status is None
-        assert set(cluster.stop().values()) == {0}
-        assert set(cluster.transactions(TWINNED)) == {*sent, *own.transactions}
-        same_prefix([cluster.blocks(index) for index in range(4)])
+    sent = four.commit(TWINNED)
+    ports = free_ports(2)
+    clone = run_elsewhere(tmp_path, four, with_address(four.manifest, port=ports[0], client_port=ports[1]))
+    line = f"two processes use the keys of node {TWINNED}"
+
+    def commit_until_all_have_noticed() -> bool:
+        nonlocal sent
+        sent += four.commit(OTHERS[len(sent) % 3])
+        return all(line in four.said(index) for index in range(4))
+
+    try:
+        wait_until(commit_until_all_have_noticed)
+    finally:
+        clone.kill()
+    sent += four.commit(TWINNED)
+    chain = four.agree(sent, liars=[TWINNED])
+    assert {kind for _, _, kind, _ in four.accused()} == {"KEYS_USED_TWICE"}
+    assert {tx for block in chain for tx in block.transactions()} == set(sent)
 
 
-def test_an_old_copy_of_all_data_put_back(tmp_path):
+def test_an_old_copy_of_all_data_put_back(four, tmp_path):
     """What the journal cannot notice: the node runs epochs again that it has voted in, and may contradict itself.
 
     It is then one of the f faulty nodes. The others have certified those epochs, so it takes over their blocks, and
     from then on it is as good as any.
     """
-    with running(tmp_path / "c") as cluster:
-        node = cluster.processes[TWINNED]
-        sent = random_transactions(100)
-        cluster.submit(TWINNED, sent)
-        node.kill()
-        shutil.copytree(node.data, tmp_path / "old")
-        node.restart()
-        cluster.wait_connected()
-        load = cluster.offer(0, random_transactions(1000))
-        wait_until(lambda: load.unanswered() < 500)
-        node.kill()
-        shutil.rmtree(node.data)
-        shutil.copytree(tmp_path / "old", node.data)
-        node.restart()
-        load.wait()
-        cluster.wait_connected()
-        cluster.wait_height(cluster.height(0), TWINNED)
-        after = cluster.offer(TWINNED, random_transactions(20))
-        top = after.wait()
-        cluster.wait_height(top)
-        assert {node for _, node, _, _ in cluster.accused()} <= {TWINNED}
-        assert set(cluster.stop().values()) == {0}
-        assert same_prefix([cluster.blocks(index) for index in range(4)]) >= top
-        assert set(cluster.transactions(TWINNED)) >= {*sent, *load.transactions, *after.transactions}
+    four.mark()
+    node = four.processes[TWINNED]
+    sent = four.commit(TWINNED)
+    node.kill()
+    shutil.copytree(node.data, tmp_path / "old")
+    node.restart()
+    four.wait_connected()
+    load = four.offer(0, random_transactions(1000))
+    wait_until(lambda: load.unanswered() < 500)
+    node.kill()
+    shutil.rmtree(node.data)
+    shutil.copytree(tmp_path / "old", node.data)
+    node.restart()
+    load.wait()
+    four.wait_connected()
+    four.wait_height(four.height(0), TWINNED)
+    four.finish(sent + load.transactions + four.commit(TWINNED), liars=[TWINNED])

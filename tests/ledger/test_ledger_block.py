@@ -1,14 +1,12 @@
 """Headers and bodies: one encoding per block, everything else refused."""
 
-from __future__ import annotations
-
 from hashlib import sha256
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_helpers import CHAIN_ID, numbered
+from support.ledger import CHAIN_ID, numbered
 
 from honeybadger.ledger import Header, LedgerError, build_block, check_block, decode_body, encode_body
 
@@ -28,34 +26,24 @@ def test_header_round_trip_and_hash() -> None:
     assert encoded_with() == data
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"version": 2},
-        {"version": "1"},
-        {"chain_id": CHAIN_ID[:-1]},
-        {"chain_id": CHAIN_ID + b"x"},
-        {"chain_id": "x" * 32},
-        {"height": 0},
-        {"height": 2**32},
-        {"height": 1.0},
-        {"epoch": -1},
-        {"epoch": 2**63},
-        {"previous": b""},
-        {"previous": None},
-        {"tx_root": bytes(31)},
-        {"tx_count": -1},
-        {"tx_bytes": True},
-        {"proposers": (0, 2, 2)},
-        {"proposers": (2, 0)},
-        {"proposers": (-1, 0)},
-        {"proposers": 3},
-    ],
-    ids=str,
-)
-def test_header_refuses_ill_typed_fields(changes: dict[str, object]) -> None:
-    with pytest.raises(LedgerError, match=r"^header "):
-        Header.decode(encoded_with(**changes))
+ILL_TYPED = {
+    "version": (2, "1"),
+    "chain_id": (CHAIN_ID[:-1], CHAIN_ID + b"x", "x" * 32),
+    "height": (0, 2**32, 1.0),
+    "epoch": (-1, 2**63),
+    "previous": (b"", None),
+    "tx_root": (bytes(31),),
+    "tx_count": (-1,),
+    "tx_bytes": (True,),
+    "proposers": ((0, 2, 2), (2, 0), (-1, 0), 3),
+}
+
+
+@pytest.mark.parametrize("name", ILL_TYPED)
+def test_header_refuses_ill_typed_fields(name: str) -> None:
+    for value in ILL_TYPED[name]:
+        with pytest.raises(LedgerError, match=r"^header "):
+            Header.decode(encoded_with(**{name: value}))
 
 
 def test_header_refuses_other_encodings_of_the_same_values() -> None:
@@ -71,12 +59,14 @@ def test_header_refuses_other_encodings_of_the_same_values() -> None:
             Header.decode(bad)
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_header_of_random_bytes_never_raises_anything_else(data: bytes) -> None:
     with pytest.raises(LedgerError):
         Header.decode(data)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=400), max_size=60))
 def test_body_round_trip(transactions: list[bytes]) -> None:
     body = encode_body(transactions)
@@ -106,7 +96,7 @@ def test_check_block_names_what_differs() -> None:
             check_block(header, encode_body(bad))
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(st.sets(st.binary(max_size=30), max_size=100), st.integers(0, 2**63 - 1))
 def test_equal_arguments_give_equal_bytes_and_any_difference_another_hash(txs: set[bytes], epoch: int) -> None:
     transactions = sorted(txs)
@@ -122,18 +112,15 @@ def test_equal_arguments_give_equal_bytes_and_any_difference_another_hash(txs: s
     assert first.header.hash not in {other.header.hash for other in others}
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (b"short", CHAIN_ID, 1, 0, (0,)),
-        (CHAIN_ID, b"short", 1, 0, (0,)),
-        (CHAIN_ID, CHAIN_ID, 0, 0, (0,)),
-        (CHAIN_ID, CHAIN_ID, 1, -1, (0,)),
-        (CHAIN_ID, CHAIN_ID, 1, 0, (1, 0)),
-        (CHAIN_ID, CHAIN_ID, 1, 0, (-1, 0)),
-    ],
-    ids=["chain", "previous", "height", "epoch", "order", "negative"],
-)
-def test_build_block_refuses_misuse(arguments: tuple[bytes, bytes, int, int, tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        build_block(*arguments, [])
+def test_build_block_refuses_misuse() -> None:
+    good = {"chain_id": CHAIN_ID, "previous_hash": CHAIN_ID, "height": 1, "epoch": 0, "proposers": (0,)}
+    for wrong in (
+        {"chain_id": b"short"},
+        {"previous_hash": b"short"},
+        {"height": 0},
+        {"epoch": -1},
+        {"proposers": (1, 0)},
+        {"proposers": (-1, 0)},
+    ):
+        with pytest.raises(ValueError, match=r"bytes|out of range|ascending"):
+            build_block(**{**good, **wrong}, transactions=[])

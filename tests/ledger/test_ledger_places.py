@@ -1,67 +1,64 @@
 """Ledgers where nothing can be written, and under names that SQLite does not take as they are."""
 
-from __future__ import annotations
-
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_helpers import CHAIN_ID, fill
+from support.ledger import CHAIN_ID, fill, opened
 
 from honeybadger.ledger import LedgerError, SQLiteStore, verify_ledger
 
 #: a program that may write only where permissions let it: root loses the right to pass them over
 HELD_TO_PERMISSIONS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if not os.getuid() else []
+#: runs every command that reads, on each directory that the command line names
+READER = """
+import json, sys
+from click.testing import CliRunner
+from honeybadger.cli.main import cli
+for directory in sys.argv[1:]:
+    for command, *query in ["verify"], ["show"], ["export"], ["sql", "SELECT 'rows', count(*) FROM transactions"]:
+        result = CliRunner().invoke(cli, ["ledger", command, directory, *query])
+        print(json.dumps([result.exit_code, result.stdout, result.stderr]))
+"""
 
 
-@pytest.fixture
-def medium(tmp_path: Path) -> Iterator[Path]:
-    """A directory to be made read-only."""
+def test_ledgers_on_a_read_only_medium_are_read_and_left_as_they_are(tmp_path: Path) -> None:
+    """A stopped node's, and a killed one's: its last blocks are in the log that SQLite would move into the file."""
     if HELD_TO_PERMISSIONS and shutil.which("setpriv") is None:
-        pytest.skip("root without setpriv may write anywhere")
-    directory = tmp_path / "medium"
-    directory.mkdir()
-    yield directory
-    directory.chmod(0o700)
-
-
-def read(medium: Path) -> None:
-    """Make the medium read-only; `verify`, `show` and `export` must find two blocks, and leave everything as it is."""
-    for path in medium.iterdir():
-        path.chmod(0o400)
-    medium.chmod(0o500)
-    before = {path.name: path.read_bytes() for path in medium.iterdir()}
-    for command, says in (("verify", "good: 2 blocks"), ("show", "height 2"), ("export", '"height": 2')):
-        run = [*HELD_TO_PERMISSIONS, sys.executable, "-m", "honeybadger.cli.main", "ledger", command, str(medium)]
-        result = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
-        assert result.returncode == 0 and says in result.stdout and not result.stderr, result
-    assert {path.name: path.read_bytes() for path in medium.iterdir()} == before
-
-
-def test_a_stopped_node_s_ledger_is_read_from_a_read_only_medium(medium: Path) -> None:
-    with_two_blocks(medium / "ledger.sqlite").close()
-    read(medium)
-
-
-@pytest.mark.parametrize("copied", [("",), ("", "-wal"), ("", "-wal", "-shm")])
-def test_a_killed_node_s_ledger_is_read_from_a_read_only_medium(
-    tmp_path: Path, medium: Path, copied: tuple[str, ...]
-) -> None:
-    """Its last blocks are in the log that SQLite would move into the file."""
+        pytest.skip("root may write anywhere: apt-get install util-linux (setpriv), or run as another user")
+    media = [tmp_path / name for name in ("killed", "killed, with its index", "stopped", "an empty log by a reader")]
     store = with_two_blocks(tmp_path / "ledger.sqlite")
-    if len(copied) == 1:
-        # What a reader that came before it has left: an empty log.
-        SQLiteStore(tmp_path / "ledger.sqlite", read_only=True).close()
-        store.close()
-        (medium / "ledger.sqlite-wal").touch()
-    for end in copied:
-        shutil.copy(f"{store.path}{end}", medium)
-    store.close()
-    read(medium)
+    for medium, ends in zip(media, [("", "-wal"), ("", "-wal", "-shm"), ("",), ("",)], strict=True):
+        if ends == ("",):
+            store.close()
+        medium.mkdir()
+        for end in ends:
+            shutil.copy(f"{store.path}{end}", medium)
+    (media[-1] / "ledger.sqlite-wal").touch()
+    for medium in media:
+        for path in medium.iterdir():
+            path.chmod(0o400)
+        medium.chmod(0o500)
+    before = {path: path.read_bytes() for medium in media for path in medium.iterdir()}
+    run = subprocess.run(
+        [*HELD_TO_PERMISSIONS, sys.executable, "-c", READER, *media],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert {path: path.read_bytes() for medium in media for path in medium.iterdir()} == before
+    for medium in media:
+        medium.chmod(0o700)
+    results = [json.loads(line) for line in run.stdout.splitlines()]
+    for (status, out, err), says in zip(
+        results, ["good: 2 blocks", "height 2", '"height": 2', "rows,"] * 4, strict=True
+    ):
+        assert status == 0 and says in out and not err, run
 
 
 NAMES = ["//{0}/x", "{0}/a?b#c%41 d&mode=memory", "{0}/:memory:", "{0}/\udcff\udce9", "{0}/ä→", "{0}/a\nb"]
@@ -77,7 +74,7 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 
 
 def test_a_path_too_long_for_sqlite_is_read_and_not_written(tmp_path: Path) -> None:
-    """Once a stopped node's ledger, once a killed one's."""
+    """Once a killed node's ledger, once a stopped one's."""
     place = tmp_path.joinpath(*["d" * 200] * 5)
     place.mkdir(parents=True)
     store = with_two_blocks(tmp_path / "ledger.sqlite")
@@ -100,9 +97,6 @@ def with_two_blocks(path: Path) -> SQLiteStore:
 
 
 def check(path: Path) -> None:
-    store = SQLiteStore(path, read_only=True)
-    try:
+    with opened(path) as store:
         report = verify_ledger(store)
         assert report.ok and report.blocks == 2
-    finally:
-        store.close()

@@ -1,7 +1,5 @@
 """What a schedule says about a link and a second, and what is no fault at all."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -131,7 +129,7 @@ def test_changes_are_all_beginnings_and_ends() -> None:
     [
         ({"kind": "flood"}, "kind"),
         ({"kind": "partition"}, "groups is missing"),
-        ({"kind": "partition", "groups": [[0], []]}, "groups has an empty one"),
+        ({"kind": "partition", "groups": [[0], []]}, "groups has an empty group"),
         ({"kind": "partition", "groups": [[0, 1], [1]]}, "groups names a node twice"),
         ({"kind": "partition", "groups": [[-1]]}, "groups names node -1"),
         ({"kind": "partition", "groups": [[0]], "senders": [1]}, "senders has no meaning"),

@@ -1,16 +1,17 @@
 """One peer's link, step by step: windows, bounds, and what a lying peer can and cannot do."""
 
-from __future__ import annotations
-
-import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.work import no_more_lines_than
 
-from honeybadger.network import links as links_module
+from honeybadger.network import outgoing as outgoing_module
 from honeybadger.network.codec import DATA, HEADER_BYTES, HELLO, Header, WireError
-from honeybadger.network.links import ENTRIES_IN_FLIGHT, ENTRIES_PER_MESSAGE, Entry, Link, Outgoing
+from honeybadger.network.links import Link
+from honeybadger.network.outgoing import ENTRIES_IN_FLIGHT, ENTRIES_PER_MESSAGE, Entry, Outgoing
 
 HUGE = 2**63
 CAP = 1 << 20
@@ -19,7 +20,7 @@ CAP = 1 << 20
 @pytest.fixture(autouse=True)
 def entries_cost_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the numbers below can be added up by hand."""
-    monkeypatch.setattr(links_module, "ENTRY_BYTES", 0)
+    monkeypatch.setattr(outgoing_module, "ENTRY_BYTES", 0)
 
 
 def outgoing(*epochs: int, horizon: int = 0, cap: int = CAP, size: int = 10) -> Outgoing:
@@ -71,34 +72,6 @@ def drain(link: Link, horizon: int = 9, durable: int = 0) -> list[list[bytes]]:
     return said
 
 
-def test_entries_beyond_the_horizon_wait_and_hold_nothing_back() -> None:
-    out = outgoing(1, 5, 1, 3, 4, 2, horizon=2)
-    assert sent(out) == [0, 2, 5]
-    out.offer(Entry(1, b"6......."))
-    assert sent(out) == [6]
-    out.set_horizon(4)
-    assert sent(out) == [3, 4]
-    out.set_horizon(3)
-    assert out.backlog == 7
-    out.set_horizon(5)
-    assert sent(out) == [1]
-
-
-def test_acknowledgements_are_cumulative() -> None:
-    out = outgoing(*[1] * 10, horizon=1)
-    assert sent(out) == list(range(10))
-    assert out.acknowledge(4)
-    assert (out.base, out.backlog, out.held_bytes) == (5, 6, 100), "what is acknowledged is retained"
-    out.set_durable(1)
-    assert (out.base, out.backlog, out.held_bytes) == (5, 6, 60)
-    assert out.acknowledge(2)
-    assert (out.base, out.backlog) == (5, 6)
-    out.rewind()
-    assert out.next_entries()[0] == 5
-    assert out.acknowledge(10)
-    assert (out.base, out.backlog, out.held_bytes) == (11, 0, 0)
-
-
 @pytest.mark.parametrize("ack", [6, 7, HUGE, 2**64 - 1])
 def test_an_acknowledgement_of_what_was_never_sent_is_ignored(ack: int) -> None:
     out = outgoing(*[1] * 5, horizon=1)
@@ -121,7 +94,7 @@ def test_an_acknowledgement_that_was_lost_with_the_connection_counts_after_the_r
 
 
 def test_in_flight_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links_module, "IN_FLIGHT_BYTES", 35)
+    monkeypatch.setattr(outgoing_module, "IN_FLIGHT_BYTES", 35)
     out = outgoing(*[1] * 10, horizon=1)
     assert sent(out) == [0, 1, 2]
     assert sent(out) == []
@@ -144,23 +117,6 @@ def test_a_message_carries_a_bounded_number_of_entries() -> None:
     assert max(counts) == ENTRIES_PER_MESSAGE
 
 
-def test_a_dead_peer_costs_its_cap_and_is_told_of_its_loss() -> None:
-    link = Link(7, 1000)
-    link.outgoing.set_horizon(1)
-    for i in range(500):
-        link.outgoing.offer(Entry(1, b"%09d" % i))
-        assert link.outgoing.held_bytes <= 1000
-    assert link.outgoing.dropped + link.outgoing.backlog == 500
-    assert link.outgoing.base == link.outgoing.dropped + 1
-    peer = Link(5, 1000)
-    peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1, 0), 0)
-    link.connection_opened()
-    link.receive(header(horizon=1), 0)
-    got = [entry for message in drain(link) for entry in take(peer, message)]
-    assert peer.incoming.lost == link.outgoing.dropped
-    assert [int(entry) for entry in got] == list(range(link.outgoing.dropped, 500))
-
-
 def take(link: Link, message: list[bytes]) -> list[bytes]:
     """Receive and process one message."""
     head = Header.decode(message[0])
@@ -170,18 +126,22 @@ def take(link: Link, message: list[bytes]) -> list[bytes]:
     return new
 
 
-def test_waiting_entries_that_are_dropped_count_as_lost_too() -> None:
+@pytest.mark.parametrize("epochs", [[1] * 500, range(1, 200)], ids=["queued", "waiting"])
+def test_a_dead_peer_costs_its_cap_and_is_told_of_its_loss(epochs: Sequence[int]) -> None:
     link = Link(7, 1000)
-    for epoch in range(1, 200):
-        link.outgoing.offer(Entry(epoch, b"%09d" % epoch))
-    assert link.outgoing.held_bytes <= 1000
+    link.outgoing.set_horizon(int(len(set(epochs)) == 1))
+    for number, epoch in enumerate(epochs):
+        link.outgoing.offer(Entry(epoch, b"%09d" % number))
+        assert link.outgoing.held_bytes <= 1000
+    assert link.outgoing.dropped + link.outgoing.backlog == len(epochs)
+    assert link.outgoing.base == link.outgoing.dropped + 1
     peer = Link(5, 1000)
     peer.receive(Header(HELLO, 7, 1, 1, 0, 0, 1, 0), 0)
     link.connection_opened()
     link.receive(header(horizon=500), 0)
     got = [entry for message in drain(link) for entry in take(peer, message)]
     assert peer.incoming.lost == link.outgoing.dropped > 0
-    assert [int(entry) for entry in got] == list(range(link.outgoing.dropped + 1, 200))
+    assert [int(entry) for entry in got] == list(range(link.outgoing.dropped, len(epochs)))
 
 
 def test_dropping_while_in_flight_keeps_numbers_and_bytes_right() -> None:
@@ -202,20 +162,6 @@ def test_dropping_while_in_flight_keeps_numbers_and_bytes_right() -> None:
 # -- retention and restarts ----------------------------------------------------------------------------------
 
 
-def test_what_is_acknowledged_is_retained_until_it_is_durable() -> None:
-    out = outgoing(1, 2, 1, 3, horizon=9)
-    sent(out)
-    out.acknowledge(3)
-    assert (out.backlog, out.held_bytes) == (1, 40)
-    out.set_durable(1)
-    assert out.held_bytes == 20, "both entries of epoch 1 are gone"
-    out.set_durable(0)
-    out.set_durable(3)
-    assert (out.backlog, out.held_bytes) == (1, 10), "not acknowledged, so still owed"
-    out.acknowledge(4)
-    assert (out.backlog, out.held_bytes) == (0, 0), "already durable when it was acknowledged"
-
-
 def test_what_is_retained_counts_toward_the_cap_and_goes_first_by_whole_epochs() -> None:
     """A part of an epoch is of no use to a peer that has lost the rest."""
     out = outgoing(*[1] * 3, *[2] * 4, *[3] * 2, horizon=3, cap=100)
@@ -228,39 +174,6 @@ def test_what_is_retained_counts_toward_the_cap_and_goes_first_by_whole_epochs()
     out.peer_restarted(3)
     assert sent(out) == [7, 8, 9, 10], "nothing that is still owed was dropped"
     assert out.held_bytes == 40
-
-
-def test_a_new_incarnation_is_sent_what_is_not_durable_under_new_numbers() -> None:
-    out = outgoing(1, 2, 1, 2, 3, horizon=2)
-    assert sent(out) == [0, 1, 2, 3]
-    out.acknowledge(3)
-    out.set_durable(1)
-    out.peer_restarted(2)
-    assert out.base == 6, "above every number that was ever given or acknowledged"
-    first, entries = out.next_entries()
-    assert (first, [data[:1] for data in entries]) == (6, [b"1", b"3"])
-    assert (out.backlog, out.held_bytes) == (3, 30)
-    assert not out.acknowledge(8)
-    assert out.acknowledge(7)
-    out.set_durable(2)
-    out.set_horizon(3)
-    assert sent(out) == [4]
-
-
-def test_a_lower_horizon_of_a_new_incarnation_is_kept() -> None:
-    out = outgoing(1, 5, 2, 5, 7, horizon=6)
-    assert sent(out) == [0, 1, 2, 3]
-    out.acknowledge(2)
-    out.peer_restarted(2)
-    assert sent(out) == [0, 2]
-    out.offer(Entry(5, b"5........."))
-    assert sent(out) == []
-    out.set_horizon(4)
-    assert sent(out) == []
-    out.set_horizon(5)
-    assert sent(out) == [1, 3, 5], "in order within the epoch"
-    out.set_horizon(7)
-    assert sent(out) == [4]
 
 
 def test_a_link_sends_everything_again_when_the_session_changes() -> None:
@@ -291,16 +204,16 @@ def test_no_header_breaks_a_link_or_takes_long(lies: list[tuple[int, int, int, i
     link = greeted()
     for _ in range(50):
         link.outgoing.offer(Entry(3, b"entry"))
-    began = time.process_time()
     for first, base, ack, horizon, session, count, durable in lies:
-        new = link.receive(header(first, base, ack, 7, horizon, session, durable), count)
-        taken = len(range(*new.indices(count)))
+        with no_more_lines_than(3000):
+            new = link.receive(header(first, base, ack, 7, horizon, session, durable), count)
+            taken = len(range(*new.indices(count)))
+            link.incoming.done(taken)
+            messages = drain(link)
         assert taken <= count
-        link.incoming.done(taken)
-        assert all(len(message[0]) == HEADER_BYTES for message in drain(link))
+        assert all(len(message[0]) == HEADER_BYTES for message in messages)
     assert link.outgoing.base <= 1 + 51 * (1 + len(lies)), "each restart gives every entry a new number, and skips one"
     assert link.outgoing.backlog <= 50
-    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(("first", "base"), [(1, 0), (0, 1), (0, 0), (2**64 - 1, 2**64 - 1), (1, 2**64 - 1)])
@@ -322,6 +235,17 @@ def test_acknowledgements_for_another_incarnation_are_ignored() -> None:
     assert link.outgoing.backlog == 0
 
 
+class Counting(deque[Entry]):
+    """Counts what is passed on the way to an entry."""
+
+    passed = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        for entry in super().__iter__():
+            self.passed += 1
+            yield entry
+
+
 def test_a_peer_that_never_acknowledges_and_flaps_costs_little_time() -> None:
     """Finding the next entry was linear in what is in flight: seconds per reconnect at 64 MiB of small entries."""
     link = Link(7, 64 << 20)
@@ -329,12 +253,13 @@ def test_a_peer_that_never_acknowledges_and_flaps_costs_little_time() -> None:
     entry = Entry(1, b"." * 20)
     for _ in range(200_000):
         link.outgoing.offer(entry)
-    began = time.process_time()
+    queue = link.outgoing._queue = Counting(link.outgoing._queue)
     for _ in range(5):
         link.connection_opened()
         total = sum(len(message) - 1 for message in drain(link)[1:])
         assert total == ENTRIES_IN_FLIGHT
-    assert time.process_time() - began < 0.5
+    messages = ENTRIES_IN_FLIGHT // ENTRIES_PER_MESSAGE
+    assert 0 < queue.passed <= 5 * (messages + 1) * ENTRIES_IN_FLIGHT
 
 
 # -- receiving -----------------------------------------------------------------------------------------------
@@ -350,14 +275,6 @@ def test_what_is_new_and_in_sequence(first: int, count: int, expected: list[int]
     link.incoming.done(3)
     new = link.receive(header(first=first), count)
     assert list(range(first, first + count))[new] == expected
-
-
-def test_a_new_incarnation_begins_anew() -> None:
-    link = greeted()
-    link.receive(header(), 3)
-    link.incoming.done(3)
-    assert link.receive(header(session=6), 2) == slice(0, 2)
-    assert link.incoming.lost == 0
 
 
 def test_the_first_message_on_a_connection_is_a_greeting() -> None:

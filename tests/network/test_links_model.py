@@ -4,8 +4,6 @@ Exactly once, in order within an epoch, nothing held back; and a new incarnation
 declared durable.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -15,9 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from honeybadger.network import links as links_module
+from honeybadger.network import outgoing as outgoing_module
 from honeybadger.network.codec import DATA, HELLO, Header, Hello
-from honeybadger.network.links import Entry, Link
+from honeybadger.network.links import Link
+from honeybadger.network.outgoing import Entry
 
 SIDES = st.sampled_from([0, 1])
 
@@ -62,9 +61,9 @@ class LossyLinks(RuleBasedStateMachine):
     )
     def begin(self, entries: int, bytes_in_flight: int, most: int, connected: bool) -> None:
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(links_module, "ENTRIES_PER_MESSAGE", entries)
-        self.patch.setattr(links_module, "IN_FLIGHT_BYTES", bytes_in_flight)
-        self.patch.setattr(links_module, "ENTRIES_IN_FLIGHT", most)
+        self.patch.setattr(outgoing_module, "ENTRIES_PER_MESSAGE", entries)
+        self.patch.setattr(outgoing_module, "IN_FLIGHT_BYTES", bytes_in_flight)
+        self.patch.setattr(outgoing_module, "ENTRIES_IN_FLIGHT", most)
         self.nodes = [Node(Link(session, 1 << 20), session) for session in (11, 22)]
         self.sessions = 22
         if connected:
@@ -182,9 +181,9 @@ class LossyLinks(RuleBasedStateMachine):
     def what_is_held_adds_up(self) -> None:
         for node in getattr(self, "nodes", []):
             out = node.link.outgoing
-            queued = sum(map(links_module._cost, out._queue))
+            queued = sum(map(outgoing_module._cost, out._queue))
             later = [entry for kept in (out._waiting, out._retained) for entries in kept.values() for entry in entries]
-            assert (out._queued_bytes, out.held_bytes) == (queued, queued + sum(map(links_module._cost, later)))
+            assert (out._queued_bytes, out.held_bytes) == (queued, queued + sum(map(outgoing_module._cost, later)))
 
     def say(self, side: int, most: int, announce: bool) -> int:
         """Send at most so many messages, to nowhere if the connection is broken; how many it were."""
@@ -257,5 +256,10 @@ class LossyLinks(RuleBasedStateMachine):
                 assert set(node.received) == {data for _, _, data in within}
 
 
-LossyLinks.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
-TestLossyLinks = LossyLinks.TestCase
+class TestLossyLinks(LossyLinks.TestCase):  # type: ignore[misc,name-defined]
+    settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.soak
+class TestLossyLinksAtLength(LossyLinks.TestCase):  # type: ignore[misc,name-defined]
+    settings = settings(max_examples=3000, stateful_step_count=50, deadline=None)

@@ -1,12 +1,10 @@
 """Peers whose hosts have names: found when the name appears, followed when it moves, and harmless while it is away."""
 
-from __future__ import annotations
-
 import threading
 
 import gevent
 import pytest
-from network_helpers import HOST, Endpoint, credentials, free_ports, until
+from support.network import HOST, Endpoint, credentials, free_ports, until
 
 import honeybadger.network.names as names
 from honeybadger.network.names import is_name

@@ -1,15 +1,13 @@
 """No client sends a request for which a node would close the connection: what is in it would be lost without a word."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import zmq
 
-from bench.steady_load import SteadyLoad
-from honeybadger.cli.submit import REQUEST_BYTES, _Submission
+from bench.load.steady import SteadyLoad
+from honeybadger.client.submission import REQUEST_BYTES, Submission
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import LONGEST_REQUEST, Submit, encoder
 from honeybadger.protocols.quorums import Quorums
@@ -18,15 +16,22 @@ LONGEST_TX = LONGEST_REQUEST - 1024
 
 
 class Recorder:
+    """In the place of connections."""
+
+    poller = None
+
     def __init__(self) -> None:
         self.requests: list[Submit] = []
 
-    def send(self, request: Submit) -> bool:
+    def send(self, node: int, request: Submit) -> bool:
         self.requests.append(request)
         return True
 
-    def receive_now(self) -> None:
-        return None
+    def replies(self, wait_s: float) -> list[Any]:
+        return []
+
+    def malformed(self) -> list[int]:
+        return []
 
 
 def fit(requests: list[Submit], transactions: int) -> None:
@@ -38,19 +43,19 @@ def fit(requests: list[Submit], transactions: int) -> None:
 def test_submit_leaves_the_longest_transaction_alone(first: int) -> None:
     transactions = [bytes(first), bytes(LONGEST_TX), *[b"x"] * 1001, bytes(LONGEST_TX)]
     client: Any = Recorder()
-    submission = _Submission(client, 1.0, "node 0")
-    submission._waiting = list(transactions)
-    submission._send()
+    submission = Submission(client, [0], 1, 60.0, pytest.fail)
+    submission.add(transactions)
+    submission.step(0)
     fit(client.requests, len(transactions))
     assert [request.request for request in client.requests] == [0, 1, 2, 1002, 1003]
 
 
 def test_a_steady_load_of_large_transactions_fits() -> None:
     """A thousand of them went into one request, whatever their size."""
-    clients: Any = [Recorder() for _ in range(4)]
-    load = SteadyLoad(SimpleNamespace(members=clients, quorums=Quorums(4, 1)), False)  # type: ignore[arg-type]
-    load._offer(clients, 1e5, 4e-4, 1 << 20)
-    fit([request for client in clients for request in client.requests], 40)
+    nodes: Any = Recorder()
+    load = SteadyLoad(SimpleNamespace(members=[None] * 4, quorums=Quorums(4, 1)), False)  # type: ignore[arg-type]
+    load._offer(nodes, [0, 1, 2, 3], 1e5, 4e-4, 1 << 20)
+    fit(nodes.requests, 40)
 
 
 def test_a_request_that_no_node_takes_is_not_sent() -> None:

@@ -1,6 +1,17 @@
-"""Makes the helpers of tests/network importable here."""
+"""Time that passes when it is told to, for whatever a node's parts ask the time of."""
 
-import sys
-from pathlib import Path
+from types import SimpleNamespace
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "network"))
+import pytest
+
+from honeybadger.node import catch_up, peers, rate
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Its `now` is in seconds."""
+    made = SimpleNamespace(now=1000.0)
+    fake = SimpleNamespace(monotonic=lambda: made.now)
+    for module in (catch_up, peers, rate):
+        monkeypatch.setattr(module, "time", fake)
+    return made

@@ -1,38 +1,27 @@
 """Application, client API and ledger writer together: who is told what, and when."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import zmq
-from network_helpers import HOST, Endpoint, credentials, free_ports, until
+from support.client_port import ClientPort
+from support.network import until
 
 from honeybadger.ledger import Chain, SQLiteStore
-from honeybadger.network.client import NodeClient
-from honeybadger.network.client_protocol import (
-    LONGEST_REQUEST,
-    Committed,
-    Refused,
-    Reply,
-    Status,
-    StatusRequest,
-    Submit,
-)
+from honeybadger.network.client_protocol import LONGEST_REQUEST, Committed, Refused, Status, StatusRequest, Submit
 from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
-from honeybadger.node.client_api import ClientApi
 from honeybadger.node.ledger_writer import LedgerWriter
 from honeybadger.node.mempool import Mempool, Request
-from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 CHAIN_ID = bytes(range(32))
 
 
 def application(limit: int = 100) -> tuple[NodeApplication, Chain]:
     chain = Chain(SQLiteStore(Path("unused"), "memory", chain_id=CHAIN_ID), CHAIN_ID)
-    parameters = Parameters(batch_size=8, max_tx_bytes=10, max_proposal_bytes=100)
+    parameters = HoneyBadgerParameters(batch_size=8, max_tx_bytes=10, max_proposal_bytes=100)
     return NodeApplication(4, parameters, Mempool(limit, 1000, 10), chain), chain
 
 
@@ -43,7 +32,7 @@ def test_a_duplicate_within_an_epoch_is_committed_once_and_answered() -> None:
     app.submit(again, [b"a"])
     assert app.select(1) == [b"a", b"b"]
     app.commit(1, [(0, [b"a", b"b"]), (1, [b"a"]), (2, [b"a", b"a"])])
-    assert app.pending[0].tx_count == 2
+    assert app.pending[0].header.tx_count == 2
     assert sorted((r.number, p) for r, p in app.pending[0].tickets) == [(1, 0), (1, 1), (2, 0)]
 
 
@@ -57,8 +46,8 @@ def test_duplicates_of_earlier_blocks_are_answered_with_their_height() -> None:
     app.commit(2, [(0, [b"x"]), (1, [b"y"])])
     assert app.pending[1].repeated == {1: [(ours, 0)]}
     chain.flush()
-    assert [block.height for block in app.blocks_durable(1)] == [1]
-    assert [block.height for block in app.blocks_durable(2)] == [2]
+    assert [block.header.height for block in app.blocks_durable(1)] == [1]
+    assert [block.header.height for block in app.blocks_durable(2)] == [2]
 
 
 def test_committed_transactions_are_answered_at_once_or_with_their_block() -> None:
@@ -87,46 +76,22 @@ def test_a_slow_disk_pauses_proposals() -> None:
     assert app.select(100) == [b"a"]
 
 
-class Stand:
+class Stand(ClientPort):
     """A node's client socket, mempool and ledger, without consensus."""
 
     def __init__(self, curve: bool = True) -> None:
-        members, ports = credentials(2, curve), free_ports(3)
-        self.port, self.key, self.curve = ports[2], members[0].public_key, curve
-        self.endpoint = Endpoint(members[0], [(HOST, port) for port in ports[:2]])
         self.app, self.chain = application(limit=5)
-        self.api = ClientApi(
-            self.endpoint.context, members[0], (HOST, self.port), self.app.submit, lambda: {"height": 3}, lambda: None
-        )
+        super().__init__(curve, self.app.submit)
         self.failures: list[BaseException] = []
         self.writer = LedgerWriter(self.chain, self.durable, self.failures.append)
-        self.client = NodeClient(self.endpoint.context, HOST, self.port, self.key, curve)
-        self.replies: list[Reply] = []
 
     def durable(self, height: int) -> None:
         for block in self.app.blocks_durable(height):
             self.api.report(block)
 
-    def step(self) -> None:
-        self.endpoint.serve()
-        self.api.serve()
-        while (reply := self.client.receive_now()) is not None:
-            self.replies.append(reply)
-
-    def raw(self) -> Any:
-        from honeybadger.network.security import secure_client
-
-        socket = self.endpoint.context.socket(zmq.DEALER)
-        socket.linger = 0
-        secure_client(socket, self.key, self.curve)
-        socket.connect(f"tcp://{HOST}:{self.port}")
-        return socket
-
     def close(self) -> None:
         self.writer.close()
-        self.client.close()
-        self.api.close(0)
-        self.endpoint.close()
+        super().close()
 
 
 @pytest.fixture(params=[True, False], ids=["curve", "plain"])
@@ -153,51 +118,56 @@ def test_a_submission_is_answered_when_durable_and_at_once_afterwards(stand: Sta
     stand.client.send(Submit(2, [b"b"]))
     until(lambda: len(stand.replies) >= 4, stand.step)
     assert stand.replies[3] == Committed(2, 1, 0, [0])
+    stand.client.send(Submit(3, [b"%d" % i for i in range(7)]))
+    stand.client.send(StatusRequest(4))
+    until(lambda: len(stand.replies) >= 6, stand.step)
+    assert stand.replies[4:] == [Refused(3, "full", [5, 6]), Status(4, {"height": 3})]
     assert stand.failures == []
 
 
-def test_who_waits_for_the_disk_is_limited_over_all_blocks(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_for_the_disk_is_limited_over_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("honeybadger.node.application.MAX_TICKETS", 5)
+    app, _ = application()
     for epoch, transactions in ((1, [b"a", b"b"]), (2, [b"c"])):
-        stand.app.submit(Request(b"", 1), transactions)
-        stand.app.commit(epoch, [(0, stand.app.select(epoch))])
-    again = stand.app.submit(Request(b"", 2), [b"a", b"c", b"b"])
-    assert again.refusal.positions == {"full": [2]}, "three wait, two more may"
-    assert [len(block.tickets) for block in stand.app.pending] == [3, 2]
+        app.submit(Request(b"", 1), transactions)
+        app.commit(epoch, [(0, app.select(epoch))])
+    again = app.submit(Request(b"", 2), [b"a", b"c", b"b"])
+    assert again.refused == {"full": [2]}, "three wait, two more may"
+    assert [len(block.tickets) for block in app.pending] == [3, 2]
 
 
-def test_full_and_status(stand: Stand) -> None:
-    stand.client.send(Submit(1, [b"%d" % i for i in range(7)]))
-    stand.client.send(StatusRequest(2))
-    until(lambda: len(stand.replies) >= 2, stand.step)
-    assert stand.replies == [Refused(1, "full", [5, 6]), Status(2, {"height": 3})]
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        [b""],
-        [b"\xff"],
-        [b"\x91" * 50_000],
-        [b"\x93\x01\x01\xdd\xff\xff\xff\xff"],
-        [b"\x93\x01\xff\x90"],
-        [b"\x93\x01\x01\x91\xa1a"],
-        [b"\x93\x03\x01\x90"],
-        [b"", b"\x92\x02\x01"],
-        [b"\x92\x02\x01", b""],
-        [b"\x92\x02\x01\x00"],
-        [b"\x92\x02\xcf" + b"\xff" * 8],
-    ],
-)
-def test_malformed_requests_are_counted_and_nothing_else(parts: list[bytes]) -> None:
+def test_malformed_requests_are_counted_and_nothing_else() -> None:
     stand = Stand()
     socket = stand.raw()
-    socket.send_multipart(parts)
-    until(lambda: stand.api.refused_requests, stand.step)
-    assert stand.api.refused_requests == 1
-    assert len(stand.app._mempool) == 0
-    stand.client.send(StatusRequest(2))
-    until(lambda: stand.replies, stand.step)
+    for count, parts in enumerate(
+        [
+            [b""],
+            [b"\xff"],
+            [b"\x91" * 50_000],
+            [b"\x93\x01\x01\xdd\xff\xff\xff\xff"],
+            [b"\x93\x01\xff\x90"],
+            [b"\x93\x01\x01\x91\xa1a"],
+            [b"\x93\x03\x01\x90"],
+            [b"", b"\x92\x02\x01"],
+            [b"\x92\x02\x01", b""],
+            [b"\x92\x02\x01\x00"],
+            [b"\x92\x02\xcf" + b"\xff" * 8],
+            # Queries of blocks: height 0, offset -1, height and offset 2^64 - 1, text, too few fields, a real number.
+            [b"\x95\x06\x01\x00\x00\x00"],
+            [b"\x95\x06\x01\xce\xff\xff\xff\xff\xff\x00"],
+            [b"\x95\x06\x01\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00"],
+            [b"\x95\x06\x01\x01\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x00"],
+            [b"\x95\x06\x01\xa1a\x00\x00"],
+            [b"\x94\x06\x01\x01\x00"],
+            [b"\x95\x06\x01\x01\xca\x00\x00\x00\x00\x00"],
+        ],
+        1,
+    ):
+        socket.send_multipart(parts)
+        until(lambda count=count: stand.api.refused_requests == count, stand.step)
+        stand.client.send(StatusRequest(count))
+        until(lambda count=count: stand.replies == [Status(n, {"height": 3}) for n in range(1, count + 1)], stand.step)
+    assert (stand.api.refused_requests, len(stand.app._mempool)) == (18, 0)
     socket.close(0)
     stand.close()
 
@@ -221,29 +191,24 @@ def test_a_failing_disk_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     app, chain = application()
     failures: list[BaseException] = []
     writer = LedgerWriter(chain, lambda height: None, failures.append)
-
-    def broken(through: int) -> list[int]:
-        raise OSError("no space left")
-
-    writer.votes_synced()
     app.commit(1, [])
-    monkeypatch.setattr(chain, "flush", broken)
-    writer.votes_synced()
-    until(lambda: failures)
+    with monkeypatch.context() as patch:
+        patch.setattr(chain, "flush", Mock(side_effect=OSError("no space left")))
+        writer.votes_synced()
+        until(lambda: failures)
     assert str(failures[0]) == "no space left"
-    monkeypatch.undo()
     writer.close()
     assert chain.durable_height == 0, "what has failed is not tried again on the way out"
 
 
-def test_a_block_is_not_written_before_the_votes_that_led_to_it(stand: Stand) -> None:
-    """They are on disk at the end of the tick, when `request` is called; a write that is under way leaves it out."""
-    stand.app.submit(Request(b"client", 1), [b"a", b"b"])
-    stand.app.commit(1, [(0, [b"a"])])
-    stand.writer.votes_synced()
-    stand.app.commit(2, [(0, [b"b"])])
-    until(lambda: stand.chain.durable_height == 1, stand.step)
-    for _ in range(20):
-        stand.step()
-    stand.writer.close()
-    assert (stand.chain.durable_height, stand.chain.height) == (1, 2)
+def test_a_block_is_not_written_before_the_votes_that_led_to_it() -> None:
+    """They are on disk when `votes_synced` is called, at the end of a tick; a write under way leaves the block out."""
+    app, chain = application()
+    written: list[int] = []
+    writer = LedgerWriter(chain, written.append, pytest.fail)
+    app.commit(1, [(0, [b"a"])])
+    writer.votes_synced()
+    app.commit(2, [(0, [b"b"])])
+    until(lambda: written)
+    writer.close()
+    assert (written, chain.durable_height, chain.height) == ([1, 1], 1, 2)

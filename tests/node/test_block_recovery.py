@@ -1,18 +1,24 @@
 """What a node answers about blocks when its own disk is bad: nothing, and it says so; it does not die of a request."""
 
-from __future__ import annotations
-
 import sqlite3
 from types import SimpleNamespace
 
 import pytest
 from test_catch_up import BLOCKS, CERTIFICATES, CHAIN_ID, PUBLIC, SECRET
 
+from honeybadger.cluster.manifest import Runtime
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.links import Link
-from honeybadger.node.block_messages import BlockRequest, CertificateRequest, CertifiedHeader
+from honeybadger.node.block_messages import (
+    BlockCertificate,
+    BlockRequest,
+    BodyPart,
+    CertificateRequest,
+    CertifiedHeader,
+)
 from honeybadger.node.recovery import Recovery, settled_epoch
+from honeybadger.protocols.honey_badger.messages import Term
 from honeybadger.protocols.quorums import Quorums
 
 
@@ -21,21 +27,24 @@ def bench(tmp_path):
     path = tmp_path / "ledger.sqlite"
     store = SQLiteStore(path, "os", chain_id=CHAIN_ID)
     store.append(BLOCKS[:8], {h: CERTIFICATES[h] for h in range(1, 6)})
-    made = SimpleNamespace(path=path, store=store, sent=[], said=[], chain=Chain(store, CHAIN_ID))
+    made = SimpleNamespace(path=path, store=store, sent=[], said=[], told=[], chain=Chain(store, CHAIN_ID))
     made.recovery = Recovery(
-        SimpleNamespace(quorums=Quorums(4, 1), chain_id=CHAIN_ID, public_keys=PUBLIC),
-        SimpleNamespace(node=0, secret_keys=SECRET[0]),
-        made.chain,
-        store,
-        SimpleNamespace(pending=[], durable_epoch=8),
-        SimpleNamespace(epoch=9),
         SimpleNamespace(
-            send=lambda node, message: made.sent.append(message), broadcast=made.sent.append, fault=pytest.fail
-        ),
-        {1: Link(7, 1 << 20)},
-        SimpleNamespace(emit=lambda *_, **__: None),
-        made.said.append,
-        enabled=True,
+            manifest=SimpleNamespace(quorums=Quorums(4, 1), chain_id=CHAIN_ID, public_keys=PUBLIC),
+            runtime=Runtime(recovery=True),
+            keys=SimpleNamespace(node=0, secret_keys=SECRET[0]),
+            notices=SimpleNamespace(say_once=made.said.append),
+            chain=made.chain,
+            store=store,
+            application=SimpleNamespace(pending=[], durable_epoch=8, passed=lambda epoch: None),
+            protocol=SimpleNamespace(
+                epoch=9, skip_to=made.told.append, handle=lambda sender, message: made.told.append((sender, message))
+            ),
+            peers=SimpleNamespace(links={1: Link(7, 1 << 20)}),
+            outbox=SimpleNamespace(
+                send=lambda node, message: made.sent.append(message), broadcast=made.sent.append, fault=pytest.fail
+            ),
+        )
     )
     yield made
     store.close()
@@ -63,3 +72,12 @@ def test_a_wanted_block_without_certificate_is_certified_on_demand(bench):
     assert [m.height for m in bench.sent] == [7], "the own share, for everybody"
     bench.recovery.handle(1, BlockRequest(0, 8, 1))
     assert [m.height for m in bench.sent] == [7], "one in a while"
+
+
+def test_certificates_are_taken_and_the_protocol_gets_the_rest(bench):
+    bench.recovery.start()
+    bench.recovery.handle(1, BlockCertificate(0, 6, CERTIFICATES[6]))
+    bench.recovery.handle(2, Term(9, 0, True))
+    assert bench.told == [7, (2, Term(9, 0, True))], "on behind block 6"
+    assert bench.recovery._routes[CertifiedHeader] == bench.recovery._catch_up.handle_header
+    assert bench.recovery._routes[BodyPart] == bench.recovery._catch_up.handle_part

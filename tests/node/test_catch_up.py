@@ -1,12 +1,13 @@
 """Catching up: what honest peers serve is adopted in order, what others serve is not and costs them our trust."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from support.ledger import CHAIN_ID, chain_of_blocks
+from support.peers import Said
 
 from crypto.dealer import deal
 from honeybadger.ledger.block import Block, build_block
@@ -14,17 +15,16 @@ from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec
-from honeybadger.network.links import Entry, Outgoing
-from honeybadger.node import block_server, rate
+from honeybadger.network.outgoing import Entry, Outgoing
+from honeybadger.node import block_server
 from honeybadger.node import catch_up as catch_up_module
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.block_server import BlockServer
-from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, PATIENCE_S, STALLED_S, CatchUp
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import Message
+from honeybadger.node.catch_up import DISTRUST_S, FAR_BEHIND, SILENCE_S, STALLED_S, CatchUp
+from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.wire import Message
 
-CHAIN_ID = bytes(range(32))
 PUBLIC, SECRET = deal(4, 1, random.Random(6).randbytes)
 PART = 64
 
@@ -41,13 +41,8 @@ def sign(block: Block, purpose: str = "certificate") -> bytes:
 
 def chain_of(length: int, chain_id: bytes = CHAIN_ID, tag: bytes = b"") -> list[Block]:
     """Blocks of two parts and a bit; epochs are heights."""
-    blocks: list[Block] = []
-    previous = chain_id
-    for height in range(1, length + 1):
-        transactions = [b"%d-%d" % (height, i) + tag + bytes(40) for i in range(3)]
-        blocks.append(build_block(chain_id, previous, height, height, (0, 1, 2), transactions))
-        previous = blocks[-1].header.hash
-    return blocks
+    contents = [[b"%d-%d" % (height, i) + tag + bytes(40) for i in range(3)] for height in range(1, length + 1)]
+    return chain_of_blocks(contents, chain_id)
 
 
 BLOCKS = chain_of(16)
@@ -57,52 +52,33 @@ DEEP_HEADER = bytes([_HEADER[0] + 1]) + _HEADER[1:] + b"\x91" * 5000 + b"\x90"
 CERTIFICATES = {block.header.height: sign(block) for block in BLOCKS}
 
 
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    for module in (catch_up_module, rate):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.monotonic))
+def clock(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """And bodies travel in small parts."""
     for module in (catch_up_module, block_server):
         monkeypatch.setattr(module, "PART_BYTES", PART)
-    return made
+    return clock
 
 
-class Bench:
+class Bench(Said):
     """A node with its store, of which the first `blocks` of BLOCKS are there; the peers are at `peer_epochs`."""
 
     def __init__(
         self, me: int, blocks: int, peer_epochs: int, uncertified: frozenset[int] = frozenset(), cap: int = 1 << 20
     ) -> None:
+        super().__init__()
         self.store = SQLiteStore(catch_up_module.__file__, "memory", chain_id=CHAIN_ID)  # type: ignore[arg-type]
         self.store.append(BLOCKS[:blocks], {h: c for h, c in CERTIFICATES.items() if h not in uncertified})
         self.chain = Chain(self.store, CHAIN_ID)
-        self.sent: list[tuple[int, Message]] = []
-        self.faults: list[tuple[int, FaultKind]] = []
         self.peer_epochs = dict.fromkeys([peer for peer in range(4) if peer != me], peer_epochs)
         self.may_fetch = True
         #: heights that somebody wanted and that have no certificate here
         self.wanted: list[int] = []
         self.links = {peer: Outgoing(cap) for peer in range(4)}
-        self.catch_up = CatchUp(
-            Quorums(4, 1),
-            CHAIN_ID,
-            PUBLIC,
-            self,
-            lambda peer: self.peer_epochs[peer],
-            self.chain.adopt,
-            lambda: self.may_fetch,
-            sorted(self.peer_epochs),
-        )
+        self.adopt, self.may_go_on = self.chain.adopt, lambda: self.may_fetch
+        self.peer_epoch = self.peer_epochs.__getitem__
+        manifest: Any = SimpleNamespace(quorums=Quorums(4, 1), chain_id=CHAIN_ID, public_keys=PUBLIC)
+        self.catch_up = CatchUp(manifest, self, self.chain, self, sorted(self.peer_epochs))
         self.server = BlockServer(
             self.store,
             self,
@@ -110,35 +86,22 @@ class Bench:
             lambda peer, size: self.links[peer].make_room(size),
         )
 
-    def broadcast(self, message: Message) -> None:
-        raise AssertionError("nothing here is for everybody")
-
-    def send(self, node: int, message: Message) -> None:
-        self.sent.append((node, message))
-
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        self.faults.append((node, kind))
-
-    def poll(self) -> list[tuple[int, BlockRequest]]:
+    def poll(self) -> list[tuple[Any, BlockRequest]]:
         """The requests that this makes."""
-        self.catch_up.poll(self.chain.height, self.chain.height, self.chain.height + 1)
-        asked = [(peer, message) for peer, message in self.sent if isinstance(message, BlockRequest)]
-        self.sent.clear()
-        return asked
+        self.catch_up.poll(self.chain.height + 1)
+        return [(peer, message) for peer, message in self.said() if isinstance(message, BlockRequest)]
 
     def take(self, sender: int, *messages: Message) -> None:
         for message in messages:
             if isinstance(message, CertifiedHeader):
-                self.catch_up.handle_header(sender, message, self.chain.height)
+                self.catch_up.handle_header(sender, message)
             else:
                 assert isinstance(message, BodyPart)
-                self.catch_up.handle_part(sender, message, self.chain.height)
+                self.catch_up.handle_part(sender, message)
 
     def serve(self, first: int, count: int, asker: int = 0) -> list[Message]:
         self.server.serve(asker, BlockRequest(0, first, count))
-        answers = [message for _, message in self.sent]
-        self.sent.clear()
-        return answers
+        return [message for _, message in self.said()]
 
 
 def answer(block: Block, certificate: bytes | None = None, body: bytes | None = None) -> list[Message]:
@@ -149,7 +112,7 @@ def answer(block: Block, certificate: bytes | None = None, body: bytes | None = 
     return [CertifiedHeader(0, block.header.encode(), certificate, len(body)), *parts]
 
 
-def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Clock) -> None:
+def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Any) -> None:
     bench, server = Bench(0, 2, 16), Bench(1, 16, 0)
     asked_of = set()
     for _ in range(10):
@@ -165,13 +128,13 @@ def test_a_node_behind_fetches_from_several_peers_and_adopts_in_order(clock: Clo
         if bench.chain.height == 16:
             break
     assert asked_of == {1, 2, 3}
-    assert (bench.chain.height, bench.chain.tip_hash, bench.catch_up.adopted) == (16, BLOCKS[-1].header.hash, 14)
+    assert (bench.chain.height, bench.chain.tip_hash) == (16, BLOCKS[-1].header.hash)
     bench.chain.flush()
     assert [bench.store.certificate(h) for h in range(1, 17)] == [CERTIFICATES[h] for h in range(1, 17)]
     assert bench.faults == []
 
 
-def test_blocks_are_asked_for_when_far_behind_or_stalled_only(clock: Clock) -> None:
+def test_blocks_are_asked_for_when_far_behind_or_stalled_only(clock: Any) -> None:
     bench = Bench(0, 2, 2)
     clock.now += 10 * STALLED_S
     assert bench.poll() == [], "nobody is ahead"
@@ -216,7 +179,7 @@ LIES: dict[str, Callable[[], list[Message]]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_what_does_not_verify_is_not_adopted_and_its_sender_not_asked_for_a_while(name: str, clock: Clock) -> None:
+def test_what_does_not_verify_is_not_adopted_and_its_sender_not_asked_for_a_while(name: str, clock: Any) -> None:
     bench = Bench(0, 2, 16)
     first, request = bench.poll()[0]
     assert request.first == 3
@@ -226,20 +189,20 @@ def test_what_does_not_verify_is_not_adopted_and_its_sender_not_asked_for_a_whil
     bench.take(first, *answer(BLOCKS[2]))
     assert bench.chain.height == 2, "its requests went with our trust"
     while clock.now < 1000 + DISTRUST_S - 1:
-        clock.now += PATIENCE_S + 0.5
+        clock.now += SILENCE_S + 0.5
         if clock.now < 1000 + DISTRUST_S:
             assert first not in [peer for peer, _ in bench.poll()]
     helper = next(peer for peer, request in bench.catch_up._requests.items() if 3 in request.wanted)
     bench.take(helper, *answer(BLOCKS[2]))
     assert bench.chain.height == 3, "one honest peer is enough"
-    clock.now = 1000 + DISTRUST_S + PATIENCE_S + 1
+    clock.now = 1000 + DISTRUST_S + SILENCE_S + 1
     bench.poll()
-    clock.now += PATIENCE_S + 1
+    clock.now += SILENCE_S + 1
     asked = [*bench.poll(), *bench.poll()]
     assert first in [peer for peer, _ in asked], "later it gets another chance"
 
 
-def test_what_was_not_asked_for_is_ignored(clock: Clock) -> None:
+def test_what_was_not_asked_for_is_ignored(clock: Any) -> None:
     """It may be a late answer, so it is no fault."""
     bench = Bench(0, 2, 16)
     bench.take(1, *answer(BLOCKS[2]))
@@ -258,53 +221,33 @@ def test_what_was_not_asked_for_is_ignored(clock: Clock) -> None:
     assert (bench.chain.height, bench.faults) == (3, [])
 
 
-@pytest.mark.parametrize("silent", [1, 2, 3])
-def test_an_unanswered_request_goes_to_another_peer(silent: int, clock: Clock) -> None:
-    bench, server = Bench(0, 0, 16), Bench(1, 16, 0)
-    for _ in range(12):
-        for _ in range(3):
-            for peer, request in bench.poll():
-                if peer != silent:
-                    bench.take(peer, *server.serve(request.first, request.count))
-        clock.now += PATIENCE_S + 1
-    assert (bench.chain.height, bench.faults) == (16, [])
-
-
-def test_serving_stops_at_the_first_block_without_certificate(clock: Clock) -> None:
+def test_serving_stops_at_the_first_block_without_certificate(clock: Any) -> None:
     server = Bench(1, 8, 0, frozenset({3, 7}))
     expected = [message for block in BLOCKS[:2] for message in answer(block)]
     assert server.serve(1, BLOCKS_PER_REQUEST) == expected
     assert server.serve(3, 1) == []
     assert server.serve(9, 4) == server.serve(2**32 - 1, 4) == []
     assert server.serve(8, 4) == answer(BLOCKS[7])
+    assert server.wanted == [3, 3], "made known, that it may be certified"
 
 
-def test_serving_is_bounded_per_peer_and_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = len(BLOCKS[0].body)
-    monkeypatch.setattr(block_server, "SERVED_BYTES_PER_S", 5 * size)
+@pytest.mark.parametrize(
+    ("limit", "most"), [("SERVED_BYTES_PER_S", 5 * len(BLOCKS[0].body)), ("SERVED_BLOCKS_PER_S", 5)]
+)
+def test_serving_is_bounded_per_peer_and_second(
+    limit: str, most: int, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_server, limit, most)
     server = Bench(1, 16, 0)
 
-    def bodies(asker: int) -> int:
+    def headers(asker: int) -> int:
         return sum(isinstance(message, CertifiedHeader) for _ in range(5) for message in server.serve(1, 4, asker))
 
-    assert bodies(2) <= 6
-    assert bodies(2) == 0
-    assert bodies(3) > 0, "each peer has its own allowance"
+    assert 0 < headers(2) <= 6
+    assert headers(2) == 0
+    assert headers(3) > 0, "each peer has its own allowance"
     clock.now += 1.1
-    assert 0 < bodies(2) <= 6
-
-
-def test_serving_is_bounded_in_blocks_too(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_server, "SERVED_BLOCKS_PER_S", 3)
-    server = Bench(1, 16, 0)
-    assert sum(isinstance(message, CertifiedHeader) for message in server.serve(1, 4, 2)) == 3
-
-
-def test_a_wanted_block_without_certificate_is_made_known() -> None:
-    server = Bench(1, 8, 0, uncertified=frozenset({5}))
-    assert [m for m in server.serve(4, 4, 2) if isinstance(m, CertifiedHeader)][1:] == []
-    server.serve(9, 1, 2)
-    assert server.wanted == [5]
+    assert 0 < headers(2) <= 6
 
 
 class Flushed(Bench):
@@ -317,9 +260,8 @@ class Flushed(Bench):
         link = self.links[2]
         for first, count in requests:
             self.server.serve(2, BlockRequest(0, first, count))
-        for data, _ in self.CODEC.entries(message for _, message in self.sent):
+        for data, _ in self.CODEC.entries(message for _, message in self.said()):
             link.offer(Entry(0, data))
-        self.sent.clear()
         self.server.sent()
         leaving: list[Message] = []
         while entries := link.next_entries()[1]:
@@ -336,24 +278,20 @@ def whole(*heights: int) -> list[Message]:
 CAP = 10_000
 
 
-def test_no_more_is_served_than_the_link_can_hold(clock: Clock) -> None:
-    server = Flushed(1, 16, 0, cap=CAP)
-    assert server.tick((1, 4)) == whole(1, 2)
+def test_no_more_is_served_than_the_link_can_hold(clock: Any) -> None:
+    for requests in ([(1, 4)], [(1, 1), (2, 1), (3, 1), (4, 1)]):
+        server = Flushed(1, 16, 0, cap=CAP)
+        assert server.tick(*requests) == whole(1, 2), "requests of one tick share the room"
     link = server.links[2]
     for height in range(3, 20):
         server.tick((height, 1))
         assert link.dropped == 0 and link.held_bytes <= CAP
     assert link.acknowledge(link.next_entries()[0] - 1)
     assert server.tick((3, 4)) == whole(3, 4), "there is room again when it has been read"
+    assert Flushed(1, 16, 0, cap=500).tick((1, 4)) == [], "a block that it cannot hold is not begun"
 
 
-def test_requests_of_one_tick_share_the_room(clock: Clock) -> None:
-    server = Flushed(1, 16, 0, cap=CAP)
-    assert server.tick((1, 1), (2, 1), (3, 1), (4, 1)) == whole(1, 2)
-    assert server.links[2].dropped == 0
-
-
-def test_what_a_peer_cannot_use_makes_room_for_its_blocks(clock: Clock) -> None:
+def test_what_a_peer_cannot_use_makes_room_for_its_blocks(clock: Any) -> None:
     """Otherwise one whose link is full of later epochs could never be helped."""
     server = Flushed(1, 16, 0, cap=CAP)
     link = server.links[2]
@@ -361,9 +299,3 @@ def test_what_a_peer_cannot_use_makes_room_for_its_blocks(clock: Clock) -> None:
         link.offer(Entry(99, bytes(300)))
     assert server.tick((1, 4)) == whole(1, 2)
     assert link.dropped > 0 and link.held_bytes <= CAP
-
-
-def test_a_block_longer_than_the_link_can_hold_is_not_begun(clock: Clock) -> None:
-    server = Flushed(1, 16, 0, cap=500)
-    assert server.tick((1, 4)) == []
-    assert server.links[2].held_bytes == 0

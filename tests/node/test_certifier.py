@@ -1,22 +1,27 @@
 """Certificates: made from f+1 shares of the same block, and from nothing else; memory stays bounded."""
 
-from __future__ import annotations
-
 import random
 from hashlib import sha256
 from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.peers import Said
 
 from crypto.dealer import deal
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
 from honeybadger.node.certifier import ANSWERS_PER_S, WINDOW, Certifier, block_statement
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import Message
+from honeybadger.protocols.faults import FaultKind
 
 PUBLIC, SECRET = deal(4, 1, random.Random(5).randbytes)
 
 
 def hash_of(height: int, tag: str = "block") -> bytes:
     return sha256(b"%s %d" % (tag.encode(), height)).digest()
+
+
+def header_of(height: int) -> Any:
+    return SimpleNamespace(height=height, epoch=height, hash=hash_of(height))
 
 
 def share(node: int, height: int, tag: str = "block") -> BlockShare:
@@ -36,48 +41,24 @@ def certificate(height: int, tag: str = "block") -> bytes:
     return bytes(signature)
 
 
-class Blocks:
-    """The node's store: headers of the heights in `there`."""
-
-    def __init__(self) -> None:
-        self.there: set[int] = set()
-        self.certificates: dict[int, bytes] = {}
-
-    def certificate(self, height: int) -> bytes | None:
-        return self.certificates.get(height)
-
-    def header(self, height: int) -> SimpleNamespace | None:
-        if height not in self.there:
-            return None
-        return SimpleNamespace(height=height, epoch=height, hash=hash_of(height))
-
-
-class Bench:
+class Bench(Said):
     """The certifier of node 0."""
 
     def __init__(self) -> None:
-        self.sent: list[Message] = []
-        self.answers: list[tuple[int, Message]] = []
-        self.faults: list[tuple[int, FaultKind]] = []
+        super().__init__()
         self.certificates: list[tuple[int, bytes]] = []
-        self.store = Blocks()
-        self.certifier = Certifier(0, PUBLIC, SECRET[0], self.store, self, self.certified)  # type: ignore[arg-type]
+        #: the node's store
+        self.headers: dict[int, Any] = {}
+        self.stored: dict[int, bytes] = {}
+        store: Any = SimpleNamespace(header=self.headers.get, certificate=self.stored.get)
+        self.certifier = Certifier(0, PUBLIC, SECRET[0], store, self, self.certified)
 
     def certified(self, height: int, epoch: int, certificate: bytes) -> None:
         assert epoch == height
         self.certificates.append((height, certificate))
 
-    def broadcast(self, message: Message) -> None:
-        self.sent.append(message)
-
-    def send(self, node: int, message: Message) -> None:
-        self.answers.append((node, message))
-
-    def fault(self, node: int, kind: FaultKind, detail: str) -> None:
-        self.faults.append((node, kind))
-
     def durable(self, height: int) -> None:
-        self.certifier.block_durable(height, height, hash_of(height))
+        self.certifier.block_durable(header_of(height))
 
     def check(self, *heights: int) -> None:
         assert [height for height, _ in self.certificates] == list(heights)
@@ -88,28 +69,27 @@ class Bench:
         return len(self.certifier._own) + sum(map(len, self.certifier._shares.values()))
 
 
-def test_enough_shares_make_one_certificate_that_verifies() -> None:
-    bench = Bench()
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_enough_shares_make_one_certificate_that_verifies(bench: Bench) -> None:
     bench.durable(1)
-    assert bench.sent == [share(0, 1)]
+    assert bench.said() == [(None, share(0, 1))]
     bench.check()
     for node in (2, 1, 3):
         bench.certifier.handle_share(node, share(node, 1))
         bench.check(1)
     assert (bench.kept(), bench.faults) == (0, [])
-
-
-def test_shares_may_come_before_the_block() -> None:
-    bench = Bench()
     for node in (1, 2, 3):
         bench.certifier.handle_share(node, share(node, 2))
-    bench.check()
+    bench.check(1)
     bench.durable(2)
-    bench.check(2)
+    bench.check(1, 2)
 
 
-def test_shares_of_another_block_do_not_count() -> None:
-    bench = Bench()
+def test_shares_of_another_block_do_not_count(bench: Bench) -> None:
     bench.durable(1)
     for node in (1, 2):
         bench.certifier.handle_share(node, share(node, 1, "fork"))
@@ -119,8 +99,7 @@ def test_shares_of_another_block_do_not_count() -> None:
     bench.check(1)
 
 
-def test_a_bad_share_is_named_and_costs_its_sender_the_height() -> None:
-    bench = Bench()
+def test_a_bad_share_is_named_and_costs_its_sender_the_height(bench: Bench) -> None:
     bench.durable(1)
     bench.certifier.handle_share(2, bad_share(2, 1))
     assert bench.faults == [(2, FaultKind.BAD_CERTIFICATE)]
@@ -133,21 +112,15 @@ def test_a_bad_share_is_named_and_costs_its_sender_the_height() -> None:
     bench.certifier.handle_share(1, share(1, 1))
     bench.check(1)
     bench.durable(2)
+    coin = SECRET[1].coin.sign_share(block_statement(hash_of(2)))
+    bench.certifier.handle_share(1, BlockShare(2, 2, hash_of(2), coin))
+    assert bench.faults[2:] == [(1, FaultKind.BAD_CERTIFICATE)], "a coin share is none"
+    bench.check(1)
     bench.certifier.handle_share(2, share(2, 2))
     bench.check(1, 2)
 
 
-def test_a_coin_share_is_no_certificate_share() -> None:
-    bench = Bench()
-    bench.durable(1)
-    coin = SECRET[1].coin.sign_share(block_statement(hash_of(1)))
-    bench.certifier.handle_share(1, BlockShare(1, 1, hash_of(1), coin))
-    assert bench.faults == [(1, FaultKind.BAD_CERTIFICATE)]
-    bench.check()
-
-
-def test_duplicates_and_own_echo_do_not_count_twice() -> None:
-    bench = Bench()
+def test_duplicates_and_own_echo_do_not_count_twice(bench: Bench) -> None:
     bench.certifier.handle_share(1, share(1, 1))
     bench.certifier.handle_share(1, share(1, 1))
     bench.certifier.handle_share(1, share(1, 1, "other"))
@@ -159,8 +132,7 @@ def test_duplicates_and_own_echo_do_not_count_twice() -> None:
     alone.check()
 
 
-def test_heights_that_are_done_or_far_away_are_ignored() -> None:
-    bench = Bench()
+def test_heights_that_are_done_or_far_away_are_ignored(bench: Bench) -> None:
     for height in range(1, 6):
         bench.certifier.block_certified(height)
     bench.certifier.handle_share(1, share(1, 3))
@@ -171,8 +143,7 @@ def test_heights_that_are_done_or_far_away_are_ignored() -> None:
     bench.check()
 
 
-def test_memory_is_bounded_when_nobody_else_certifies() -> None:
-    bench = Bench()
+def test_memory_is_bounded_when_nobody_else_certifies(bench: Bench) -> None:
     one = share(1, 1).share
     for height in range(1, 4 * WINDOW):
         bench.durable(height)
@@ -183,43 +154,35 @@ def test_memory_is_bounded_when_nobody_else_certifies() -> None:
     bench.check()
 
 
-def test_only_what_stays_missing_is_asked_for() -> None:
-    bench = Bench()
+def test_only_what_stays_missing_is_asked_for(bench: Bench) -> None:
     bench.durable(1)
+    bench.said()
     bench.certifier.ask([1, 3])
-    assert bench.answers == [], "its shares may be under way"
+    assert bench.said() == [], "its shares may be under way"
     bench.durable(2)
+    bench.said()
     bench.certifier.ask([1, 3])
-    assert bench.answers == [(1, CertificateRequest(0, 1)), (3, CertificateRequest(0, 1))]
-    bench.answers.clear()
+    assert bench.said() == [(1, CertificateRequest(0, 1)), (3, CertificateRequest(0, 1))]
     bench.certifier.handle_certificate(3, BlockCertificate(0, 1, certificate(1)))
     bench.check(1)
     bench.certifier.ask([2])
-    assert bench.answers == [(2, CertificateRequest(0, 2))]
+    assert bench.said() == [(2, CertificateRequest(0, 2))]
 
 
-def test_a_request_is_answered_with_the_certificate_or_a_share_or_not_at_all() -> None:
-    bench = Bench()
-    bench.store.there = {1, 2}
-    bench.store.certificates = {1: certificate(1)}
+def test_a_request_is_answered_with_the_certificate_or_a_share_or_not_at_all(bench: Bench, clock: Any) -> None:
+    bench.headers |= {1: header_of(1), 2: header_of(2)}
+    bench.stored[1] = certificate(1)
     for height in (1, 2, 3):
         bench.certifier.handle_request(3, CertificateRequest(0, height))
-    assert bench.answers == [(3, BlockCertificate(0, 1, certificate(1))), (3, share(0, 2))]
-
-
-def test_answers_to_one_peer_are_bounded() -> None:
-    bench = Bench()
-    bench.store.certificates = {1: certificate(1)}
+    assert bench.said() == [(3, BlockCertificate(0, 1, certificate(1))), (3, share(0, 2))]
     for _ in range(10 * ANSWERS_PER_S):
         bench.certifier.handle_request(3, CertificateRequest(0, 1))
-    assert ANSWERS_PER_S <= len(bench.answers) <= 3 * ANSWERS_PER_S
-    bench.answers.clear()
+    assert len(bench.said()) == ANSWERS_PER_S - 3, "so many in a second"
     bench.certifier.handle_request(2, CertificateRequest(0, 1))
-    assert len(bench.answers) == 1
+    assert len(bench.said()) == 1
 
 
-def test_a_certificate_must_be_of_the_own_block() -> None:
-    bench = Bench()
+def test_a_certificate_must_be_of_the_own_block(bench: Bench) -> None:
     bench.durable(1)
     bench.certifier.handle_certificate(1, BlockCertificate(0, 2, certificate(2)))
     assert bench.faults == [], "not asked for"

@@ -1,16 +1,11 @@
 """The node's real vote journal on disk, under simulated nodes that are killed and started again."""
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
+from support.simulation.crash_runs import POINTS, DiskJournal, crash_cluster, crash_in_tick, finish
 
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("adversary", "simulation")]
-
-from crash_runs import POINTS, DiskJournal, crash_cluster, crash_in_tick, finish  # noqa: E402
-
-from honeybadger.node.journal import Journal  # noqa: E402
+from honeybadger.node.journal import Journal
 
 CHAIN = b"simulated chain".ljust(32, b".")
 

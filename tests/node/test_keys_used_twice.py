@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import zmq
+from support.peers import Listener, QueueTransport, peers_of
 
-from honeybadger.network.codec import Codec, Hello
+from honeybadger.network.codec import Codec
 from honeybadger.network.transport import PeerEvent
-from honeybadger.node import peers as peers_module
-from honeybadger.node import rate
-from honeybadger.node.node import Node
-from honeybadger.node.peers import Peers
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import MESSAGE_TYPES, BVal, Message, Term
+from honeybadger.node.standing import Standing
+from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.honey_badger.messages import MESSAGE_TYPES, BVal, Term
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.wire import Message
 
 CODEC = Codec(MESSAGE_TYPES, 1000)
-OURS = Hello(bytes(32), {})
 NODES = 3
 SHARED = 2
 
 
-class Process:
+class Process(QueueTransport):
     """One process with the keys of node `me`; what it sends to a node arrives where the world says that one is."""
 
     def __init__(self, world: World, me: int, session: int) -> None:
+        super().__init__(me, NODES)
         self.world, self.me, self.session = world, me, session
-        self.inbox: deque[tuple[int, list[Any]]] = deque()
-        self.changes = [PeerEvent(peer, True) for peer in range(NODES) if peer != me]
         self.received: list[tuple[int, Message]] = []
-        self.faults: list[tuple[int, FaultKind]] = []
-        self.twin_heard_by: set[int] = set()
+        self.told = Listener()
         self.said = 0
-        self.peers = Peers(
-            me,
-            NODES,
-            session,
-            1 << 20,
-            CODEC,
-            self,  # type: ignore[arg-type]
-            OURS,
-            lambda hello: "",
-            lambda peer, why: pytest.fail(why),
-            lambda peer, up, failure: None,
-            lambda node, kind, detail: self.faults.append((node, kind)),
-            on_twin=self.twin_heard_by.add,
-        )
+        self.peers = peers_of(me, NODES, session, CODEC, self, self.told)
 
     def say(self) -> None:
         """Something new to everybody, that tells who said it."""
@@ -72,18 +53,11 @@ class Process:
 
     # -- as a transport ------------------------------------------------------------------------------------
 
-    def receive(self) -> tuple[int, list[Any]] | None:
-        return self.inbox.popleft() if self.inbox else None
-
     def send(self, peer: int, parts: Sequence[bytes]) -> bool:
         to = self.world.at_address[peer]
         if to is not None:
-            to.inbox.append((self.me, [zmq.Frame(part) for part in parts]))
+            to.arrives(self.me, *parts)
         return to is not None
-
-    def events(self) -> list[PeerEvent]:
-        found, self.changes = self.changes, []
-        return found
 
     def reset(self, peer: int) -> None:
         self.changes += [PeerEvent(peer, False), PeerEvent(peer, True)]
@@ -93,11 +67,8 @@ class Process:
 class World:
     """Nodes 0 and 1, and the genuine node 2, which is at its address. A turn takes 50 ms."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        clock = SimpleNamespace(monotonic=lambda: self.now)
-        monkeypatch.setattr(peers_module, "time", clock)
-        monkeypatch.setattr(rate, "time", clock)
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
         self.restless = False
         self.at_address: list[Process | None] = [None] * NODES
         self.processes = [Process(self, me, 100 + me) for me in range(NODES)]
@@ -127,7 +98,7 @@ class World:
 
     def run(self, seconds: float, *, talk: bool = True) -> None:
         for _ in range(int(seconds * 20)):
-            self.now += 0.05
+            self.clock.now += 0.05
             for process in self.processes:
                 if talk:
                     process.say()
@@ -143,18 +114,18 @@ class World:
                     # What the twin has acknowledged as node 2, and the genuine node perhaps had, comes again.
                     assert list(dict.fromkeys(heard)) == list(range(1, other.said + 1)), (process.me, other.me)
             assert all(link.heeded for link in process.peers.links.values())
-            assert {node for node, _ in process.faults} <= {SHARED}
+            assert {node for node, _ in process.told.faults} <= {SHARED}
 
     def said_twice(self) -> bool:
         """Both sides know."""
-        return self.genuine.twin_heard_by == {0, 1} and all(
-            (SHARED, FaultKind.KEYS_USED_TWICE) in observer.faults for observer in self.observers
+        return self.genuine.told.twin_heard_by == {0, 1} and all(
+            (SHARED, FaultKind.KEYS_USED_TWICE) in observer.told.faults for observer in self.observers
         )
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(monkeypatch)
+def world(clock: Any) -> World:
+    made = World(clock)
     made.run(2)
     return made
 
@@ -248,21 +219,28 @@ def test_a_restart_is_no_second_process(world: World) -> None:
         for observer, messages in zip(world.observers, late, strict=True):
             observer.inbox.extend(messages)
         world.run(5)
-        assert not fresh.twin_heard_by
-    assert not any(process.faults for process in world.processes)
+        assert not fresh.told.twin_heard_by
+    assert not any(process.told.faults for process in world.processes)
     assert world.genuine.heard(0, 100)
 
 
-def test_one_peer_alone_cannot_make_a_node_say_it() -> None:
-    faults: list[Any] = []
-    node: Any = SimpleNamespace(
-        me=SHARED,
-        _twin_heard_by=set(),
-        _manifest=SimpleNamespace(quorums=Quorums(4, 1)),
-        notices=SimpleNamespace(fault=lambda *fault: faults.append(fault)),
+@pytest.mark.parametrize("keys", [True, False], ids=["its keys are used twice", "its manifest differs"])
+def test_one_peer_alone_cannot_make_a_node_say_it(keys: bool) -> None:
+    """Of f+1 one is correct."""
+    said: list[Any] = []
+    notices: Any = SimpleNamespace(
+        fault=lambda *fault: said.append(fault), connection=None, say_once=lambda line: False
     )
-    for _ in range(10):
-        Node._twin_heard(node, 1)
-    assert not faults
-    Node._twin_heard(node, 3)
-    assert faults == [(SHARED, FaultKind.KEYS_USED_TWICE, "heard by nodes [1, 3]")]
+    manifest: Any = SimpleNamespace(quorums=Quorums(4, 1))
+    standing = Standing(SHARED, manifest, notices, said.append)
+    for peer in [*[1] * 10, 3]:
+        assert not said
+        if keys:
+            standing.twin_heard(peer)
+        else:
+            standing.refused(peer, "f is 1 here")
+    assert said == [
+        (SHARED, FaultKind.KEYS_USED_TWICE, "heard by nodes [1, 3]")
+        if keys
+        else "the manifest of this node differs from that of nodes [1, 3]: f is 1 here"
+    ]

@@ -1,31 +1,24 @@
 """What a node tells as it happens is bounded, whatever its peers do, and ends with how things are."""
 
-from __future__ import annotations
-
 import io
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from honeybadger.node import rate
 from honeybadger.node.events import EventLog
 from honeybadger.node.notices import CONNECTION_EVENTS_PER_S, FAULT_EVENTS, LINES, Notices
-from honeybadger.protocols.base import FaultKind
+from honeybadger.protocols.faults import FaultKind
 
 
 class Bench:
-    """Notices whose file can be read, and a clock that passes when it is told to."""
+    """Notices whose file can be read."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
         self.file = io.BytesIO()
         self.said: list[str] = []
         self.notices = Notices(EventLog(self.file), self.said.append)
-
-    def monotonic(self) -> float:
-        return self.now
 
     def events(self, **wanted: object) -> list[dict[str, Any]]:
         found = [msgspec.json.decode(line) for line in self.file.getvalue().splitlines()]
@@ -33,20 +26,18 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    made = Bench()
-    monkeypatch.setattr(rate, "time", SimpleNamespace(monotonic=made.monotonic))
-    return made
+def bench(clock: Any) -> Bench:
+    return Bench(clock)
 
 
 def flap(bench: Bench, peer: int, times: int, seconds: float) -> None:
     """Up and down, `times` each, in so many seconds, while the node looks after itself once a second."""
     for _ in range(times):
         for up in (True, False):
-            before = int(bench.now)
+            before = int(bench.clock.now)
             bench.notices.connection(peer, up, "")
-            bench.now += seconds / times / 2
-            if int(bench.now) > before:
+            bench.clock.now += seconds / times / 2
+            if int(bench.clock.now) > before:
                 bench.notices.each_second()
 
 
@@ -59,22 +50,18 @@ def test_a_flapping_connection_fills_no_log_and_loses_no_count(bench: Bench) -> 
     assert mine[-1]["up"] is False, "how it is now"
 
 
-def test_each_peer_has_its_own_share(bench: Bench) -> None:
-    flap(bench, 2, 100, 0.1)
-    bench.notices.connection(3, True, "")
-    assert [event["up"] for event in bench.events(peer=3)] == [True]
-
-
 def test_the_state_of_a_connection_that_calms_down_is_told_in_time(bench: Bench) -> None:
     flap(bench, 2, 100, 0.1)
     bench.notices.connection(2, True, "")
     assert len(bench.events(peer=2)) == CONNECTION_EVENTS_PER_S
+    bench.notices.connection(3, True, "")
+    assert [event["up"] for event in bench.events(peer=3)] == [True], "each peer has its own share"
     bench.notices.each_second()
     last = bench.events(peer=2)[-1]
     assert (last["up"], last["left_out"]) == (True, 201 - CONNECTION_EVENTS_PER_S - 1)
     bench.notices.each_second()
     assert bench.events(peer=2)[-1] == last, "once"
-    bench.now += 2
+    bench.clock.now += 2
     bench.notices.connection(2, False, "it refused this node's key")
     last = bench.events(peer=2)[-1]
     assert (last["up"], last["failure"], last["left_out"]) == (False, "it refused this node's key", 0)
@@ -83,7 +70,7 @@ def test_the_state_of_a_connection_that_calms_down_is_told_in_time(bench: Bench)
 def test_quiet_connections_are_told_as_they_are(bench: Bench) -> None:
     for up in (True, False, True):
         bench.notices.connection(1, up, "")
-        bench.now += 1.5
+        bench.clock.now += 1.5
         bench.notices.each_second()
     assert [(event["up"], event["left_out"]) for event in bench.events()] == [(True, 0), (False, 0), (True, 0)]
 

@@ -1,18 +1,18 @@
 """Binary agreement, one instance at a time and in small nets."""
 
 import pytest
-from byzantine.harness import ALL_SIZES
-from byzantine.scripted import EPOCH, PROPOSER, AgreementNet, IdealCoins, Recorder, deliver
+from support.byzantine.harness import ALL_SIZES
+from support.byzantine.scripted import EPOCH, PROPOSER, AgreementNet, IdealCoins, Recorder, deliver
 
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.binary_agreement import COIN_WINDOW, BinaryAgreement
-from honeybadger.protocols.messages import Aux, BVal, CoinShare, Conf, Term
-from honeybadger.protocols.quorums import Quorums
+from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW, BinaryAgreement
+from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, HoneyBadgerFault, Term
+from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
 
 
 def alone(nodes=4, schedule="every-round"):
-    q = Quorums(nodes, Quorums.largest_faults(nodes))
+    q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     recorder, decided, coins = Recorder(), [], IdealCoins(1, q)
     make = coins.maker(0)
     return BinaryAgreement(EPOCH, PROPOSER, q, schedule, make, recorder, decided.append), recorder, decided, coins
@@ -43,7 +43,7 @@ def give(agreement, senders, message):
 def test_exact_thresholds(nodes):
     """Scenario 37: relay at f+1, bin_values at 2f+1, AUX and CONF at N-f."""
     agreement, recorder, _, _ = alone(nodes)
-    q = Quorums(nodes, Quorums.largest_faults(nodes))
+    q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     agreement.propose(0)
     give(agreement, range(q.weak - 1), bval(1))
     assert recorder.sent == [bval(0)]
@@ -141,7 +141,7 @@ def test_no_vote_without_input():
 def test_terms_decide_at_weak_and_erase_at_ready(nodes, value):
     """Scenario 14: f TERMs decide nothing, f+1 do, even before any input; 2f+1 erase."""
     agreement, recorder, decided, _ = alone(nodes)
-    q = Quorums(nodes, Quorums.largest_faults(nodes))
+    q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     give(agreement, range(q.faults), term(value))
     give(agreement, range(q.faults), term(value))
     assert not decided
@@ -242,7 +242,7 @@ def test_round_window():
         for message in (bval(1, number), aux(1, number), conf(3, number)):
             give(agreement, [3], message)
         give(agreement, [3], CoinShare(EPOCH, PROPOSER, number, bytes(48)))
-    assert recorder.faults == [(3, FaultKind.FUTURE_ROUND)] * 12
+    assert recorder.faults == [(3, HoneyBadgerFault.FUTURE_ROUND)] * 12
     assert set(agreement._rounds) == {0}
     assert (len(agreement._ahead._votes), set(agreement._ahead._shares)) == (before, {COIN_WINDOW})
 
@@ -278,7 +278,7 @@ def test_coin_shares_belong_to_coin_rounds():
     agreement, recorder, _, _ = alone(schedule="fixed-fixed-coin")
     for number in range(6):
         give(agreement, [3], CoinShare(EPOCH, PROPOSER, number, bytes(48)))
-    assert recorder.faults == [(3, FaultKind.UNEXPECTED_COIN_SHARE)] * 4
+    assert recorder.faults == [(3, HoneyBadgerFault.UNEXPECTED_COIN_SHARE)] * 4
     assert set(agreement._ahead._shares) == {2, 5}
 
 
@@ -330,7 +330,7 @@ def test_mixed_inputs(nodes, schedule, scheduler):
 @pytest.mark.parametrize("seed", range(4))
 def test_early_deciders(nodes, schedule, seed):
     """Scenario 15: f correct nodes hear everything at once and decide early, the rest hears late, f are silent."""
-    early = range(Quorums.largest_faults(nodes))
+    early = range(BYZANTINE.largest_faults(nodes))
 
     def scheduler(step, sender, recipient, message, rng):
         return shuffled(step, sender, recipient, message, rng) + (0 if recipient in early else 2_000)

@@ -3,12 +3,12 @@
 import random
 
 import pytest
-from byzantine.agreement import IDENTITY, NON_SUBGROUP
-from byzantine.scripted import CHAIN, Recorder
+from support.byzantine.scripted import CHAIN, Recorder
 
 from crypto.bls12_381 import BLS12_381
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.common_coin import CommonCoin, coin_identity
+from honeybadger.adversary.agreement import IDENTITY, NON_SUBGROUP
+from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
+from honeybadger.protocols.honey_badger.messages import HoneyBadgerFault
 from honeybadger.simulation.cluster import dealt_keys
 
 IDENTITY_OF_COIN = coin_identity(CHAIN, 3, 2, 5)
@@ -60,7 +60,7 @@ def test_a_bad_share_is_rejected_and_its_sender_flagged(kind):
     coin.release()
     coin.handle_share(1, bad_shares(4, 1)[kind])
     assert not values
-    assert recorder.faults == [(1, FaultKind.BAD_COIN_SHARE)]
+    assert recorder.faults == [(1, HoneyBadgerFault.BAD_COIN_SHARE)]
     coin.handle_share(1, share(1, 4, 1))
     assert not values, "one share per sender"
     coin.handle_share(2, share(2, 4, 1))
@@ -122,7 +122,7 @@ def test_bad_shares_first(nodes, faults, monkeypatch):
     for node in range(faults + 1, 2 * faults + 1):
         coin.handle_share(node, share(node, nodes, faults))
     assert values == [value]
-    assert recorder.faults == [(node, FaultKind.BAD_COIN_SHARE) for node in liars]
+    assert recorder.faults == [(node, HoneyBadgerFault.BAD_COIN_SHARE) for node in liars]
     assert suspects == set(liars)
     assert len(checks) <= 1 + 2 * faults + 3 * faults
     # Next time the suspects cost nothing if there are enough others.

@@ -6,11 +6,11 @@ and 1. The fixed coin of round 0 is 1: with x = 1 nodes 0 and 1 decide, with x =
 """
 
 import pytest
-from byzantine.scripted import EPOCH, PROPOSER, AgreementNet
-from byzantine.weakened import DeafAfterTerm, ForgetsOldRounds
+from support.byzantine.scripted import EPOCH, PROPOSER, AgreementNet
+from support.byzantine.weakened import DeafAfterTerm, ForgetsOldRounds
 
-from honeybadger.protocols.binary_agreement import BinaryAgreement
-from honeybadger.protocols.messages import Aux, BVal
+from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.messages import Aux, BVal
 
 
 def play(kind: type[BinaryAgreement], x: int, seed: int) -> AgreementNet:
@@ -52,7 +52,7 @@ def test_all_decide(x, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_deaf_deciders_block_three_nodes(seed):
-    """Scenario 40 (a), the oracle: 0 and 1 have decided and listen to nothing; 2, 3 and 4 wait for ever."""
+    """Scenario 40 (a), the oracle: 0 and 1 have decided and listen to nothing; 2, 3 and 4 wait forever."""
     net = play(DeafAfterTerm, 1, seed)
     assert net.decided == {0: 1, 1: 1}
 

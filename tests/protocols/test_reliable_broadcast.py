@@ -2,23 +2,24 @@
 
 import random
 
+import msgspec
 import pytest
-from byzantine.broadcast import dispersal, echo_of
-from byzantine.harness import ALL_SIZES, faulty_nodes
-from byzantine.scripted import EPOCH, BroadcastNet, Recorder
+from support.byzantine.harness import ALL_SIZES, faulty_nodes
+from support.byzantine.scripted import EPOCH, BroadcastNet, Recorder
 
 from crypto.erasure import ErasureCode
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.messages import Echo, Ready, Val
-from honeybadger.protocols.quorums import Quorums
-from honeybadger.protocols.reliable_broadcast import ReliableBroadcast
+from honeybadger.adversary.dispersal import dispersal, echo_of
+from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.honey_badger.messages import Echo, HoneyBadgerFault, Ready, Val
+from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.quorums import BYZANTINE, Quorums
 
 VALUE = b"a value of some length" * 5
 
 
 def alone(nodes, me=0, proposer=0):
     """One instance with a recorder for an outbox."""
-    q = Quorums(nodes, Quorums.largest_faults(nodes))
+    q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     recorder, values = Recorder(), []
     code = ErasureCode(q.data_shards, nodes)
     instance = ReliableBroadcast(me, EPOCH, proposer, q, code, 1 << 14, recorder, values.append)
@@ -100,7 +101,7 @@ def test_echo_counts_at_the_senders_index_only():
     for sender in range(3):
         instance.handle_echo(sender, echo_of(vals[0]))
     assert not recorder.sent
-    assert recorder.faults == [(1, FaultKind.BAD_BRANCH), (2, FaultKind.BAD_BRANCH)]
+    assert recorder.faults == [(1, HoneyBadgerFault.BAD_BRANCH), (2, HoneyBadgerFault.BAD_BRANCH)]
 
 
 def test_one_echo_and_one_ready_per_sender():
@@ -161,7 +162,7 @@ def test_no_codeword_is_delivered(nodes, seed):
         net.send(k, list(net.nodes), Ready(EPOCH, nodes - 1, vals[0].root))
     net.network.run()
     assert not net.delivered
-    assert {(f.node, f.kind) for f in net.network.faults} == {(nodes - 1, FaultKind.BAD_CODEWORD)}
+    assert {(f.node, f.kind) for f in net.network.faults} == {(nodes - 1, HoneyBadgerFault.BAD_CODEWORD)}
 
 
 @pytest.mark.parametrize("nodes", ALL_SIZES)
@@ -214,7 +215,7 @@ def test_shard_length_limit():
     vals = dispersal([bytes((1 << 14) + 64)] * 4, EPOCH, 0)
     instance.handle_val(0, vals[3])
     instance.handle_echo(1, echo_of(vals[1]))
-    assert recorder.faults == [(0, FaultKind.BAD_SHARD_LENGTH), (1, FaultKind.BAD_SHARD_LENGTH)]
+    assert recorder.faults == [(0, HoneyBadgerFault.BAD_SHARD_LENGTH), (1, HoneyBadgerFault.BAD_SHARD_LENGTH)]
     assert not instance._roots
     assert not recorder.sent
     at_limit = dispersal([bytes(1 << 14)] * 4, EPOCH, 0)
@@ -230,4 +231,51 @@ def test_a_bad_val_does_not_use_up_the_slot():
     assert not recorder.sent
     instance.handle_val(0, Val(EPOCH, 0, vals[3].root, vals[3].branch, vals[3].shard))
     assert recorder.of(Echo) == [echo_of(vals[3])]
-    assert recorder.faults == [(0, FaultKind.BAD_BRANCH), (1, FaultKind.NOT_THE_PROPOSER)]
+    assert recorder.faults == [(0, HoneyBadgerFault.BAD_BRANCH), (1, HoneyBadgerFault.NOT_THE_PROPOSER)]
+
+
+#: how a VAL or ECHO is spoilt
+SPOILERS = {
+    "bad branch": lambda m: {"branch": bytes([m.branch[0] ^ 1]) + m.branch[1:]},
+    "short branch": lambda m: {"branch": m.branch[:-32]},
+    "ragged branch": lambda m: {"branch": m.branch[:-1]},
+    "no branch": lambda m: {"branch": b""},
+    "long branch": lambda m: {"branch": m.branch + bytes(32)},
+    "other shard": lambda m: {"shard": bytes([m.shard[0] ^ 1]) + m.shard[1:]},
+    "longer shard": lambda m: {"shard": m.shard + bytes(64)},
+    "empty shard": lambda m: {"shard": b""},
+    "huge shard": lambda m: {"shard": bytes(1 << 20)},
+    "other root": lambda m: {"root": bytes(32)},
+}
+
+
+@pytest.mark.parametrize("kind", SPOILERS)
+@pytest.mark.parametrize("nodes", [4, 6, 8])
+def test_spoilt_vals_and_echoes(nodes, kind):
+    """Scenario 3: dropped, and the sender is named; what is right still counts."""
+    instance, recorder, _, q, code = alone(nodes, me=nodes - 1)
+    vals = dispersal(code.encode(VALUE), EPOCH, 0)
+    val, echo = vals[-1], echo_of(vals[1])
+    instance.handle_val(0, msgspec.structs.replace(val, **SPOILERS[kind](val)))
+    instance.handle_echo(1, msgspec.structs.replace(echo, **SPOILERS[kind](echo)))
+    fault = HoneyBadgerFault.BAD_SHARD_LENGTH if kind in ("empty shard", "huge shard") else HoneyBadgerFault.BAD_BRANCH
+    assert recorder.faults == [(0, fault), (1, fault)] and not recorder.sent and not instance.begun
+    instance.handle_val(0, val)
+    for sender in range(q.quorum):
+        instance.handle_echo(sender, echo_of(vals[sender]))
+    assert recorder.sent == [echo_of(val), Ready(EPOCH, 0, val.root)]
+
+
+@pytest.mark.parametrize("nodes", [4, 7, 10])
+@pytest.mark.parametrize("broken", [0, -1])
+def test_shards_of_unequal_length(nodes, broken):
+    """Scenario 3: a root over leaves of unequal length is no codeword, wherever the odd one is."""
+    instance, recorder, values, q, code = alone(nodes, me=nodes - 1)
+    shards = code.encode(VALUE)
+    shards[broken] *= 2
+    vals = dispersal(shards, EPOCH, 0)
+    for sender in range(nodes):
+        instance.handle_echo(sender, echo_of(vals[sender]))
+    for sender in range(q.weak - 1):
+        instance.handle_ready(sender, Ready(EPOCH, 0, vals[0].root))
+    assert not values and not recorder.of(Ready)

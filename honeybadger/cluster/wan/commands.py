@@ -1,15 +1,13 @@
-"""Runs `ip` and `tc`; what they complain of becomes one line."""
-
-from __future__ import annotations
+"""Runs `ip` and `tc`; their complaints become one line."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
 
-from honeybadger.cluster.wan.errors import WanUnavailable
+from honeybadger.cluster.errors import WanUnavailable
 
-#: where they are on systems that do not have them in the PATH of everybody
+#: where they are on systems that have them only in the PATH of root
 _SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 TIMEOUT_S = 60.0
 
@@ -19,7 +17,7 @@ class CommandFailed(Exception):
 
 
 def find(name: str) -> str:
-    """The path of `ip` or `tc`; WanUnavailable if it is not there."""
+    """The path of `ip` or `tc`; WanUnavailable if it is missing."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}")
     if path is None:
         raise WanUnavailable(f"--wan needs the command {name} (Debian and Ubuntu: package iproute2)")
@@ -27,7 +25,7 @@ def find(name: str) -> str:
 
 
 def run(name: str, *arguments: str, lines: Sequence[str] = ()) -> str:
-    """Its standard output; with `lines` they are its input (`-batch -`). CommandFailed with its last complaint."""
+    """Its standard output; `lines` are its input (`-batch -`). CommandFailed with its last complaint."""
     try:
         done = subprocess.run(
             [find(name), *arguments],

@@ -1,10 +1,8 @@
-"""Round trips between the nodes' namespaces, measured with UDP datagrams that come back.
+"""Measures round trips between the namespaces of the nodes, with UDP datagrams.
 
-The kernel notes when a datagram arrives, and what passes until this process looks at it is not counted, neither there
-nor here: otherwise a busy machine would seem a slow network. All clocks are the same one.
+The kernel notes when a datagram arrives. The time until this process reads it does not count at either end, or a busy
+machine would look like a slow network. There is only one clock.
 """
-
-from __future__ import annotations
 
 import selectors
 import socket
@@ -15,14 +13,14 @@ from collections.abc import Sequence
 from itertools import combinations
 from statistics import median
 
-#: datagrams of each pair that count, with few pairs and with many
+#: datagrams of each pair that count; fewer with many pairs
 PROBES = 9
 FEWEST_PROBES = 3
 MOST_DATAGRAMS = 5_000
-#: between datagrams, seconds: those on their way must not wait for each other here
+#: seconds between datagrams, so that they do not queue behind each other here
 PAUSE_S = 0.002
 PORT = 7_007
-#: asking or answering, the pair, when it was sent (nanoseconds), for how long it lay at the other end (nanoseconds)
+#: question or answer, the pair, when it was sent and how long it lay at the other end (nanoseconds)
 _PROBE = struct.Struct("!BHHqq")
 _ASK, _ANSWER = 0, 1
 #: Linux: deliver the time of arrival with each datagram, as seconds and nanoseconds; Python has no name for it
@@ -33,7 +31,7 @@ Pair = tuple[int, int]
 
 
 def open_socket(address: str) -> socket.socket:
-    """A UDP socket of the present namespace."""
+    """A UDP socket of the current namespace."""
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     made.bind((address, PORT))
     made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -42,33 +40,33 @@ def open_socket(address: str) -> socket.socket:
 
 
 def measure(sockets: Sequence[socket.socket], patience_s: float, pairs: Sequence[Pair] = ()) -> dict[Pair, float]:
-    """Pair (a < b) → median round trip in seconds, of `pairs` or of all of them; without those never answered.
+    """Pair (a < b) → median round trip in seconds, for `pairs` or all pairs, but not for those without an answer.
 
     `sockets`: one in each node's namespace; all are served here, by one thread. `patience_s`: longest round trip.
     """
-    wanted = list(pairs) or list(combinations(range(len(sockets)), 2))
+    probed = list(pairs) or list(combinations(range(len(sockets)), 2))
     addresses = [one.getsockname() for one in sockets]
-    each = max(FEWEST_PROBES, min(PROBES, MOST_DATAGRAMS // max(1, len(wanted))))
-    found: dict[Pair, list[float]] = defaultdict(list)
+    each = max(FEWEST_PROBES, min(PROBES, MOST_DATAGRAMS // max(1, len(probed))))
+    times: dict[Pair, list[float]] = defaultdict(list)
     with selectors.DefaultSelector() as selector:
         for one in sockets:
             selector.register(one, selectors.EVENT_READ)
-        # The first round asks for hardware addresses on the way, so it does not count.
+        # The first round also resolves hardware addresses, so it does not count.
         for number in range(each + 1):
-            for a, b in wanted:
+            for a, b in probed:
                 sockets[a].sendto(_PROBE.pack(_ASK, a, b, time.time_ns(), 0), addresses[b])
-                _serve(selector, addresses, found, PAUSE_S)
+                _serve(selector, addresses, times, PAUSE_S)
             if not number:
-                _serve(selector, addresses, found, patience_s)
-                found.clear()
-        _serve(selector, addresses, found, patience_s)
-    return {pair: median(times) for pair, times in found.items()}
+                _serve(selector, addresses, times, patience_s)
+                times.clear()
+        _serve(selector, addresses, times, patience_s)
+    return {pair: median(seconds) for pair, seconds in times.items()}
 
 
 def _serve(
-    selector: selectors.BaseSelector, addresses: Sequence[tuple[str, int]], found: dict[Pair, list[float]], for_s: float
+    selector: selectors.BaseSelector, addresses: Sequence[tuple[str, int]], times: dict[Pair, list[float]], for_s: float
 ) -> None:
-    """Send back what arrives and take the times of what has come back, for so long."""
+    """For `for_s` seconds, answer questions and note the round trips of answers."""
     end = time.monotonic() + for_s
     while (rest := end - time.monotonic()) > 0:
         for key, _ in selector.select(rest):
@@ -81,7 +79,7 @@ def _serve(
             if kind == _ASK:
                 one.sendto(_PROBE.pack(_ANSWER, a, b, sent, time.time_ns() - arrived), sender)
             else:
-                found[a, b].append((arrived - sent - lay) / 1e9)
+                times[a, b].append((arrived - sent - lay) / 1e9)
 
 
 def _arrival(extra: Sequence[tuple[int, int, bytes]]) -> int:

@@ -1,62 +1,59 @@
-"""An emulated WAN as a run uses it: made, measured, removed whatever happens.
+"""An emulated WAN as a run uses it: made, measured, and removed whatever happens.
 
-The kernel's netem shapes the links where there is one, else a process of ours does.
+The kernel's netem shapes the links where it exists, and a process does elsewhere.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from contextlib import ExitStack
+from functools import partial
+from itertools import combinations
 from typing import Any, Protocol
 
-from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.errors import ClusterError, WanUnavailable
 from honeybadger.cluster.wan import echo
-from honeybadger.cluster.wan.errors import WanUnavailable
 from honeybadger.cluster.wan.namespaces import Namespaces, congestion_control, remove_leftovers
 from honeybadger.cluster.wan.netem import NetemLinks
 from honeybadger.cluster.wan.profile import Profile
 from honeybadger.cluster.wan.user_space import UserSpaceLinks
 
-#: how far a measured round trip may be from the profile; nearer than `NEAR_MS` the machine's own delay weighs too much
-#: for a share to mean anything
+#: how far a measured round trip may be from the profile; below `NEAR_MS` an absolute bound holds, because the machine's
+#: own delay weighs too much
 TOLERANCE = 0.05
 NEAR_MS = 10.0
 NEAR_TOLERANCE_MS = 2.0
-#: a busy machine may spoil a measurement, so pairs that are off are measured again, and the nearest median is kept
+#: a busy machine may spoil a measurement: pairs that are off are measured again, and the nearest median counts
 ATTEMPTS = 8
 
 
 class Links(Protocol):
-    """What shapes the links between the namespaces of one run. `name`: for the result."""
+    """Shapes the links between the namespaces of one run. `name`: for the result."""
 
     name: str
 
     def start(self) -> None:
-        """From now on links are the profile's. WanUnavailable if this machine cannot do it in this way."""
-        ...
+        """Shape the links from now on. WanUnavailable if this machine cannot do it in this way."""
 
     def report(self) -> dict[str, Any]:
-        """For the result, once at the end. `lateness_ms`: how late packets left; None if that is not known.
+        """For the result, once at the end. `lateness_ms`: how late packets left; None if nobody counted.
 
-        ClusterError if the links have not been shaped all the time.
+        ClusterError if the links were not shaped all the time.
         """
-        ...
 
     def stop(self) -> None:
-        """End what `start` began, also half of it; a second time does nothing."""
-        ...
+        """Undo `start`, even if it failed half-way; a second call does nothing."""
 
 
-#: the ways to do it, the better first
+#: in order of preference
 EMULATORS: tuple[Callable[[Namespaces, Profile], Links], ...] = (NetemLinks, UserSpaceLinks)
 
 
 class Emulation:
     """Context manager: `nodes` nodes in namespaces, shaped by `profile`.
 
-    WanUnavailable, in one line, if this machine cannot do it. `measured`: what `measure` found. `emulators`: the ways
-    to try, in this order.
+    WanUnavailable, in one line, if this machine cannot do it. `measured`: the result of `measure`. `emulators`: the
+    ways to try, in this order.
     """
 
     def __init__(
@@ -77,7 +74,7 @@ class Emulation:
         return self._namespaces.addresses
 
     def launcher(self, node: int) -> tuple[str, ...]:
-        """What to put before a command so that it runs where the node is."""
+        """A prefix that runs a command in the namespace of the node."""
         return self._namespaces.launcher(node)
 
     def __enter__(self) -> Emulation:
@@ -91,9 +88,7 @@ class Emulation:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
         self._namespaces.remove()
 
@@ -114,52 +109,48 @@ class Emulation:
             way.stop()
 
     def result(self) -> dict[str, Any]:
-        """For the summary, once nothing is sent any more: the WAN as it was measured, and what shaped its links.
+        """For the summary, after all traffic: the measured WAN, and what shaped its links.
 
-        ClusterError if the links have not been shaped all the time.
+        ClusterError if the links were not shaped all the time.
         """
         if self._links is None:
             raise RuntimeError("the WAN has not been entered")
         return self.measured | {"emulator": self._links.name} | self._links.report()
 
     def measure(self) -> None:
-        """Measure all round trips; ClusterError if one is not what the profile says."""
+        """Measure all round trips; ClusterError if one differs from the profile."""
         namespaces, profile = self._namespaces, self.profile
-        count = namespaces.nodes
         patience_s = 0.2 + 1.5e-3 * max(profile.rtt_ms(a, b) for a in range(len(profile.regions)) for b in range(a + 1))
-        sockets: list[socket.socket] = []
-        try:
-            for node, address in enumerate(self.addresses):
-                sockets.append(namespaces.inside(node, lambda address=address: echo.open_socket(address)))  # type: ignore[misc]
-            found: dict[echo.Pair, float] = {}
+        with ExitStack() as stack:
+            sockets = [
+                stack.enter_context(namespaces.inside(node, partial(echo.open_socket, address)))
+                for node, address in enumerate(self.addresses)
+            ]
+            nearest: dict[echo.Pair, float] = {}
             again: list[echo.Pair] = []
-            for attempt in range(ATTEMPTS):
-                if attempt and not again:
-                    break
+            for _ in range(ATTEMPTS):
                 for pair, seconds in echo.measure(sockets, patience_s, again).items():
-                    before = found.get(pair)
-                    wanted = self._profile_ms(pair) / 1e3
-                    if before is None or abs(seconds - wanted) < abs(before - wanted):
-                        found[pair] = seconds
-                every = [(a, b) for a in range(count) for b in range(a + 1, count)]
-                again = [pair for pair in every if pair not in found or self._is_off(pair, found[pair] * 1e3)]
-        finally:
-            for one in sockets:
-                one.close()
+                    before = nearest.get(pair)
+                    target = self._profile_ms(pair) / 1e3
+                    if before is None or abs(seconds - target) < abs(before - target):
+                        nearest[pair] = seconds
+                every = combinations(range(namespaces.nodes), 2)
+                again = [pair for pair in every if pair not in nearest or self._is_off(pair, nearest[pair] * 1e3)]
+                if not again:
+                    break
         if again:
-            raise ClusterError(f"--wan: {self._complaint(again, found)}")
-        control = namespaces.inside(0, congestion_control) if count else ""
-        self.measured = self._result(found, control)
+            raise ClusterError(f"--wan: {self._complaint(again, nearest)}")
+        self.measured = self._result(nearest)
 
-    def _result(self, found: dict[echo.Pair, float], control: str) -> dict[str, Any]:
+    def _result(self, measured_s: dict[echo.Pair, float]) -> dict[str, Any]:
         pairs = [
             {
                 "nodes": list(pair),
                 "regions": [self.profile.regions[self.profile.region_of(node)] for node in pair],
                 "profile_rtt_ms": self._profile_ms(pair),
-                "measured_rtt_ms": found[pair] * 1e3,
+                "measured_rtt_ms": measured_s[pair] * 1e3,
             }
-            for pair in sorted(found)
+            for pair in sorted(measured_s)
         ]
         return {
             "profile": self.profile.name,
@@ -167,30 +158,30 @@ class Emulation:
             "regions": [self.profile.regions[self.profile.region_of(n)] for n in range(self._namespaces.nodes)],
             "pairs": pairs,
             "worst_deviation_percent": worst_deviation_percent(pairs),
-            "tcp_congestion_control": control,
+            "tcp_congestion_control": self._namespaces.inside(0, congestion_control),
         }
 
     def _profile_ms(self, pair: echo.Pair) -> float:
         return self.profile.rtt_ms(self.profile.region_of(pair[0]), self.profile.region_of(pair[1]))
 
     def _is_off(self, pair: echo.Pair, measured_ms: float) -> bool:
-        wanted = self._profile_ms(pair)
-        return abs(measured_ms - wanted) > (TOLERANCE * wanted if wanted >= NEAR_MS else NEAR_TOLERANCE_MS)
+        target = self._profile_ms(pair)
+        return abs(measured_ms - target) > (TOLERANCE * target if target >= NEAR_MS else NEAR_TOLERANCE_MS)
 
-    def _complaint(self, pairs: Sequence[echo.Pair], found: dict[echo.Pair, float]) -> str:
-        worst = max(pairs, key=lambda pair: abs(found.get(pair, 1e9) * 1e3 / self._profile_ms(pair) - 1))
+    def _complaint(self, pairs: Sequence[echo.Pair], measured_s: dict[echo.Pair, float]) -> str:
+        worst = max(pairs, key=lambda pair: abs(measured_s.get(pair, 1e9) * 1e3 / self._profile_ms(pair) - 1))
         names = " and ".join(self.profile.regions[self.profile.region_of(node)] for node in worst)
-        took = f"{found[worst] * 1e3:.1f} ms" if worst in found else "no answer"
+        took = f"{measured_s[worst] * 1e3:.1f} ms" if worst in measured_s else "no answer"
         return (
-            f"the measured round trip of {len(pairs)} pairs is not the profile's within {TOLERANCE:.0%}; the worst, "
-            f"between {names}: {took} instead of {self._profile_ms(worst):.1f} ms. Is this machine busy?"
+            f"the measured round trips of {len(pairs)} pairs are more than {TOLERANCE:.0%} from the profile; "
+            f"the worst is between {names}: {took} instead of {self._profile_ms(worst):.1f} ms. Is this machine busy?"
         )
 
 
 def worst_deviation_percent(pairs: Sequence[dict[str, Any]]) -> float | None:
-    """The largest difference of a measured round trip from the profile's, in per cent of it.
+    """The largest difference between a measured round trip and the profile, in per cent of the latter.
 
-    Of pairs for which the share counts; of nearer ones the absolute difference is bounded. None if there are no pairs.
+    Pairs below `NEAR_MS` do not count. None if no pair is left.
     """
     far = [one for one in pairs if one["profile_rtt_ms"] >= NEAR_MS]
     return max((abs(100 * (one["measured_rtt_ms"] / one["profile_rtt_ms"] - 1)) for one in far), default=None)

@@ -1,14 +1,12 @@
-"""The process that carries packets between the nodes' TUN devices, each when its link says that it is due.
+"""The process that carries packets between the TUN devices of the nodes, each when its link says that it is due.
 
-`python -m honeybadger.cluster.wan.forwarding`, as `user_space.py` starts it: the first line of its input is a `Plan`,
-it answers with a line when it is at work, and when its input ends, because the run does or has died, it says how it
-went (`Forwarder.report`) and ends. Only the standard library is used.
+`user_space.py` starts it as `python -m honeybadger.cluster.wan.forwarding`. The first line of its input is a `Plan`. It
+answers with a line when it is ready. When its input ends, because the run ended or died, it prints its figures
+(`Forwarder.report`) and ends. It uses only the standard library.
 
-It is one thread between eight nodes that want the same processors, and what it does late is delay that no profile asked
-for. So it asks to be served first, and counts how late packets leave.
+It competes for the processors with all the nodes, and its lateness is delay that no profile asked for. So it runs with
+priority, and counts how late packets leave.
 """
-
-from __future__ import annotations
 
 import gc
 import heapq
@@ -28,9 +26,9 @@ from honeybadger.cluster.wan.link_model import LinkModel, Shape
 from honeybadger.cluster.wan.tun import MOST_BYTES, destination, wire_bytes
 
 READY = "ready"
-#: packets of one device before it is the next one's turn
+#: packets of one device in one turn
 _BURST = 8
-#: lateness is counted in steps, and not told apart beyond the last one
+#: lateness is counted in steps; the last one holds all the rest
 _STEP_NS = 10_000
 _LAST_STEP = 1_000_000
 
@@ -44,13 +42,13 @@ class Plan(NamedTuple):
     devices: Sequence[int]
     addresses: Sequence[str]
     regions: Sequence[int]
-    shapes: Sequence[Sequence[Sequence[float]]]
+    shapes: Sequence[Sequence[Shape]]
 
 
 class Lateness:
     """How much later than due packets left.
 
-    The time that a packet waits to be read is not in it, for nobody says when it came; it waits in the same way.
+    It does not include the time that a packet waited to be read, because nobody tells when it came. That time is alike.
     """
 
     def __init__(self) -> None:
@@ -70,17 +68,17 @@ class Lateness:
         return {"median": self._share(0.5), "p99": self._share(0.99), "max": self._most_ns / 1e6}
 
     def _share(self, share: float) -> float:
-        wanted = share * self._steps.total()
+        rank = share * self._steps.total()
         seen = 0
         for step in sorted(self._steps):
             seen += self._steps[step]
-            if seen >= wanted:
+            if seen >= rank:
                 break
         return min((step + 1) * _STEP_NS, self._most_ns) / 1e6
 
 
 class Forwarder:
-    """Reads what nodes send, and writes it to the one that it is for."""
+    """Reads packets from nodes, and writes each to the node that it is for."""
 
     def __init__(self, plan: Plan) -> None:
         self._devices = list(plan.devices)
@@ -88,7 +86,7 @@ class Forwarder:
         #: of each device: address → number of the link there, and the device at its end
         self._routes: dict[int, dict[bytes, tuple[int, int]]] = {}
         self._add_links(plan)
-        #: (when its next packet is due, its number), of each link in which something is under way
+        #: (when its next packet is due, its number), for each link with packets under way
         self._due: list[tuple[int, int]] = []
         self._late = Lateness()
         self._packets = self._bytes = self._unknown = self._refused = 0
@@ -104,9 +102,8 @@ class Forwarder:
                 if peer == me:
                     continue
                 if region not in numbers:
-                    delay, jitter, loss, ns_per_byte, room = plan.shapes[plan.regions[me]][region]
                     numbers[region] = len(self._links)
-                    self._links.append(LinkModel(Shape(int(delay), int(jitter), loss, ns_per_byte, int(room))))
+                    self._links.append(LinkModel(Shape(*plan.shapes[plan.regions[me]][region])))
                 routes[addresses[peer]] = numbers[region], plan.devices[peer]
 
     def run(self, until: int) -> None:
@@ -114,7 +111,7 @@ class Forwarder:
         watched = [*self._devices, until]
         self._cpu_s = time.process_time()
         while True:
-            # Of the ways to wait, this one takes microseconds; epoll's are milliseconds.
+            # `select` takes a time-out in microseconds; epoll only in milliseconds.
             rest_s = max(0, self._due[0][0] - time.monotonic_ns()) / 1e9 if self._due else None
             ready, _, _ = select.select(watched, (), (), rest_s)
             if until in ready:
@@ -135,7 +132,7 @@ class Forwarder:
             address = destination(packet)
             route = None if address is None else routes.get(address)
             if route is None:
-                # IPv6's own talk, multicast, and whatever else is not for a peer.
+                # IPv6, multicast, and whatever else is not for a peer.
                 self._unknown += 1
                 continue
             number, to = route
@@ -157,7 +154,7 @@ class Forwarder:
             try:
                 os.write(device, packet)
             except OSError:
-                # The kernel has no memory for it, or the device is gone: to the nodes that is loss.
+                # The kernel has no memory for it, or the device is gone: a loss, to the nodes.
                 self._refused += 1
                 continue
             late.note(now - when)
@@ -180,22 +177,22 @@ class Forwarder:
 
 
 def be_served_first() -> None:
-    """Run before the nodes whenever something is due, as far as this process may, and wake up on time."""
-    # Ahead of all ordinary processes: it needs little, at once. Where that is not allowed, at least the larger share.
+    """Take priority over the nodes, as far as this process may, and wake up on time."""
+    # Ahead of all ordinary processes; where that is not allowed, at least with a larger share.
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except OSError:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, -20)
-    # Ordinary processes are woken up to 50 µs late, to save energy.
+    # By default a process may wake up 50 µs late, to save energy.
     with suppress(OSError):
         Path("/proc/self/timerslack_ns").write_text("1")
-    # Nothing here makes cycles, and looking for them takes time at the wrong moment.
+    # Nothing here makes cycles, and the search for them would delay packets.
     gc.disable()
 
 
 def main() -> None:
-    """See the module."""
+    """Forward until the input ends."""
     forwarder = Forwarder(Plan(*json.loads(sys.stdin.readline())))
     be_served_first()
     print(READY, flush=True)  # noqa: T201

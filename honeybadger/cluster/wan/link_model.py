@@ -1,17 +1,15 @@
-"""One direction of a link: when does what is sent into it arrive, and does it at all?
+"""One direction of a link: does a packet arrive, and when?
 
-The model is that of `tc netem` with a rate (see `shaping.py`), so that both emulators emulate the same:
+The model is that of `tc netem` with a rate (see `netem.py`), so that both emulators emulate the same:
 
 - a packet is lost with the given probability, whatever its size: a large segment that the kernel has not cut up yet is
-  one packet, and is lost as a whole;
-- it takes the delay ± jitter (uniform), then as long as the rate needs for its bytes, and leaves after all before it:
-  jitter never reorders;
-- what would exceed the room is dropped as it comes in. The room is netem's, but in bytes.
+  one packet;
+- it takes the delay ± jitter (uniform), then the time that the rate needs for its bytes, and never overtakes an earlier
+  packet;
+- a packet that does not fit into the room is dropped. The room is netem's, but in bytes.
 
-Nothing here knows of clocks or devices: the time, in nanoseconds, is passed in.
+The time, in nanoseconds, is passed in.
 """
-
-from __future__ import annotations
 
 import random
 from collections import deque
@@ -22,7 +20,7 @@ P = TypeVar("P")
 
 
 class Shape(NamedTuple):
-    """What a direction is like: `loss` is a probability, `room_bytes` what may be under way or wait."""
+    """Properties of a direction: `loss` is a probability, `room_bytes` the most that it holds."""
 
     delay_ns: int
     jitter_ns: int
@@ -32,9 +30,9 @@ class Shape(NamedTuple):
 
 
 class LinkModel(Generic[P]):
-    """What is under way in one direction, in order. `draw`: uniform in [0, 1).
+    """The packets under way in one direction, in order. `draw`: uniform in [0, 1).
 
-    `lost`, `dropped`: how many packets the loss took, and how many found no room.
+    `lost`, `dropped`: how many packets the loss took, and how many did not fit.
     """
 
     def __init__(self, shape: Shape, draw: Callable[[], float] = random.random) -> None:
@@ -50,7 +48,7 @@ class LinkModel(Generic[P]):
         return len(self._under_way)
 
     def put(self, now_ns: int, packet: P, size: int) -> bool:
-        """Send `packet`, which has `size` bytes on the wire; whether it will arrive."""
+        """Send `packet`, which has `size` bytes on the wire; returns whether it will arrive."""
         shape = self._shape
         if shape.loss and self._draw() < shape.loss:
             self.lost += 1

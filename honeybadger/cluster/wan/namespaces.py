@@ -1,11 +1,9 @@
 """The network of an emulated WAN: a namespace for each node, and one with the bridge that joins them.
 
 The bridge is in a namespace of its own so that packet filters of this machine (Docker's, for one) do not see it. One
-veth pair leads from this machine to it, for clients. All names carry the process id of the run that made them: what
-a dead run left behind is found by it and removed by the next one.
+veth pair leads from this machine to it, for clients. All names carry the process id of their run, so that the next run
+can remove what a dead one left behind.
 """
-
-from __future__ import annotations
 
 import ctypes
 import ipaddress
@@ -15,23 +13,23 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.errors import ClusterError, WanUnavailable
 from honeybadger.cluster.wan.commands import CommandFailed, find, run
-from honeybadger.cluster.wan.errors import WanUnavailable
 
 PREFIX = "hbwan"
-#: the outside of each node, in its namespace
+#: the network device of each node, in its namespace
 DEVICE = "wan0"
-#: networks to take one from: 10.77.0.0/24 to 10.77.255.0/24
+#: one of its /24 networks is used
 _POOL = ipaddress.IPv4Network("10.77.0.0/16")
 MOST_NODES = 250
-#: a long fast link needs more than the usual buffers; TCP grows them only as far as it needs
+#: a long fast link needs more than the default buffers; TCP grows them only as far as it needs
 _TCP_BUFFERS = {"tcp_rmem": "4096 131072 67108864", "tcp_wmem": "4096 65536 67108864"}
 _CLONE_NEWNET = 0x40000000
 #: how long the kernel may take to remove the devices of a namespace, seconds
@@ -54,7 +52,7 @@ class Namespaces:
         self.addresses: list[str] = []
 
     def make(self) -> None:
-        """All of it. WanUnavailable if this machine cannot, ClusterError for what else goes wrong."""
+        """Make the network. WanUnavailable if this machine cannot, ClusterError for other failures."""
         if not sys.platform.startswith("linux"):
             raise WanUnavailable(f"--wan needs Linux, this is {sys.platform}")
         try:
@@ -91,48 +89,52 @@ class Namespaces:
         _ip(*(() if namespace is None else ("-n", namespace)), "link", "set", device, "up")
 
     def part_nodes(self) -> None:
-        """Let the bridge join each node with this machine only, no longer the nodes; CommandFailed if it cannot."""
+        """From now on the bridge joins each node only with this machine. CommandFailed if it cannot."""
         for node in range(self.nodes):
             _ip("-n", self.hub, "link", "set", f"node{node}", "type", "bridge_slave", "isolated", "on")
 
     def launcher(self, node: int) -> tuple[str, ...]:
-        """What to put before a command so that it runs in the node's namespace, as the same process."""
+        """A prefix that runs a command in the node's namespace, as the same process."""
         return (find("ip"), "netns", "exec", self.names[node])
 
     def inside(self, node: int, task: Callable[[], T]) -> T:
-        """What `task` returns when it is run in the node's namespace; sockets that it makes stay there."""
-        return run_inside(self.names[node], task)
+        """Run `task` in the node's namespace and return its result; sockets that it makes stay there."""
+        # Each thread has its own namespace, so a new thread changes nothing here.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(_enter, self.names[node]).result()
+            return thread.submit(task).result()
 
     def remove(self) -> None:
-        """Everything that `make` made, also half of it. ClusterError if something is left."""
+        """Undo `make`, even if it failed half-way. ClusterError if something is left."""
         left = remove_run(self._pid)
         if left:
             raise ClusterError(f"--wan: could not be removed: {'; '.join(left)}")
 
 
 def remove_leftovers() -> list[int]:
-    """Remove what dead runs left behind, and what this process did; returns the ids of those runs."""
-    found = {int(match[1]) for name in _existing() if (match := re.fullmatch(rf"{PREFIX}-(\d+)-\w+", name))}
-    gone = sorted(pid for pid in found if pid == os.getpid() or not Path(f"/proc/{pid}").exists())
+    """Remove what dead runs and this process left behind; returns the ids of those runs."""
+    runs = {int(match[1]) for name in _existing() if (match := re.fullmatch(rf"{PREFIX}-(\d+)-\w+", name))}
+    gone = sorted(pid for pid in runs if pid == os.getpid() or not Path(f"/proc/{pid}").exists())
     for pid in gone:
         remove_run(pid)
     return gone
 
 
 def remove_run(pid: int) -> list[str]:
-    """End what still runs in the namespaces of run `pid` and remove them; returns complaints."""
+    """Kill all processes in the namespaces of run `pid` and remove these; returns complaints."""
     complaints = []
     for name in _existing():
         if not name.startswith(f"{PREFIX}-{pid}-"):
             continue
         try:
             for process in _ip("netns", "pids", name).split():
-                _end(int(process))
-            # Devices in a namespace go with it, and their other ends with them.
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+            # This also removes its devices, with their other ends.
             _ip("netns", "del", name)
         except CommandFailed as error:
             complaints.append(f"{name}: {error}")
-    # That takes the kernel a moment; the same name may be wanted again at once.
+    # The kernel removes the outside device a moment later, but the name may be needed again at once.
     outside = f"{PREFIX}{pid}"
     limit = time.monotonic() + REMOVAL_S
     while outside in (name for _, name in socket.if_nameindex()):
@@ -141,27 +143,6 @@ def remove_run(pid: int) -> list[str]:
             break
         time.sleep(0.02)
     return complaints
-
-
-def run_inside(namespace: str, task: Callable[[], T]) -> T:
-    """What `task` returns when it is run in the namespace, in a thread of its own."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            _enter(namespace)
-            results.append(task())
-        except BaseException as error:
-            errors.append(error)
-
-    # A namespace belongs to a thread, so this one's is left alone.
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
 
 
 def _enter(namespace: str) -> None:
@@ -178,7 +159,7 @@ def _set_buffers() -> None:
 
 
 def congestion_control() -> str:
-    """TCP's algorithm in the present namespace."""
+    """TCP's congestion control in the current namespace."""
     return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 
 
@@ -188,15 +169,8 @@ def _existing() -> list[str]:
     return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
-def _end(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 def _free_network(start: int) -> ipaddress.IPv4Network:
-    """A /24 that no route of this machine touches but the default one."""
+    """A /24 that overlaps no route of this machine but the default one."""
     routes = json.loads(run("ip", "-4", "-json", "route", "show", "table", "all") or "[]")
     taken = [ipaddress.IPv4Network(r["dst"], strict=False) for r in routes if r.get("dst", "default") != "default"]
     candidates = list(_POOL.subnets(new_prefix=24))

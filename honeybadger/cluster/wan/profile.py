@@ -1,4 +1,4 @@
-"""A profile: how far apart regions are and what the links between them are like (a TOML file).
+"""A profile: round trips and other properties of the links between regions (a TOML file).
 
     about = "one line for people"
     source = "where the round trips come from, and when"
@@ -12,8 +12,8 @@
     regions = ["east", "west"]
     loss_percent = 1.0
 
-`rtt_ms` is symmetric; its diagonal holds for two nodes in the same region. Jitter, loss and rate are of one direction
-and hold for all pairs that `[[pairs]]` does not name. Node i is in region i mod the number of regions.
+`rtt_ms` is symmetric; its diagonal is for two nodes in the same region. Jitter, loss and rate are of one direction, for
+all pairs that `[[pairs]]` does not name. Node i is in region i mod the number of regions.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from typing import Annotated
 import msgspec
 
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.cluster.toml_file import read_toml
+from honeybadger.cluster.toml_file import mistyped, read_toml
+from honeybadger.wording import nearest
 
 PROFILES = Path(__file__).parent / "profiles"
-#: a round trip is between these, milliseconds; less than the first is not told from the machine's own delay
+#: limits of a round trip, milliseconds; the machine itself adds delay of the order of the first
 SHORTEST_RTT_MS = 0.5
 LONGEST_RTT_MS = 10_000.0
 MOST_REGIONS = 100
@@ -102,12 +103,15 @@ class Profile:
 
     @staticmethod
     def find(name: str) -> Profile:
-        """The profile of that name, or in that file (a name with a `.toml` or a `/`); ClusterError in one line."""
+        """The profile of that name, or the file if the name ends with `.toml` or has a `/`; ClusterError in one
+        line."""
         if "/" in name or name.endswith(".toml"):
             return Profile.load(Path(name))
-        if name not in Profile.names():
+        names = Profile.names()
+        if name not in names:
             raise ClusterError(
-                f"there is no WAN profile {name!r:.60}: take {', '.join(Profile.names())} or the path of a .toml file"
+                f"there is no WAN profile {name!r:.60}: use {', '.join(names)} or the path of a .toml file"
+                f"{nearest(name, names)}"
             )
         return Profile.load(PROFILES / f"{name}.toml")
 
@@ -119,10 +123,13 @@ class Profile:
     @staticmethod
     def load(path: Path) -> Profile:
         """From a file; ClusterError names it and what is wrong with it."""
+        raw = read_toml(path)
+        if "rtt_ms" not in raw and "regions" not in raw:
+            raise ClusterError(f"{path}: this is not a WAN profile: it has neither regions nor rtt_ms")
         try:
-            return Profile(path.stem, msgspec.convert(read_toml(path), _File))
+            return Profile(path.stem, msgspec.convert(raw, _File))
         except (msgspec.ValidationError, ValueError) as error:
-            raise ClusterError(f"{path}: {error}") from None
+            raise ClusterError(f"{path}: {error}{mistyped(error, _File, _Pair)}") from None
 
     def region_of(self, node: int) -> int:
         """The number of the node's region."""
@@ -133,7 +140,7 @@ class Profile:
         return self._rtt_ms[a][b]
 
     def link(self, a: int, b: int) -> Link:
-        """What one direction between two regions is like."""
+        """The properties of one direction between two regions."""
         jitter, loss, rate = self._usual
         if pair := self._pairs.get(frozenset((a, b))):
             jitter = jitter if pair.jitter_ms is None else pair.jitter_ms

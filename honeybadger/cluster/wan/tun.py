@@ -1,12 +1,10 @@
 """A TUN device: the kernel hands a process the IPv4 packets that are sent into it, and takes those that it writes.
 
-Each packet has a virtio header before it, which says what the kernel has left undone: the checksum, and the cutting of
-a large TCP segment (up to 64 KiB) into packets. Written to another TUN device with the same header, the packet is taken
-as it is, and neither is ever done; so one read and one write move many packets' worth of data, as between two ends of a
-veth pair. (Linux, include/uapi/linux/if_tun.h and virtio_net.h.)
+A virtio header before each packet says what the kernel has left undone: the checksum, and the cutting of a large TCP
+segment (up to 64 KiB) into packets. Another TUN device takes the packet with that header as it is, so neither is ever
+done. Thus one read and one write move the data of many packets, as between the two ends of a veth pair. (Linux,
+include/uapi/linux/if_tun.h and virtio_net.h.)
 """
-
-from __future__ import annotations
 
 import fcntl
 import os
@@ -19,7 +17,7 @@ _TUNSETOFFLOAD = 0x400454D0
 _IFF_TUN, _IFF_NO_PI, _IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 #: the reader takes packets without a checksum, and large TCP segments over IPv4
 _TUN_F_CSUM, _TUN_F_TSO4 = 0x01, 0x02
-#: flags, kind of segment, length of headers (a hint), bytes of data in each packet, where the checksum begins and goes
+#: flags, kind of segment, length of headers (a hint), bytes of data in each packet, start and place of the checksum
 _VIRTIO = struct.Struct("=BBHHHH")
 HEADER_BYTES = _VIRTIO.size
 MOST_BYTES = HEADER_BYTES + 65_535
@@ -28,7 +26,7 @@ _ETHERNET_BYTES = 14
 
 
 def open_tun(name: str) -> int:
-    """A new device of the present namespace, which is there as long as the descriptor is open. OSError if it fails."""
+    """A new device of the current namespace, which exists as long as the descriptor is open. OSError if it fails."""
     descriptor = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         flags = _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR
@@ -48,7 +46,7 @@ def destination(packet: bytes) -> bytes | None:
 
 
 def wire_bytes(packet: bytes) -> int:
-    """How many bytes it has on an Ethernet, where a large segment becomes packets with headers of their own."""
+    """Its bytes on an Ethernet, where a large segment becomes packets with a header each."""
     size = len(packet) - HEADER_BYTES + _ETHERNET_BYTES
     kind: int
     each: int

@@ -1,12 +1,10 @@
-"""Links emulated by a process of ours, for kernels without netem: they only need TUN devices.
+"""Links emulated by a process, for kernels without netem; it needs only TUN devices.
 
 Each node's namespace gets a TUN device, and the routes to all other nodes lead into it; `forwarding.py` is the process
-at the other end of all of them. Clients reach the nodes over the bridge as ever, but the bridge no longer joins the
-nodes: what the process does not carry does not arrive, even after its death. Loss acts on what the kernel hands over,
-as netem's does: on a large TCP segment as a whole.
+at the other end of all of them. Clients still reach the nodes over the bridge, but the bridge no longer joins the
+nodes: what the process does not carry does not arrive, even if it dies. As with netem, a loss takes a large TCP segment
+as a whole.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -14,26 +12,25 @@ import subprocess
 import sys
 from typing import Any
 
-from honeybadger.cluster.errors import ClusterError
+from honeybadger.cluster.errors import ClusterError, WanUnavailable
 from honeybadger.cluster.wan.commands import CommandFailed, run
-from honeybadger.cluster.wan.errors import WanUnavailable
 from honeybadger.cluster.wan.forwarding import READY, Plan
 from honeybadger.cluster.wan.link_model import Shape
 from honeybadger.cluster.wan.namespaces import Namespaces
+from honeybadger.cluster.wan.netem import PACKET_BYTES, packets
 from honeybadger.cluster.wan.profile import Link, Profile
-from honeybadger.cluster.wan.shaping import PACKET_BYTES, packets
 from honeybadger.cluster.wan.tun import DEVICE, open_tun
 
 #: the device to the peers, in each namespace
 TO_PEERS = "peers"
-#: packets that wait to be read; with the usual 500 a busy machine would lose some
+#: packets that may wait to be read; with the default of 500 a busy machine would lose some
 _QUEUE = 10_000
 #: how long the process may take to end, seconds
 _END_S = 10.0
 
 
 def shape(link: Link) -> Shape:
-    """The numbers that the model of `link` needs."""
+    """`link` for the model."""
     return Shape(
         delay_ns=round(link.delay_ms * 1e6),
         jitter_ns=round(link.jitter_ms * 1e6),
@@ -55,7 +52,6 @@ class UserSpaceLinks:
         self._report: dict[str, Any] | None = None
 
     def start(self) -> None:
-        """See `Links`."""
         devices: list[int] = []
         try:
             for node in range(self._namespaces.nodes):
@@ -66,9 +62,9 @@ class UserSpaceLinks:
         except OSError as error:
             raise WanUnavailable(f"{DEVICE} cannot be used: {error.strerror}") from None
         except CommandFailed as error:
-            raise WanUnavailable(f"packets cannot be led through a TUN device: ip says: {error}") from None
+            raise WanUnavailable(f"packets cannot be routed through a TUN device (ip says: {error})") from None
         finally:
-            # The process has its own.
+            # The process has copies.
             for device in devices:
                 os.close(device)
 
@@ -89,8 +85,8 @@ class UserSpaceLinks:
             [profile.region_of(node) for node in range(self._namespaces.nodes)],
             [[shape(profile.link(here, there)) for there in numbers] for here in numbers],
         )
-        # Its input ends with this process, however that ends. In a session of its own it is not interrupted from the
-        # keyboard: the nodes stop first.
+        # Its input ends with this process, however that ends. In a session of its own it does not get Ctrl-C: the nodes
+        # must stop first.
         process = self._process = subprocess.Popen(
             [sys.executable, "-m", "honeybadger.cluster.wan.forwarding"],
             stdin=subprocess.PIPE,
@@ -111,7 +107,7 @@ class UserSpaceLinks:
             raise WanUnavailable(self._last_words())
 
     def report(self) -> dict[str, Any]:
-        """See `Links`. Ends the process."""
+        """Ends the process."""
         if self._report is None:
             if self._process is None or self._process.poll() is not None:
                 raise ClusterError(f"--wan: {self._last_words()}")
@@ -120,11 +116,10 @@ class UserSpaceLinks:
                 self._report = json.loads(said)
             except (subprocess.TimeoutExpired, ValueError):
                 self.stop()
-                raise ClusterError("--wan: the process that carries packets did not say how it went") from None
+                raise ClusterError("--wan: the process that carries packets did not report its figures") from None
         return self._report
 
     def stop(self) -> None:
-        """See `Links`."""
         if self._process is None:
             return
         if self._process.poll() is None:

@@ -1,12 +1,16 @@
 """PBFT (Castro and Liskov, OSDI 1999; the version with signatures) on the runtime of Honey Badger: a baseline.
 
-Begin with `protocol` (which event goes where, and what follows). It is made of: `normal_case` (PRE-PREPARE, PREPARE,
-COMMIT, execution), `missing` (batches known by digest), `proposals` (the primary), `request_flow` and `watch` (backups
-and their clients), `view_change`, `early` (messages of views to come), `water_marks` (checkpoints), `news` (who has
-missed what), `promises` (after a lost journal). They share `state`. Below them, without knowledge of each other:
-`messages`, `statements` (what is signed), `group`, `log` (one sequence number), `certificates` (pure checks of what
-others claim), `checkpoints`, `changes` (VIEW-CHANGEs that have come), `throttle` (what they may cost), `requests`,
-`suspicion` (timers), `records` (what survives a restart).
+The way through, in the order in which it is best read:
+
+- `protocol`: which part handles which event, and what follows from it, always in the same order.
+- `state`: where the replica is, and what of that survives a restart; all parts share it.
+- `log`: a slot for each sequence number, with its votes and its batch; the checkpoints that move the water marks.
+- `normal_case`: PRE-PREPARE, PREPARE, COMMIT, execution.
+- `requests`: transactions on their way to the primary, and how it fills batches.
+- `watch`: the timers that a slow primary lets expire.
+- `view_change`: VIEW-CHANGE and NEW-VIEW. `catch_up`: questions and answers about what a node has missed or lost.
+- `certificates`: what is signed, and pure checks of what others claim. `messages`: all that is sent.
+- `specification`: what the rest of the project needs to know.
 """
 
 from honeybadger.protocols.pbft.specification import SPECIFICATION

@@ -1,39 +1,109 @@
-"""Pure functions over what other nodes claim: certificates, VIEW-CHANGEs, and what a new view has to propose.
+"""What replicas sign, whose signature is whose, and pure checks of what other nodes claim to have been told.
 
-Every check returns "" or, for the fault log, the first thing that is wrong.
+Every statement begins with the chain id and its kind, so no signature can be used for anything else: a primary's
+PRE-PREPARE is no PREPARE. Every check returns "" or, for the fault log, the first thing that is wrong.
 
 Source: Castro, Liskov: "Practical Byzantine Fault Tolerance" (OSDI 1999), section 4.4.
 """
 
-from __future__ import annotations
-
+import struct
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import pairwise
 
-from honeybadger.protocols.pbft.group import Group
-from honeybadger.protocols.pbft.messages import NewView, PreparedProof, StableProof, ViewChange
-from honeybadger.protocols.pbft.statements import (
-    NULL,
-    checkpoint_statement,
-    new_view_statement,
-    pre_prepare_statement,
-    prepare_statement,
-    view_change_statement,
-)
+import msgspec
 
+from crypto.signatures import PublicSigningKeys, SigningKey
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.pbft.messages import NewView, PreparedProof, SignedBy, StableProof, ViewChange
+
+#: the digest of a null request, which is executed as an empty block; no batch has it
+NULL = bytes(32)
 #: the beginning of the chain needs no proof
 GENESIS = StableProof(0, NULL, [])
+
+_numbers = struct.Struct(">QQ")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def pre_prepare_statement(view: int, number: int, digest: bytes) -> bytes:
+    """The primary of `view` proposes `digest` at `number`. (`Group.sign` puts the chain id before each statement.)"""
+    return b"PBFT PRE-PREPARE" + _numbers.pack(view, number) + digest
+
+
+def prepare_statement(view: int, number: int, digest: bytes) -> bytes:
+    """A backup accepts that."""
+    return b"PBFT PREPARE" + _numbers.pack(view, number) + digest
+
+
+def checkpoint_statement(number: int, digest: bytes) -> bytes:
+    """State after `number`."""
+    return b"PBFT CHECKPOINT" + _numbers.pack(0, number) + digest
+
+
+def view_change_statement(change: ViewChange) -> bytes:
+    """All fields but the signature."""
+    body = _encode((change.view, change.stable, change.prepared))
+    return b"PBFT VIEW-CHANGE" + sha256(body).digest()
+
+
+def new_view_statement(new_view: NewView) -> bytes:
+    """All fields but the signature."""
+    body = _encode((new_view.view, new_view.changes, new_view.proposals))
+    return b"PBFT NEW-VIEW" + sha256(body).digest()
+
+
+class Group:
+    """The members, as PBFT sees them: who is primary, how many make a certificate, whose signature is whose.
+
+    Raises ValueError if the cluster has no signing keys.
+    """
+
+    def __init__(self, context: Context) -> None:
+        if context.signing_keys is None or context.signing_key is None:
+            raise ValueError("PBFT needs signing keys; make the cluster anew with `honeybadger keygen`")
+        self.me = context.me
+        self._chain_id = context.chain_id
+        self.parameters = context.parameters
+        self.nodes = context.quorums.nodes
+        #: N-f: two such sets share a correct node, also where N > 3f+1; for PREPAREs, COMMITs and VIEW-CHANGEs
+        self.quorum = context.quorums.quorum
+        #: f+1: one of them is correct, so what they say has happened or is wanted for a good reason
+        self.weak = context.quorums.weak
+        #: 2f+1: f+1 of them are correct, so the state is the right one and can be fetched from them
+        self.checkpoint_quorum = context.quorums.ready
+        self._keys: PublicSigningKeys = context.signing_keys
+        self._key: SigningKey = context.signing_key
+        #: signatures verified so far: what `Throttle` charges for
+        self.verified = 0
+        #: checkpoints are this far apart (K), and the high water mark is twice that above the low one (L)
+        self.checkpoint_interval = context.parameters.epoch_window
+        self.window = 2 * self.checkpoint_interval
+
+    def primary(self, view: int) -> int:
+        return view % self.nodes
+
+    def sign(self, statement: bytes) -> bytes:
+        return self._key.sign(self._chain_id + statement)
+
+    def verify(self, node: int, statement: bytes, signature: bytes) -> bool:
+        self.verified += 1
+        return self._keys.verify(node, self._chain_id + statement, signature)
+
+    def verify_all(self, signatures: list[SignedBy], statement: bytes) -> bool:
+        """Whether all signatures are good and of distinct members, ascending."""
+        nodes = [node for node, _ in signatures]
+        if any(a >= b for a, b in pairwise(nodes)):
+            return False
+        return all(self.verify(node, statement, signature) for node, signature in signatures)
 
 
 def check_stable(group: Group, proof: StableProof) -> str:
     """2f+1 distinct nodes signed this checkpoint; or it is the beginning."""
     if why := _stable_shape(group, proof):
         return why
-    if proof.number and not group.verify_all(
-        proof.signatures, checkpoint_statement(group.chain_id, proof.number, proof.digest)
-    ):
-        return "signatures of a checkpoint"
-    return ""
+    statement = checkpoint_statement(proof.number, proof.digest)
+    return "" if not proof.number or group.verify_all(proof.signatures, statement) else "signatures of a checkpoint"
 
 
 def check_prepared(group: Group, proof: PreparedProof) -> str:
@@ -41,7 +111,7 @@ def check_prepared(group: Group, proof: PreparedProof) -> str:
     if why := _prepared_shape(group, proof):
         return why
     primary = group.primary(proof.view)
-    address = (group.chain_id, proof.view, proof.number, proof.digest)
+    address = (proof.view, proof.number, proof.digest)
     if not group.verify(primary, pre_prepare_statement(*address), proof.pre_prepare):
         return "signature of a PRE-PREPARE"
     if not group.verify_all(proof.prepares, prepare_statement(*address)):
@@ -54,7 +124,7 @@ def check_view_change(group: Group, sender: int, change: ViewChange, known: View
     the sender that was checked; what it claims is not verified again."""
     if why := _view_change_shape(group, change):
         return why
-    if not group.verify(sender, view_change_statement(group.chain_id, change), change.signature):
+    if not group.verify(sender, view_change_statement(change), change.signature):
         return "signature"
     if (known is None or known.stable != change.stable) and (why := check_stable(group, change.stable)):
         return why
@@ -132,10 +202,10 @@ def check_new_view(group: Group, new_view: NewView, known: dict[int, ViewChange]
     if [(proposal.number, proposal.digest) for proposal in new_view.proposals] != expected:
         return "proposes something else than follows from its view changes"
     primary = group.primary(view)
-    if not group.verify(primary, new_view_statement(group.chain_id, new_view), new_view.signature):
+    if not group.verify(primary, new_view_statement(new_view), new_view.signature):
         return "signature"
     for proposal in new_view.proposals:
-        statement = pre_prepare_statement(group.chain_id, view, proposal.number, proposal.digest)
+        statement = pre_prepare_statement(view, proposal.number, proposal.digest)
         if not group.verify(primary, statement, proposal.signature):
             return f"signature of proposal {proposal.number}"
     for sender, change in new_view.changes:

@@ -1,21 +1,68 @@
-"""One sequence number: what was proposed, who voted for it, what is known of its batch.
+"""The log: a slot for each sequence number, batches as bytes, and the checkpoints up to which the log is forgotten.
 
-Votes are counted by sender, one each and view. What belongs to a batch is kept and looked up by its digest, since
-a faulty primary may propose one batch here and have another one decided. `proof`, `decided` and `batches` outlive the
-view: they are what a VIEW-CHANGE claims, what is executed, and what others may fetch.
+A slot has what was proposed, who voted for it, and what is known of its batch. Votes are counted by sender, one each
+and view. What belongs to a batch is kept and looked up by its digest, since a faulty primary may propose one batch here
+and have another one decided. `proof`, `decided` and `batches` outlive the view: they are what a VIEW-CHANGE claims,
+what is executed, and what others may fetch.
+
+A batch names the node that put it together: a view change may propose it again in another view, and the block, which
+names the proposer, must come out the same at nodes that commit it in either view.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Sequence
 
-from honeybadger.protocols.pbft.group import Group
-from honeybadger.protocols.pbft.messages import PreparedProof, SignedBy
-from honeybadger.protocols.pbft.statements import NULL, prepare_statement
+import msgspec
+from blake3 import blake3
 
-#: batches kept of one number. Whoever has voted for one keeps it: another node may hold a certificate for it, which a
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.parameters import Parameters
+from honeybadger.protocols.pbft.certificates import (
+    GENESIS,
+    NULL,
+    Group,
+    check_stable,
+    checkpoint_statement,
+    prepare_statement,
+)
+from honeybadger.protocols.pbft.messages import Checkpoint, PreparedProof, SignedBy, StableProof
+
+#: batches kept of one number. A node that has voted for one keeps it: another may hold a certificate for it, which a
 #: later view must follow. Each takes a view of its own, and patience doubles with each view that decides nothing.
 MOST_BATCHES = 4
+
+#: newest CHECKPOINTs kept of each node, and proofs ahead of this node's execution. Two are between the water marks;
+#: older ones are of no use to anybody, and a liar that names far numbers displaces only its own.
+KEPT = 4
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
+
+
+def encode_batch(proposer: int, transactions: Sequence[bytes]) -> bytes:
+    return _encode((proposer, transactions))
+
+
+def batch_digest(batch: bytes) -> bytes:
+    """BLAKE3, 32 bytes."""
+    return blake3(batch).digest()
+
+
+def decode_batch(batch: bytes, parameters: Parameters, nodes: int) -> tuple[int, list[bytes]] | None:
+    """Proposer and transactions; None for what no correct primary sends, the same at every node.
+
+    The encoding need not be canonical: the digest is of the bytes, so all nodes parse the same ones.
+    """
+    if len(batch) > parameters.max_proposal_bytes:
+        return None
+    try:
+        proposer, transactions = _decode_batch(batch)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not 0 <= proposer < nodes or not 1 <= len(transactions) <= parameters.batch_size:
+        return None
+    lengths = set(map(len, transactions))
+    return (proposer, transactions) if min(lengths) >= 1 and max(lengths) <= parameters.max_tx_bytes else None
 
 
 class Slot:
@@ -35,11 +82,16 @@ class Slot:
     def enter(self, view: int) -> None:
         """Another view begins: no votes yet."""
         self.view = view
+        #: of the accepted proposal, and the primary's signature of it; None: there is none yet
         self.digest: bytes | None = None
         self.pre_prepare = b""
+        #: sender → (digest, signature): the first PREPARE of each, not verified when it comes
         self._prepares: dict[int, tuple[bytes, bytes]] = {}
+        #: senders whose PREPARE was verified, so that a certificate that fails once costs nothing twice
         self._verified: set[int] = set()
+        #: sender → digest: the first COMMIT of each
         self._commits: dict[int, bytes] = {}
+        #: this node has sent (or, as a primary, implied) its PREPARE: it accepts no other proposal in this view
         self.voted = False
         #: the batch of the proposal has come, and no correct primary proposes such a one
         self.refused = False
@@ -93,7 +145,6 @@ class Slot:
 
     @property
     def prepared(self) -> bool:
-        """Whether there is a certificate of this view."""
         return self.proof is not None and self.proof.view == self.view
 
     def try_prepare(self) -> list[int]:
@@ -106,11 +157,12 @@ class Slot:
             # Without the batch, too: a certificate obliges later views, so its holder must be able to serve it.
             return []
         primary = self._group.primary(self.view)
+        # N-f nodes vouch for the batch, and the primary has, by its PRE-PREPARE.
         needed = self._group.quorum - 1
         votes = [(n, s) for n, (d, s) in sorted(self._prepares.items()) if d == self.digest and n != primary]
         if len(votes) < needed:
             return []
-        statement = prepare_statement(self._group.chain_id, self.view, self.number, self.digest)
+        statement = prepare_statement(self.view, self.number, self.digest)
         bad = []
         for node, signature in votes:
             if node not in self._verified and node != self._group.me:
@@ -128,7 +180,8 @@ class Slot:
     def try_decide(self) -> bool:
         """Whether N-f COMMITs for one digest have just come together.
 
-        Without an own certificate or PRE-PREPARE, too: they mean that others have one; they are final.
+        f+1 or more of them are of correct nodes, which hold the certificate, and any N-f VIEW-CHANGEs include one of
+        those: so it is final, whether this node has a certificate or PRE-PREPARE of its own or not.
         """
         if self.decided is not None or len(self._commits) < self._group.quorum:
             return False
@@ -137,5 +190,109 @@ class Slot:
         return self.decided is not None
 
     def held_bytes(self) -> int:
-        """Bytes of batches."""
         return sum(map(len, self.batches.values()))
+
+
+class Checkpoints:
+    """Signs checkpoints, collects CHECKPOINTs until 2f+1 agree, and holds the newest stable one: the low water mark.
+
+    A node signs the checkpoint of n once block n is on its DISK: 2f+1 of those mean that f+1 correct nodes can serve
+    the block, so nobody needs the messages up to n any more, even if all nodes die. What a replica misses below the
+    others' low water mark it takes over as certified blocks (`ConsensusProtocol.skip_to`).
+
+    The low water mark moves by proofs only, never by this node's own checkpoint, and only to where this node has
+    executed: one that lags a little goes on with the messages it has instead of fetching the state. Until then a proof
+    waits.
+    """
+
+    def __init__(self, group: Group, context: Context) -> None:
+        self._group = group
+        self._application = context.application
+        #: after the loss of its votes a node signs nothing up to here: it may have signed something else
+        self._silent_through = context.silent_through
+        #: the newest number that this node has signed in this life
+        self._signed = 0
+        #: the proof that the water marks rest on
+        self.stable: StableProof = GENESIS
+        #: sender → number → (digest, signature)
+        self._votes: dict[int, dict[int, tuple[bytes, bytes]]] = {}
+        #: proofs above `stable`, by number
+        self._ahead: dict[int, StableProof] = {}
+
+    @property
+    def newest(self) -> int:
+        """The newest stable checkpoint, whether this node has executed so far or not."""
+        return max(self._ahead, default=self.stable.number)
+
+    def sign(self) -> Checkpoint | None:
+        """The newest checkpoint whose block is on disk, unless this node has signed it before."""
+        number = self._application.durable_epoch
+        number -= number % self._group.checkpoint_interval
+        if number <= max(self._signed, self.stable.number, self._silent_through):
+            return None
+        if (message := self._own(number)) is not None:
+            self._signed = number
+        return message
+
+    def newest_above(self, number: int) -> Checkpoint | None:
+        """This node's newest checkpoint, if it is of a higher number."""
+        return self._own(self._signed) if number < self._signed else None
+
+    def add(self, sender: int, message: Checkpoint) -> str:
+        """Count a CHECKPOINT; returns "" or what is wrong with it."""
+        number = message.number
+        if number % self._group.checkpoint_interval or not number:
+            return f"{number} is no checkpoint"
+        if number <= self.stable.number or number in self._ahead:
+            return ""
+        votes = self._votes.setdefault(sender, {})
+        if number in votes or (len(votes) == KEPT and number < min(votes)):
+            return ""
+        statement = checkpoint_statement(number, message.digest)
+        if sender != self._group.me and not self._group.verify(sender, statement, message.signature):
+            return "signature of a checkpoint"
+        votes[number] = (message.digest, message.signature)
+        while len(votes) > KEPT:
+            del votes[min(votes)]
+        same = [
+            (node, theirs[number][1])
+            for node, theirs in sorted(self._votes.items())
+            if theirs.get(number, (b"",))[0] == message.digest
+        ]
+        # f+1 of 2f+1 are correct: the digest is right, and the block can be fetched from them.
+        if len(same) >= self._group.checkpoint_quorum:
+            self._learn(StableProof(number, message.digest, same[: self._group.checkpoint_quorum]))
+        return ""
+
+    def take(self, proof: StableProof) -> str:
+        """A proof that somebody else put together; returns "" or what is wrong with it."""
+        if proof.number <= self.stable.number or proof.number in self._ahead:
+            return ""
+        why = check_stable(self._group, proof)
+        if not why:
+            self._learn(proof)
+        return why
+
+    def advance(self, executed: int) -> bool:
+        """Move the low water mark as far as proofs and execution allow; True if it has moved."""
+        best = max((number for number in self._ahead if number <= executed), default=0)
+        if best <= self.stable.number:
+            return False
+        self.stable = self._ahead[best]
+        self._ahead = {number: proof for number, proof in self._ahead.items() if number > best}
+        for votes in self._votes.values():
+            for number in [number for number in votes if number <= best]:
+                del votes[number]
+        return True
+
+    def _own(self, number: int) -> Checkpoint | None:
+        digest = self._application.state_digest(number)
+        if digest is None:
+            return None
+        return Checkpoint(0, number, digest, self._group.sign(checkpoint_statement(number, digest)))
+
+    def _learn(self, proof: StableProof) -> None:
+        self._ahead[proof.number] = proof
+        # The highest one tells how far the others are, the lowest ones are where this node can move next.
+        while len(self._ahead) > KEPT:
+            del self._ahead[max(number for number in self._ahead if number != max(self._ahead))]

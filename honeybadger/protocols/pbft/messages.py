@@ -2,28 +2,29 @@
 
 `epoch` is the sequence number n, so that the links' windows hold back what is above the receiver's high water mark;
 messages that no window may hold back have epoch 0. The fields' bounds are part of the validation. Only what may
-become part of a certificate is signed: the links authenticate everything else.
+become part of a certificate is signed: the links authenticate everything else. `specification` says how long lists may
+be in a cluster. At the end: how a peer can be seen to misbehave.
 """
 
-from __future__ import annotations
-
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from honeybadger.protocols.messages import Digest, EpochNumber, Message, NodeIndex
+from crypto.signatures import SIGNATURE_BYTES
+from honeybadger.protocols.wire import Digest, EpochNumber, Message, NodeIndex
 
 View = Annotated[int, Meta(ge=0, le=2**53)]
-Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 #: (signer, signature)
 SignedBy = tuple[NodeIndex, Signature]
-#: sequence numbers between the water marks, at the most (`epoch_window` is at most 1024)
+#: sequence numbers between the water marks, at most (`epoch_window` is at most 1024)
 LONGEST_WINDOW = 2048
 
 
-class PrePrepare(Message, frozen=True, tag=201):
+class PrePrepare(Message, frozen=True, tag=1):
     """Primary to all: sequence number `epoch` is the batch with this digest. `batch`: see `statements`."""
 
     view: View
@@ -32,7 +33,7 @@ class PrePrepare(Message, frozen=True, tag=201):
     batch: bytes
 
 
-class Prepare(Message, frozen=True, tag=202):
+class Prepare(Message, frozen=True, tag=2):
     """A backup has accepted the PRE-PREPARE, and has the batch."""
 
     view: View
@@ -40,14 +41,14 @@ class Prepare(Message, frozen=True, tag=202):
     signature: Signature
 
 
-class Commit(Message, frozen=True, tag=203):
+class Commit(Message, frozen=True, tag=3):
     """The sender has a prepared certificate. Never part of a certificate, so not signed."""
 
     view: View
     digest: Digest
 
 
-class Checkpoint(Message, frozen=True, tag=204):
+class Checkpoint(Message, frozen=True, tag=4):
     """The sender has executed `number`, its block is on disk, and `digest` stands for its state. (`epoch` is 0.)"""
 
     number: EpochNumber
@@ -73,7 +74,7 @@ class PreparedProof(msgspec.Struct, array_like=True, frozen=True, gc=False, forb
     prepares: Annotated[list[SignedBy], Meta(max_length=65536)]
 
 
-class ViewChange(Message, frozen=True, tag=205):
+class ViewChange(Message, frozen=True, tag=5):
     """The sender takes no further part in views before `view`: its stable checkpoint (C of the paper), and its
     prepared certificates of higher numbers (P), ascending. (`epoch` is 0.)"""
 
@@ -91,7 +92,7 @@ class Proposal(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_un
     signature: Signature
 
 
-class NewView(Message, frozen=True, tag=206):
+class NewView(Message, frozen=True, tag=6):
     """Primary to all: the VIEW-CHANGEs that this view rests on (V), by sender, ascending, and what follows from them
     (O), ascending. (`epoch` is 0.)"""
 
@@ -101,32 +102,32 @@ class NewView(Message, frozen=True, tag=206):
     signature: Signature
 
 
-class Forward(Message, frozen=True, tag=207):
+class Forward(Message, frozen=True, tag=7):
     """Backup to the primary of `view`: please order these. (`epoch` is 0.)"""
 
     view: View
     transactions: Annotated[list[bytes], Meta(min_length=1, max_length=65536)]
 
 
-class Relay(Message, frozen=True, tag=208):
+class Relay(Message, frozen=True, tag=8):
     """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.)"""
 
     transactions: Annotated[list[bytes], Meta(min_length=1, max_length=16)]
 
 
-class Fetch(Message, frozen=True, tag=209):
+class Fetch(Message, frozen=True, tag=9):
     """Please send the batch with this digest. (`epoch` is 0.)"""
 
     digest: Digest
 
 
-class Batch(Message, frozen=True, tag=210):
+class Batch(Message, frozen=True, tag=10):
     """A batch that was asked for; its digest says which. (`epoch` is 0.)"""
 
     batch: bytes
 
 
-class Status(Message, frozen=True, tag=211):
+class Status(Message, frozen=True, tag=11):
     """Where the sender is, for others to tell it what it missed. `fresh`: it has just started. (`epoch` is 0.)"""
 
     view: View
@@ -134,19 +135,19 @@ class Status(Message, frozen=True, tag=211):
     fresh: bool
 
 
-class Stable(Message, frozen=True, tag=212):
+class Stable(Message, frozen=True, tag=12):
     """A stable checkpoint that the receiver did not know of. (`epoch` is 0.)"""
 
     proof: StableProof
 
 
-class AskView(Message, frozen=True, tag=213):
+class AskView(Message, frozen=True, tag=13):
     """The sender has lost its votes: which view has the receiver promised itself to? (`epoch` is 0.)"""
 
     nonce: Nonce
 
 
-class PromisedView(Message, frozen=True, tag=214):
+class PromisedView(Message, frozen=True, tag=14):
     """The answer: the sender votes in no view below `view`. (`epoch` is 0.)"""
 
     nonce: Nonce
@@ -169,3 +170,15 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     AskView,
     PromisedView,
 )
+
+
+class PBFTFault(StrEnum):
+    """What a correct node can prove to itself about a peer."""
+
+    NOT_THE_PRIMARY = "sent what only the primary of the view may send"
+    UNEXPECTED_VOTE = "sent a vote that is not its to send"
+    BAD_SIGNATURE = "sent an invalid signature"
+    BAD_BATCH = "sent a batch that is malformed or not the one it names"
+    BAD_VIEW_CHANGE = "sent an invalid view change"
+    BAD_NEW_VIEW = "sent an invalid new view"
+    BAD_REQUEST = "passed on a malformed transaction"

@@ -1,10 +1,14 @@
 """The mistakes that implementations of PBFT are known for, one test or more for each; docs/scenarios.md lists them."""
 
+from random import Random
+
 import msgspec
 import pytest
+from support.pbft.replica import Replica
 
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.pbft.certificates import check_view_change, choose
+from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.pbft.certificates import NULL, check_view_change, choose
+from honeybadger.protocols.pbft.log import decode_batch
 from honeybadger.protocols.pbft.messages import (
     AskView,
     Batch,
@@ -13,6 +17,7 @@ from honeybadger.protocols.pbft.messages import (
     Fetch,
     Forward,
     NewView,
+    PBFTFault,
     Prepare,
     PrePrepare,
     PromisedView,
@@ -20,13 +25,41 @@ from honeybadger.protocols.pbft.messages import (
     Status,
     ViewChange,
 )
-from honeybadger.protocols.pbft.statements import NULL, decode_batch
+from honeybadger.simulation.cluster import SimulatedApplication
 from honeybadger.simulation.journals import JournalModel
-from pbft.replica import Replica
 
 
 def faults(replica):
     return [kind for _, kind in replica.faults]
+
+
+def suspicious(me):
+    """A node whose client waits for b"mine", and whose patience with the primary of view 0 is over."""
+    r = Replica(me)
+    r.submit(b"mine")
+    r.lose_patience()
+    assert r.said(ViewChange, view=1)
+    return r
+
+
+def enter(r, view, proofs=()):
+    """A NEW-VIEW of the others' VIEW-CHANGEs, each with these certificates."""
+    new_view = r.new_view(view, {n: r.view_change(n, view, proofs) for n in range(4) if n != r.me})
+    r.hear(view % 4, new_view)
+    return new_view
+
+
+def decide(r, proposal, prepares=(), commits=()):
+    """Others PREPARE and COMMIT this."""
+    for node in prepares:
+        r.hear(node, r.prepare(node, proposal))
+    for node in commits:
+        r.hear(node, r.commit(proposal))
+
+
+def reproposed(number, view, digest):
+    """What a NEW-VIEW proposes, to vote for."""
+    return PrePrepare(number, view, digest, bytes(64), b"")
 
 
 # -- prepared certificates
@@ -37,7 +70,7 @@ def test_the_primarys_prepare_does_not_count():
     proposal = r.pre_prepare(1)
     r.hear(0, proposal)
     r.hear(0, r.prepare(0, proposal))
-    assert not r.said(Commit) and r.faults == [(0, FaultKind.UNEXPECTED_VOTE)]
+    assert not r.said(Commit) and r.faults == [(0, PBFTFault.UNEXPECTED_VOTE)]
     r.hear(2, r.prepare(2, proposal))
     assert r.said(Commit), "own PREPARE and that of node 2: 2f"
 
@@ -68,7 +101,7 @@ def test_prepares_of_another_view_or_digest_do_not_count():
     # Neither does one that claims the right digest with a signature for another.
     forged = msgspec.structs.replace(r.prepare(3, proposal, digest=b"x" * 32), digest=proposal.digest)
     r.hear(3, forged)
-    assert not r.said(Commit) and (3, FaultKind.BAD_SIGNATURE) in r.faults
+    assert not r.said(Commit) and (3, PBFTFault.BAD_SIGNATURE) in r.faults
 
 
 def test_commits_for_another_digest_do_not_count_and_early_votes_do():
@@ -104,11 +137,7 @@ def test_gaps_become_null_requests_that_are_executed():
     for number in (1, 2, 3):
         digest = third.digest if number == 3 else NULL
         assert r.said(Prepare, epoch=number, view=1, digest=digest)
-        again = PrePrepare(number, 1, digest, bytes(64), b"")
-        for node in (0, 3):
-            r.hear(node, r.prepare(node, again))
-        for node in (0, 1, 3):
-            r.hear(node, r.commit(again))
+        decide(r, reproposed(number, 1, digest), (0, 3), (0, 1, 3))
     assert [(n, proposers) for n, proposers, _ in r.executed] == [(1, ()), (2, ()), (3, (0,))]
 
 
@@ -151,11 +180,11 @@ def test_every_part_of_a_view_change_is_validated(name):
     bad = dict(spoiled_changes(r))[name]
     assert check_view_change(r.group, 3, bad)
     r.hear(3, bad)
-    assert r.faults == [(3, FaultKind.BAD_VIEW_CHANGE)]
+    assert r.faults == [(3, PBFTFault.BAD_VIEW_CHANGE)]
     # Nor may a primary build on it.
     changes = {0: r.view_change(0, 2), 2: r.view_change(2, 2), 3: bad}
     r.hear(2, r.new_view(2, changes))
-    assert r.faults[1:] == [(2, FaultKind.BAD_NEW_VIEW)] and r.protocol.status()["primary"] == 0
+    assert r.faults[1:] == [(2, PBFTFault.BAD_NEW_VIEW)] and r.protocol.status()["primary"] == 0
     # It counts for nothing: one more for view 2 is not f+1.
     r.hear(0, changes[0])
     assert not r.said(ViewChange)
@@ -177,7 +206,7 @@ def test_a_new_view_must_propose_exactly_what_follows():
     ]
     for new_view in wrong:
         r.hear(1, new_view)
-    assert faults(r) == [FaultKind.BAD_NEW_VIEW] * len(wrong)
+    assert faults(r) == [PBFTFault.BAD_NEW_VIEW] * len(wrong)
     r.hear(1, r.new_view(1, changes))
     assert r.protocol.status()["primary"] == 1
 
@@ -186,14 +215,9 @@ def test_nothing_is_executed_twice_after_a_view_change():
     r = Replica(2)
     proposal = r.order(1)
     assert len(r.executed) == 1
-    changes = {n: r.view_change(n, 1, [r.proof(proposal)]) for n in (0, 1, 3)}
-    r.hear(1, r.new_view(1, changes))
-    again = PrePrepare(1, 1, proposal.digest, bytes(64), b"")
+    enter(r, 1, [r.proof(proposal)])
     assert r.said(Prepare, view=1, epoch=1), "it takes part all the same: others may need it"
-    for node in (0, 3):
-        r.hear(node, r.prepare(node, again))
-    for node in (0, 1, 3):
-        r.hear(node, r.commit(again))
+    decide(r, reproposed(1, 1, proposal.digest), (0, 3), (0, 1, 3))
     assert r.said(Commit, view=1, epoch=1) and len(r.executed) == 1
     # The same transaction in a later batch changes nothing, either.
     r.order(2, 1, r.batch(1, b"tx 1", b"new"))
@@ -203,8 +227,7 @@ def test_nothing_is_executed_twice_after_a_view_change():
 def test_a_batch_that_is_known_by_digest_only_is_fetched():
     r = Replica(2)
     proposal = r.pre_prepare(1)
-    changes = {n: r.view_change(n, 1, [r.proof(proposal)]) for n in (0, 1, 3)}
-    r.hear(1, r.new_view(1, changes))
+    enter(r, 1, [r.proof(proposal)])
     assert not r.said(Prepare), "no vote for what this node does not have"
     asked = []
     for _ in range(4):
@@ -232,14 +255,6 @@ def test_a_primary_cannot_go_beyond_the_water_mark():
     assert faults(r) == [FaultKind.FUTURE_EPOCH] and not r.said(Prepare, epoch=9)
 
 
-def test_gaps_up_to_the_water_mark_end_in_a_view_change():
-    r = Replica(1)
-    r.hear(0, r.pre_prepare(8))
-    r.expire("request")
-    r.expire("request")
-    assert r.said(ViewChange, view=1)
-
-
 def test_the_water_mark_moves_by_stable_checkpoints_only():
     r = Replica(1)
     for number in range(1, 5):
@@ -250,7 +265,7 @@ def test_the_water_mark_moves_by_stable_checkpoints_only():
     r.hear(2, r.checkpoint(2, 4, own[0].digest))
     r.hear(3, r.checkpoint(3, 4, b"x" * 32))
     r.hear(0, msgspec.structs.replace(r.checkpoint(0, 4, own[0].digest), signature=bytes(64)))
-    assert r.protocol.horizon == 8 and faults(r) == [FaultKind.BAD_SIGNATURE]
+    assert r.protocol.horizon == 8 and faults(r) == [PBFTFault.BAD_SIGNATURE]
     r.hear(0, r.checkpoint(0, 4, own[0].digest))
     assert r.protocol.horizon == 12 and r.protocol.settled == 4
     r.hear(0, r.pre_prepare(4, batch=r.batch(0, b"late")))
@@ -258,12 +273,10 @@ def test_the_water_mark_moves_by_stable_checkpoints_only():
 
 
 def test_a_checkpoint_waits_for_the_disk():
-    class SlowDisk(type(Replica(1).application)):
+    class SlowDisk(SimulatedApplication):
         durable_epoch = 0
 
-    import random
-
-    r = Replica(1, application=SlowDisk(8, random.Random(0)))
+    r = Replica(1, application=SlowDisk(8, Random(0)))
     for number in range(1, 5):
         r.order(number)
     r.poke()
@@ -297,7 +310,7 @@ def test_messages_of_a_view_that_has_not_begun_are_kept():
     r.hear(0, r.prepare(0, early), r.commit(early))
     assert r.said(Status), "it asks for the NEW-VIEW that it has missed"
     assert not r.said(Prepare)
-    r.hear(1, r.new_view(1, {n: r.view_change(n, 1) for n in (0, 1, 3)}))
+    enter(r, 1)
     r.expire("fetch")
     r.hear(3, Batch(0, early.batch))
     assert r.said(Prepare, view=1) and r.said(Commit, view=1) and len(r.executed) == 1
@@ -305,8 +318,7 @@ def test_messages_of_a_view_that_has_not_begun_are_kept():
 
 def test_who_has_missed_a_new_view_is_told():
     r = Replica(2)
-    new_view = r.new_view(1, {n: r.view_change(n, 1) for n in (0, 1, 3)})
-    r.hear(1, new_view)
+    new_view = enter(r, 1)
     r.hear(3, Status(0, 0, 0, False))
     assert r.sent[-1] == (3, new_view)
     count = len(r.sent)
@@ -322,8 +334,7 @@ def test_who_has_missed_a_new_view_is_told():
 
 def test_backups_forward_and_suspect_a_primary_that_ignores_them():
     r = Replica(1)
-    r.application.submit([b"mine"])
-    r.poke()
+    r.submit(b"mine")
     assert r.sent[-1] == (0, Forward(0, 0, [b"mine"])) and r.timers["request"] == 0.5
     r.expire("request")
     assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(ViewChange)
@@ -333,27 +344,16 @@ def test_backups_forward_and_suspect_a_primary_that_ignores_them():
 
 def test_a_primary_whose_proposals_are_not_decided_gives_up_its_view():
     """With a liar that helped one node only, and a node that waits for the next view, nobody else would."""
-    r = Replica(0)
-    r.application.submit([b"mine"])
-    r.poke()
-    assert r.timers["request"] == 0.5
-    r.expire("request")
-    r.expire("request")
+    r = suspicious(0)
     assert r.said(ViewChange, view=1)
 
 
 @pytest.mark.parametrize("me", [0, 3])
 def test_who_waits_for_a_view_alone_lets_everybody_know_what_its_clients_wait_for(me):
     """The primary that it still follows may ignore its requests, or be itself."""
-    r = Replica(me)
-    r.application.submit([b"mine"])
-    r.poke()
-    r.expire("request")
-    r.expire("request")
-    assert r.said(ViewChange, view=1)
+    r = suspicious(me)
     relayed = len(r.said(Relay))
-    r.application.submit([b"later"])
-    r.poke()
+    r.submit(b"later")
     r.expire("resend")
     assert r.said(Relay)[relayed:] == [Relay(0, [b"mine" if me else b"later"])], "the oldest; the primary proposed its"
 
@@ -369,8 +369,7 @@ def test_what_several_nodes_forward_is_proposed_once():
     proposals = r.said(PrePrepare)
     assert len(proposals) == 2, "a full batch goes out while the first is in progress"
     for proposal in proposals:
-        for node in (1, 2, 3):
-            r.hear(node, r.prepare(node, proposal), r.commit(proposal))
+        decide(r, proposal, (1, 2, 3), (1, 2, 3))
     r.hear(3, Forward(0, 0, [b"a", b"c0", b"d"]))
     r.poke()
     contents = [decode_batch(m.batch, r.context.parameters, 4)[1] for m in r.said(PrePrepare)]
@@ -379,8 +378,7 @@ def test_what_several_nodes_forward_is_proposed_once():
 
 def test_ordering_other_transactions_does_not_save_a_censoring_primary():
     r = Replica(1)
-    r.application.submit([b"mine"])
-    r.poke()
+    r.submit(b"mine")
     r.expire("request")
     r.order(1)
     assert r.timers["request"] == 0.5
@@ -403,56 +401,36 @@ def test_a_relayed_transaction_is_forwarded_and_watched_by_idle_nodes():
 def test_the_timer_stops_for_a_client_that_sends_different_things_to_different_nodes():
     """The same transaction through another node, or in another form: what this node waits for was executed or not."""
     r = Replica(1)
-    r.application.submit([b"twice"])
-    r.poke()
+    r.submit(b"twice")
     r.order(1, batch=r.batch(0, b"twice"))
     assert "request" not in r.timers
     r.hear(2, Relay(0, [b"twice"]))
     assert "request" not in r.timers
-    r.application.submit([b"one form"])
-    r.poke()
+    r.submit(b"one form")
     assert "request" in r.timers
     r.order(2, batch=r.batch(0, b"other form", b"one form"))
     assert "request" not in r.timers and not r.said(ViewChange)
 
 
-def enter(r, view):
-    r.hear(view % 4, r.new_view(view, {n: r.view_change(n, view) for n in range(4) if n != r.me}))
-
-
 def test_patience_doubles_with_each_failed_view_and_is_reset_by_progress():
-    r = Replica(3)
-    r.application.submit([b"mine"])
-    r.poke()
-    r.expire("request")
-    r.expire("request")
+    r = suspicious(3)
     waits = []
     for view in (1, 2, 4):
         for node in (0, 1, 2):
             r.hear(node, r.view_change(node, view))
         waits.append(r.timers["new-view"])
-        if view == 2:
-            r.expire("new-view")
-            r.hear(0, r.view_change(0, 4))
-            r.hear(1, r.view_change(1, 4))
-            r.hear(2, r.view_change(2, 4))
-        elif view == 1:
+        if view < 4:
             r.expire("new-view")
     assert waits[:2] == [1, 2] and waits[2] > 2
     enter(r, 4)
     assert r.timers["request"] > 1
     r.order(1, 4, r.batch(0, b"mine"))
-    r.application.submit([b"next"])
-    r.poke()
+    r.submit(b"next")
     assert r.timers["request"] == 0.5
 
 
 def test_no_storm_the_wait_for_a_view_begins_when_enough_want_it():
-    r = Replica(3)
-    r.application.submit([b"mine"])
-    r.poke()
-    r.expire("request")
-    r.expire("request")
+    r = suspicious(3)
     r.hear(0, r.view_change(0, 1))
     assert "new-view" not in r.timers, "2 of the 3 that are needed: it stays where it is"
     r.expire("resend")
@@ -464,11 +442,7 @@ def test_no_storm_the_wait_for_a_view_begins_when_enough_want_it():
 def test_who_wants_a_higher_view_counts_when_nodes_wait_for_one():
     """A liar had node 2 believe that enough want view 1; it has waited for it, and gone on. The others must follow,
     though they have never heard, or have forgotten, that it wanted view 1."""
-    r = Replica(3)
-    r.application.submit([b"mine"])
-    r.poke()
-    r.expire("request")
-    r.expire("request")
+    r = suspicious(3)
     r.hear(1, r.view_change(1, 1))
     assert "new-view" not in r.timers
     r.hear(2, r.view_change(2, 2))
@@ -484,8 +458,7 @@ def test_a_proposal_that_was_kept_from_this_node_only_is_waited_for():
     r.hear(1, r.prepare(1, proposal), r.commit(proposal))
     assert "request" not in r.timers
     r.hear(3, r.commit(proposal))
-    r.expire("request")
-    r.expire("request")
+    r.lose_patience()
     assert r.said(ViewChange, view=1)
 
 
@@ -499,34 +472,25 @@ def test_f_plus_1_view_changes_are_joined_at_the_smallest_of_their_views():
 
 
 def test_who_alone_suspects_the_primary_goes_on_as_a_learner():
-    r = Replica(3)
-    r.application.submit([b"mine"])
-    r.poke()
-    r.expire("request")
-    r.expire("request")
-    assert r.said(ViewChange, view=1)
+    r = suspicious(3)
     proposal = r.pre_prepare(1, batch=r.batch(0, b"mine"))
     r.hear(0, proposal)
-    for node in (1, 2):
-        r.hear(node, r.prepare(node, proposal))
+    decide(r, proposal, (1, 2))
     assert not r.said(Prepare) and not r.said(Commit), "its promise holds"
-    for node in (0, 1, 2):
-        r.hear(node, r.commit(proposal))
+    decide(r, proposal, (), (0, 1, 2))
     assert len(r.executed) == 1
 
 
 def test_who_is_behind_does_not_suspect_the_primary_until_it_has_caught_up():
     r = Replica(1)
-    r.application.submit([b"mine"])
-    r.poke()
+    r.submit(b"mine")
     for node in (0, 2, 3):
         r.hear(node, r.checkpoint(node, 4))
     for _ in range(3):
         r.expire("request")
     assert not r.said(ViewChange) and not r.said(Relay)
     r.skip_to(5)
-    r.expire("request")
-    r.expire("request")
+    r.lose_patience()
     assert r.said(ViewChange, view=1)
 
 
@@ -559,8 +523,7 @@ def test_a_malformed_batch_is_not_asked_for_again():
     bad = r.pre_prepare(1, batch=r.batch(2))
     r.hear(0, bad)
     assert "fetch" not in r.timers
-    for node in (0, 2, 3):
-        r.hear(node, r.commit(bad))
+    decide(r, bad, (), (0, 2, 3))
     r.expire("fetch")
     r.hear(2, Batch(0, bad.batch))
     assert [block[1] for block in r.executed] == [(2,)]
@@ -584,17 +547,11 @@ def test_the_new_primary_builds_on_n_minus_f_view_changes():
     assert [(p.number, p.digest) for p in own.prepared] == [(1, proposal.digest)]
     (new_view,) = r.said(NewView)
     assert [sender for sender, _ in new_view.changes] == [0, 1, 2] and r.protocol.status()["primary"] == 1
-    r.application.submit([b"later"])
-    r.poke()
+    r.submit(b"later")
     assert [p.epoch for p in r.said(PrePrepare)] == [2]
 
 
 # -- what is derived from a batch belongs to its digest
-
-
-def vote(r, proposal, nodes):
-    for node in nodes:
-        r.hear(node, r.commit(proposal))
 
 
 def test_the_decided_batch_is_executed_whatever_was_proposed_to_this_node():
@@ -602,7 +559,7 @@ def test_the_decided_batch_is_executed_whatever_was_proposed_to_this_node():
     r = Replica(3)
     own, decided = r.pre_prepare(1), r.pre_prepare(1, batch=r.batch(0, b"other"))
     r.hear(0, own)
-    vote(r, decided, (0, 1, 2))
+    decide(r, decided, (), (0, 1, 2))
     r.expire("fetch")
     assert r.sent[-1][1] == Fetch(0, decided.digest)
     r.hear(1, Batch(0, decided.batch))
@@ -617,7 +574,7 @@ def test_a_proposal_after_the_decision_changes_nothing(withheld):
     """COMMITs and the batch come while an earlier number is missing; then the primary proposes something else."""
     r = Replica(3)
     late, decided = r.pre_prepare(2), r.pre_prepare(2, batch=r.batch(0, b"other"))
-    vote(r, decided, (0, 1, 2))
+    decide(r, decided, (), (0, 1, 2))
     r.expire("fetch")
     r.hear(2, Batch(0, decided.batch))
     r.hear(0, msgspec.structs.replace(late, batch=b"") if withheld else late)
@@ -631,12 +588,10 @@ def test_a_decision_outlives_its_view():
     r = Replica(2)
     decided = r.pre_prepare(2)
     r.hear(0, decided)
-    vote(r, decided, (0, 1, 3))
+    decide(r, decided, (), (0, 1, 3))
     first = r.pre_prepare(1, batch=r.batch(0, b"first"))
-    changes = {n: r.view_change(n, 1, [r.proof(first), r.proof(decided)]) for n in (0, 1, 3)}
-    r.hear(1, r.new_view(1, changes))
-    again = PrePrepare(1, 1, first.digest, bytes(64), b"")
-    vote(r, again, (0, 1, 3))
+    enter(r, 1, [r.proof(first), r.proof(decided)])
+    decide(r, reproposed(1, 1, first.digest), (), (0, 1, 3))
     r.expire("fetch")
     r.hear(0, Batch(0, first.batch))
     assert [block[2] for block in r.executed] == [(b"first",), (b"tx 2",)]
@@ -647,7 +602,7 @@ def test_a_batch_that_was_voted_for_stays_available():
     r = Replica(2)
     first = r.pre_prepare(1)
     r.hear(0, first)
-    r.hear(1, r.new_view(1, {n: r.view_change(n, 1) for n in (0, 1, 3)}))
+    enter(r, 1)
     r.hear(1, r.pre_prepare(1, 1, r.batch(1, b"other")))
     assert len(r.said(Prepare)) == 2
     r.hear(3, Fetch(0, first.digest))
@@ -659,8 +614,7 @@ def test_no_certificate_without_the_batch():
     r = Replica(2)
     proposal = r.pre_prepare(1)
     r.hear(0, msgspec.structs.replace(proposal, batch=b""))
-    r.hear(1, r.prepare(1, proposal))
-    r.hear(3, r.prepare(3, proposal))
+    decide(r, proposal, (1, 3))
     assert not r.said(Commit)
     r.expire("fetch")
     r.hear(3, Batch(0, proposal.batch))
@@ -672,7 +626,7 @@ def test_batches_of_one_number_are_bounded():
     r = Replica(2)
     for view in range(1, 40):
         if view % 4 != 2:
-            r.hear(view % 4, r.new_view(view, {n: r.view_change(n, view) for n in (0, 1, 3)}))
+            enter(r, view)
             r.hear(view % 4, r.pre_prepare(1, view, r.batch(view % 4, b"%d" % view)))
     held = r.protocol.held_bytes()
     assert len(r.said(Prepare)) == 29
@@ -758,8 +712,7 @@ def test_the_question_is_repeated_until_all_have_answered():
 
 def test_a_primary_without_a_vote_lets_everybody_know_what_its_clients_wait_for():
     r = recovering(0)
-    r.application.submit([b"mine"])
-    r.poke()
+    r.submit(b"mine")
     r.expire("request")
     assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(PrePrepare)
 

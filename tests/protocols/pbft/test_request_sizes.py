@@ -1,19 +1,17 @@
 """Requests on their way to the primary, at their limits."""
 
-from __future__ import annotations
-
 import random
 from itertools import accumulate
 
 import msgspec
+from support.pbft.replica import Replica, settings
 
+from honeybadger.protocols.pbft.log import decode_batch
 from honeybadger.protocols.pbft.messages import Forward, PrePrepare, Relay
 from honeybadger.protocols.pbft.requests import RELAYED
 from honeybadger.protocols.pbft.specification import SPECIFICATION
-from honeybadger.protocols.pbft.statements import decode_batch
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.cluster import SimulatedApplication
-from pbft.replica import Replica, settings
 
 
 def test_what_all_nodes_relayed_is_forwarded_in_messages_that_are_not_too_long():

@@ -1,12 +1,11 @@
 """What a flood of VIEW-CHANGEs and NEW-VIEWs may cost, and that nothing of a correct node is lost by the limit."""
 
 import pytest
+from support.pbft.replica import Replica, cluster, give
 
-from honeybadger.protocols.base import FaultKind
-from honeybadger.protocols.pbft import throttle
-from honeybadger.protocols.pbft.messages import ViewChange
+from honeybadger.protocols.pbft import view_change
+from honeybadger.protocols.pbft.messages import PBFTFault, ViewChange
 from honeybadger.simulation.cluster import Strategy
-from pbft.replica import Replica, cluster, give
 
 #: a VIEW-CHANGE with all the certificates that fit, at N = 4: its own signature and 8 of a primary and two backups
 DEAREST = 1 + 8 * 3
@@ -23,7 +22,7 @@ def dear_change(r, node, view, other=b""):
 @pytest.fixture
 def r(monkeypatch):
     """A share of 100 signatures for each of 4 nodes."""
-    monkeypatch.setattr(throttle, "SIGNATURES_PER_TURN", 400)
+    monkeypatch.setattr(view_change, "SIGNATURES_PER_TURN", 400)
     return Replica(1)
 
 
@@ -61,7 +60,7 @@ def test_a_flood_of_bad_view_changes_costs_a_share_a_turn(r):
     for view in range(2, 60):
         r.hear(3, r.view_change(3, view, [*most, spoiled]))
     assert verified(r) < 100 + DEAREST
-    assert 1 < len(r.faults) < 6 and {kind for _, kind in r.faults} == {FaultKind.BAD_VIEW_CHANGE}
+    assert 1 < len(r.faults) < 6 and {kind for _, kind in r.faults} == {PBFTFault.BAD_VIEW_CHANGE}
 
 
 def test_what_is_malformed_costs_no_signature(r):
@@ -116,8 +115,8 @@ def test_new_views_are_limited_and_the_newest_comes_in_its_turn(r):
 
 def test_debts_are_bounded_so_that_nobody_waits_for_ever(monkeypatch):
     """A share of 10: this message costs 26, which would take three turns."""
-    monkeypatch.setattr(throttle, "SIGNATURES_PER_TURN", 40)
-    monkeypatch.setattr(throttle, "MOST_TURNS", 2)
+    monkeypatch.setattr(view_change, "SIGNATURES_PER_TURN", 40)
+    monkeypatch.setattr(view_change, "MOST_TURNS", 2)
     r = Replica(1)
     r.hear(3, dear_change(r, 3, 2))
     r.expire("view-changes")
@@ -141,7 +140,7 @@ class Flooder(Strategy):
 
 def test_a_cluster_goes_on_under_a_flood_and_changes_its_view(monkeypatch):
     """Node 3 floods; the primary never speaks, so the others need each other's VIEW-CHANGEs: N = 7, f = 2."""
-    monkeypatch.setattr(throttle, "SIGNATURES_PER_TURN", 70)
+    monkeypatch.setattr(view_change, "SIGNATURES_PER_TURN", 70)
     flooder = Flooder()
     made = cluster(7, 9, byzantine={0: Strategy(), 3: flooder})
     given = give(made, 8)

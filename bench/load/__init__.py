@@ -1,0 +1,1 @@
+"""Clients: processes that offer transactions and measure how long each waits."""

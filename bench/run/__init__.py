@@ -1,0 +1,1 @@
+"""Doing it: one run with its faults, and an experiment run by run."""

@@ -1,0 +1,1 @@
+"""How figures look: needs matplotlib, the optional extra `plot`."""

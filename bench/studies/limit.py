@@ -1,0 +1,197 @@
+"""The limit of this machine: the work that no node can avoid in an epoch, timed with the same libraries.
+
+Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes every shard once, passes each
+proposal through the cipher once, and sends and receives its shards. Each transaction is packed and unpacked once and
+leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between these calls are left out, so
+that no run can exceed the bound.
+
+All nodes of `honeybadger local` share the processors of one machine, so the bound is cores / (processor time per epoch
+of all nodes).
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bench.places.hardware import machine, versions
+from bench.plan.workload import SHORTEST_TX, Workload
+from crypto.erasure import ErasureCode
+from honeybadger.cluster.errors import ClusterError
+from honeybadger.node.mempool import Mempool, Request
+from honeybadger.protocols.honey_badger.contribution import encode_contribution
+from honeybadger.protocols.quorums import BYZANTINE, Quorums
+
+#: bytes; a summary of hundreds of nodes has less
+LONGEST_SUMMARY = 64 * 1024 * 1024
+#: least number of timings of each primitive; the best one counts
+LEAST_REPEATS = 5
+#: bytes of transactions in the blocks that `unavoidable_s_per_tx` times; its time grows with them
+LARGEST_TIMED_BLOCK = 5_000_000
+
+#: what it is; how many times a node does it in an epoch; what does it once and returns the seconds
+Primitive = tuple[str, int, Callable[[], float]]
+
+
+def limit_of(
+    nodes: int, batch_size: int, tx_bytes: int, seconds: float, reached: float | None = None
+) -> dict[str, Any]:
+    """Time the primitives for about `seconds` and work out the bound; `reached`: transactions per second of a run.
+
+    Units are in the names. The best of many repetitions counts, because the others were disturbed.
+    """
+    quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))
+    context: Any = zmq.Context()
+    try:
+        primitives = _primitives(context, quorums, max(1, batch_size // nodes), tx_bytes)
+        rows: list[dict[str, Any]] = [
+            {"what": what, "times": times, "seconds": _best(run, seconds / len(primitives))}
+            for what, times, run in primitives
+        ]
+    finally:
+        context.destroy(0)
+    per_node = sum(row["times"] * row["seconds"] for row in rows)
+    for row in rows:
+        row["share"] = row["times"] * row["seconds"] / per_node
+    cores = machine()["cores"]
+    transactions = max(1, batch_size // nodes) * nodes
+    bound = min(cores, nodes) * transactions / (per_node * nodes)
+    return {
+        "nodes": nodes,
+        "batch_size": batch_size,
+        "tx_bytes": tx_bytes,
+        "cores": cores,
+        "primitives": rows,
+        "cpu_s_per_epoch": per_node * nodes,
+        "bound_tx_per_s": bound,
+        "achieved_tx_per_s": reached,
+        "achieved_ratio": None if reached is None else reached / bound,
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def unavoidable_s_per_tx(summary: dict[str, Any], seconds: float) -> float | None:
+    """Of a run on this machine: processor time per transaction, at all correct nodes that are up at the end, that none
+    of them could avoid in blocks as large as those of the run. Timed for about `seconds`.
+
+    None where the limit does not hold: another protocol, links or proposals that are not encrypted, f below the most
+    that N allows (less redundancy), no block.
+    """
+    nodes, tx_bytes = int(summary["nodes"]), int(summary["tx_bytes"])
+    encrypted = summary["curve"] and summary["parameters"].get("encryption") == "always"
+    usual = summary["protocol"] == "honeybadger" and summary["faults_tolerated"] == BYZANTINE.largest_faults(nodes)
+    if not (encrypted and usual and summary["committed_tx"]):
+        return None
+    per_block: int = max(nodes, min(summary["committed_tx"] // summary["epochs"], LARGEST_TIMED_BLOCK // tx_bytes))
+    counted = nodes - len(summary["crashed"]) - len(summary["byzantine"])
+    limit = limit_of(nodes, per_block, tx_bytes, seconds)
+    cpu_s_per_node = float(limit["cpu_s_per_epoch"]) / nodes
+    return cpu_s_per_node * counted / int(per_block // nodes * nodes)
+
+
+def setting_of(path: Path) -> tuple[int, int, int, float]:
+    """(nodes, batch size, bytes per transaction, transactions per second) of a summary; ClusterError in one line."""
+    try:
+        with path.open("rb") as file:
+            summary = msgspec.json.decode(file.read(LONGEST_SUMMARY), type=dict[str, Any])
+        if not summary["valid"]:
+            raise ClusterError(f"{path}: the run is invalid: {summary['reason']}")
+        if summary["protocol"] != "honeybadger":
+            name = f"{summary['protocol']!s:.40}"
+            raise ClusterError(f"{path}: a run of protocol {name}; the limit is worked out for honeybadger only")
+        nodes, batch_size, tx_bytes = (int(summary[name]) for name in ("nodes", "batch_size", "tx_bytes"))
+        if not (1 <= nodes <= 1000 and 1 <= batch_size <= 10_000_000 and tx_bytes >= SHORTEST_TX):
+            raise ValueError
+        return nodes, batch_size, tx_bytes, float(summary["throughput_tx_per_s"])
+    except OSError as error:
+        raise ClusterError(f"{path}: {error.strerror}") from None
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        raise ClusterError(f"{path}: not the summary of a run") from None
+
+
+def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) -> list[Primitive]:
+    nodes = quorums.nodes
+    transactions = Workload(1, tx_bytes).batch(0, per_node)
+    proposal = encode_contribution(transactions)
+    code = ErasureCode(quorums.data_shards, nodes)
+    shards = code.encode(proposal)
+    # The cheapest case: all data shards are there.
+    enough = dict(enumerate(shards[: quorums.data_shards]))
+    cipher = AESGCM(bytes(32))
+    nonce = bytes(12)
+    sealed = cipher.encrypt(nonce, proposal, None)
+    decode = msgspec.msgpack.Decoder(list[bytes]).decode
+
+    def hashing() -> None:
+        for shard in shards:
+            blake3(shard).digest()
+
+    def mempool() -> float:
+        pool = Mempool(2 * per_node, 2 * sum(map(len, transactions)), 1 << 30)
+        pool.add(Request(b"", 0), transactions)
+        chosen = pool.select(1, per_node, per_node, 1 << 40)
+        return _timed(lambda: pool.commit(1, chosen))
+
+    return [
+        ("erasure encode, own proposal", 1, partial(_timed, lambda: code.encode(proposal))),
+        ("erasure re-encode, accepted proposal", nodes, partial(_timed, lambda: code.complete(enough))),
+        ("hash of a proposal's shards", nodes, partial(_timed, hashing)),
+        ("AEAD, a proposal", nodes, partial(_timed, lambda: cipher.decrypt(nonce, sealed, None))),
+        # A VAL of its own proposal and an ECHO of each, to every peer, and the same number from them.
+        ("transport, N+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (nodes + 1))),
+        ("codec, a proposal", nodes, partial(_timed, lambda: decode(encode_contribution(transactions)))),
+        ("mempool removal, own transactions", 1, mempool),
+    ]
+
+
+def _transport(context: Any, parts: list[bytes]) -> Callable[[], float]:
+    """Processor time to send and receive a message of `parts` over loopback TCP with CURVE, as nodes do."""
+    public, secret = zmq.curve_keypair()
+    pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+    pull.curve_server, pull.curve_publickey, pull.curve_secretkey = True, public, secret
+    push.curve_serverkey = public
+    push.curve_publickey, push.curve_secretkey = zmq.curve_keypair()
+    push.connect(f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}")
+    # Several at a time: a small message takes less than a step of the clock.
+    count = max(1, min(64, (1 << 20) // sum(map(len, parts))))
+
+    def run() -> float:
+        # ZeroMQ works in threads of its own, so the processor time of the whole process counts.
+        began = time.process_time()
+        for _ in range(count):
+            push.send_multipart(parts, copy=False)
+        for _ in range(count):
+            if not pull.poll(10_000):
+                raise ClusterError("loopback does not deliver")
+            pull.recv_multipart(copy=False)
+        return (time.process_time() - began) / count
+
+    return run
+
+
+def _timed(function: Callable[[], Any]) -> float:
+    began = time.process_time()
+    began_wall = time.perf_counter()
+    function()
+    wall = time.perf_counter() - began_wall
+    # The clock of processor time is coarse; for less than one of its steps use the other clock.
+    used = time.process_time() - began
+    return min(used, wall) if used > 1e-4 else wall
+
+
+def _best(run: Callable[[], float], seconds: float) -> float:
+    run()
+    best = float("inf")
+    until = time.monotonic() + seconds
+    count = 0
+    while count < LEAST_REPEATS or time.monotonic() < until:
+        best = min(best, run())
+        count += 1
+    return best

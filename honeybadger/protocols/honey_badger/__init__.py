@@ -1,0 +1,8 @@
+"""Honey Badger BFT (Miller, Xia, Croman, Shi, Song: CCS 2016).
+
+Begin with `protocol` (epochs), then `epoch`, `common_subset`, `reliable_broadcast`, `binary_agreement`, `common_coin`.
+"""
+
+from honeybadger.protocols.honey_badger.specification import SPECIFICATION
+
+__all__ = ["SPECIFICATION"]

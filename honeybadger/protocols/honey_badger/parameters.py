@@ -1,0 +1,61 @@
+"""The parameters of Honey Badger, in addition to those of every protocol; and which epochs are encrypted."""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from crypto.erasure import CODES
+from honeybadger.protocols.parameters import Parameters, ProtocolName
+from honeybadger.wording import nearest
+
+CoinSchedule = Literal["fixed-fixed-coin", "every-round"]
+
+
+class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`coin_schedule`: "fixed-fixed-coin" is true, false, then a common coin; "every-round" is the paper's."""
+
+    protocol: ProtocolName = "honeybadger"
+    encryption: Annotated[
+        str, Meta(description="Which epochs are encrypted: always, never, every:N, or first:M,of:N.")
+    ] = "always"
+    coin_schedule: Annotated[CoinSchedule, Meta(description="Which agreement rounds toss a common coin.")] = (
+        "fixed-fixed-coin"
+    )
+    erasure_code: Annotated[Literal["rs-gf256"], Meta(description="Code of the reliable broadcast.")] = "rs-gf256"
+
+    @property
+    def encrypts(self) -> bool:
+        return self.encryption != "never"
+
+    def check(self, nodes: int) -> None:
+        """ValueError, in one line, for an unknown schedule, or more nodes than the code has shards for."""
+        super().check(nodes)
+        is_encrypted(self.encryption, 0)
+        CODES[self.erasure_code](nodes, nodes)
+
+
+@lru_cache(maxsize=64)
+def _parse(schedule: str) -> tuple[int, int]:
+    """(M, N): epochs with epoch mod N < M are encrypted."""
+    if schedule == "always":
+        return 1, 1
+    if schedule == "never":
+        return 0, 1
+    if match := re.fullmatch(r"every:([0-9]{1,9})", schedule):
+        on, period = 1, int(match[1])
+    elif match := re.fullmatch(r"first:([0-9]{1,9}),of:([0-9]{1,9})", schedule):
+        on, period = int(match[1]), int(match[2])
+    else:
+        like = nearest(schedule, ("always", "never"))
+        raise ValueError(f'encryption = "{schedule}" is not one of "always", "never", "every:N", "first:M,of:N"{like}')
+    if period < 1 or on > period:
+        raise ValueError(f'encryption = "{schedule}": needs N of at least 1 and M of at most N')
+    return on, period
+
+
+def is_encrypted(schedule: str, epoch: int) -> bool:
+    """Whether proposals of `epoch` are encrypted; ValueError for an unknown schedule."""
+    on, period = _parse(schedule)
+    return epoch % period < on

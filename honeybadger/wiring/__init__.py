@@ -1,0 +1,4 @@
+"""Puts the parts together: the only place that knows all of them, above everything that it wires.
+
+`running_node.py` builds a node on sockets and a disk, honest or in the hands of an adversary.
+"""

@@ -1,0 +1,1 @@
+"""Mutated messages and frames, and nodes in memory to send them to."""

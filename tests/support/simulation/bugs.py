@@ -1,0 +1,194 @@
+"""Bugs to put in on purpose. Each function of `BUGS` takes pytest's monkeypatch; a search of that kind must find it.
+
+Not here: nodes that are deaf after their TERM. No random search found that yet; tests/protocols/test_old_rounds.py
+has the script.
+"""
+
+from collections.abc import Callable
+
+from crypto.errors import InvalidCodeword
+from honeybadger.protocols.honey_badger import epoch
+from honeybadger.protocols.honey_badger.binary_agreement import BOTH, CONF, BinaryAgreement, singleton
+from honeybadger.protocols.honey_badger.common_subset import CommonSubset
+from honeybadger.protocols.honey_badger.messages import Vote
+from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.quorums import Quorums
+from honeybadger.simulation.journals import JournalModel
+from support.byzantine.weakened import OwnSetAfterConf, WithoutConf
+from support.simulation import instances
+from support.simulation.searches import Agreement, Epochs, Subset
+
+
+def threshold(name: str, value: Callable[[Quorums], int]):
+    return lambda patch: patch.setattr(Quorums, name, property(value))
+
+
+def instead(name: str, variant: object):
+    """What agreements and epochs are made of, or with, is another thing of that name."""
+
+    def apply(patch) -> None:
+        for module in (instances, epoch):
+            if hasattr(module, name):
+                patch.setattr(module, name, variant)
+
+    return apply
+
+
+def forgotten(*votes: Vote):
+    """After a restart the node does not know what it voted; before it does, so that it says things once."""
+    reopen = JournalModel.reopen
+
+    def forget(journal: JournalModel, first_epoch: int) -> None:
+        reopen(journal, first_epoch)
+        journal._slots = {slot: value for slot, value in journal._slots.items() if slot[1] not in votes}
+
+    return lambda patch: patch.setattr(JournalModel, "reopen", forget)
+
+
+class EachAuxCounts(BinaryAgreement):
+    """AUX(0) and AUX(1) of one sender are two."""
+
+    def _handle_once(self, sender, number, vote, values):
+        if vote != CONF and number in self._rounds:
+            self._rounds[number].aux[values] |= 1 << sender
+        super()._handle_once(sender, number, vote, values)
+
+    def _accepted_aux(self, votes):
+        counts = [(votes.aux[singleton(b)] | self._term[b]).bit_count() * (votes.bin_values >> b & 1) for b in (0, 1)]
+        return (bool(counts[0]) | bool(counts[1]) << 1) if sum(counts) >= self._quorums.quorum else 0
+
+
+class EachConfCounts(BinaryAgreement):
+    """CONFs of different sets of one sender are several."""
+
+    def _handle_once(self, sender, number, vote, values):
+        if vote == CONF and number in self._rounds:
+            self._rounds[number].conf[values] |= 1 << sender
+        super()._handle_once(sender, number, vote, values)
+
+    def _accepted_conf(self, votes):
+        sets = [s for s in (1, 2, BOTH) if s & ~votes.bin_values == 0 and votes.conf[s]]
+        union = 0
+        for s in sets:
+            union |= s
+        return union if sum(votes.conf[s].bit_count() for s in sets) >= self._quorums.quorum else 0
+
+
+class ConfOfBinValues(BinaryAgreement):
+    def _send_conf(self, number, values):
+        super()._send_conf(number, self._rounds[number].bin_values)
+
+
+class AnyAux(BinaryAgreement):
+    """AUX of values outside bin_values count."""
+
+    def _accepted_aux(self, votes):
+        known, votes.bin_values = votes.bin_values, BOTH
+        accepted = super()._accepted_aux(votes)
+        votes.bin_values = known
+        return accepted
+
+
+class AdoptsNoCoin(BinaryAgreement):
+    """A mixed candidate keeps the old estimate."""
+
+    def _finish_round(self, candidate, coin):
+        if candidate == BOTH and self._estimate is not None:
+            candidate = singleton(self._estimate) if self._estimate != coin else candidate
+        super()._finish_round(candidate, coin)
+
+
+class RootNotRecomputed(ReliableBroadcast):
+    def _is_codeword(self, root, known):
+        try:
+            self._checked.setdefault(root, self._code.value(self._code.complete(known.shards)))
+        except InvalidCodeword:
+            self._checked[root] = b"unreadable"
+        return True
+
+
+class EchoesAnyVal(ReliableBroadcast):
+    def handle_val(self, sender, message):
+        super().handle_val(self._proposer, message)
+
+
+class CountsEveryEcho(ReliableBroadcast):
+    """Several ECHOs of one sender, under different roots, count, and READYs of several roots are sent."""
+
+    def handle_ready(self, sender, message):
+        self._ready_root.pop(sender, None)
+        super().handle_ready(sender, message)
+
+
+class ZeroAfterDeliveries(CommonSubset):
+    """0 for the rest when N-f broadcasts are delivered, not when N-f agreements have decided 1."""
+
+    def _deliver_to(self, proposer):
+        deliver = super()._deliver_to(proposer)
+
+        def delivered(value: bytes) -> None:
+            deliver(value)
+            if len(self._values) == self._quorums.quorum - 1:
+                for agreement in self.agreements:
+                    agreement.propose(0)
+
+        return delivered
+
+
+class OneMoreThanDelivered(CommonSubset):
+    """1 for a broadcast that has merely begun."""
+
+    def _decide_to(self, proposer):
+        decide = super()._decide_to(proposer)
+
+        def decided(bit: int) -> None:
+            for broadcast, agreement in zip(self.broadcasts, self.agreements, strict=True):
+                if broadcast.begun:
+                    agreement.propose(1)
+            decide(bit)
+
+        return decided
+
+
+BUGS = {
+    Agreement: {
+        "relay and TERM at f": threshold("weak", lambda q: q.faults),
+        "bin_values at f+1": threshold("ready", lambda q: q.faults + 1),
+        "bin_values at 2f": threshold("ready", lambda q: 2 * q.faults),
+        "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
+        "each AUX counts": instead("BinaryAgreement", EachAuxCounts),
+        "each CONF counts": instead("BinaryAgreement", EachConfCounts),
+        "no CONF": instead("BinaryAgreement", WithoutConf),
+        "own set after CONF": instead("BinaryAgreement", OwnSetAfterConf),
+        "CONF of bin_values": instead("BinaryAgreement", ConfOfBinValues),
+        "AUX outside bin_values": instead("BinaryAgreement", AnyAux),
+        "coin not adopted": instead("BinaryAgreement", AdoptsNoCoin),
+        # Not here, as 3,000 random runs do not meet it: old rounds forgotten. The script of `test_old_rounds` finds it.
+        "coin not bound to the round": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (e, j)),
+        "AUX forgotten": forgotten(Vote.AUX),
+        "CONF forgotten": forgotten(Vote.CONF),
+        "BVAL forgotten": forgotten(Vote.BVAL_FALSE, Vote.BVAL_TRUE),
+    },
+    Subset: {
+        "READY at f": threshold("weak", lambda q: q.faults),
+        "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
+        "root not recomputed": instead("ReliableBroadcast", RootNotRecomputed),
+        "VAL of anybody": instead("ReliableBroadcast", EchoesAnyVal),
+        "READYs counted again": instead("ReliableBroadcast", CountsEveryEcho),
+        "0 after deliveries": instead("CommonSubset", ZeroAfterDeliveries),
+        "1 before delivery": instead("CommonSubset", OneMoreThanDelivered),
+        "coin not bound to the proposer": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (e, number)),
+        "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
+        "SHARD forgotten": forgotten(Vote.SHARD),
+        "READY forgotten": forgotten(Vote.READY),
+        "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
+    },
+    Epochs: {
+        "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
+        "label not bound": instead("ciphertext_label", lambda chain, e, j: b"label"),
+        "label not bound to the proposer": instead("ciphertext_label", lambda chain, e, j: b"%d" % e),
+        "coin not bound to the epoch": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (j, number)),
+        "all votes forgotten": forgotten(*Vote),
+        "root not recomputed": instead("ReliableBroadcast", RootNotRecomputed),
+    },
+}

@@ -1,0 +1,141 @@
+"""Liars that can win: they share one plot, choose their victims, and say different valid things to different nodes.
+
+For each instance the correct nodes are parted in two sides: one victim and the rest, just as many as make a quorum with
+the liars and the rest, or halves. Each liar runs an honest protocol object per side (or one for both), so that each
+side hears a consistent story; on top of that it flips, withholds and drops messages, sends a broadcast that is no
+codeword, and adds votes in the rounds that it sees others in: several per slot, and to one side only.
+"""
+
+import random
+from collections.abc import Sequence
+from functools import cache, partial
+
+from msgspec.structs import replace
+
+from honeybadger.adversary.dispersal import dispersal, erasure_code
+from honeybadger.adversary.outbox import FilteredOutbox
+from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Ready, Term, Val
+from honeybadger.protocols.wire import Message
+from honeybadger.simulation.cluster import ByzantineNode, HoldsBack, Strategy
+
+
+class Plot:
+    """What the liars have agreed on."""
+
+    def __init__(self, rng: random.Random, correct: Sequence[int], needed: int) -> None:
+        """`needed`: correct nodes that make a quorum with the liars."""
+        self.rng, self._correct, self._needed = rng, list(correct), needed
+        #: by epoch and proposer: (the bit that is told to the first side, the first side, the second)
+        self.of = cache(self._draw)
+
+    def _draw(self, epoch: int, proposer: int) -> tuple[int, frozenset[int], frozenset[int]]:
+        order = self.rng.sample(self._correct, len(self._correct))
+        size = self.rng.choice([1, self._needed, len(order) - 1, len(order) // 2])
+        both = [node for node in order if self.rng.random() < 0.1]
+        return self.rng.randrange(2), frozenset(order[:size]), frozenset([*order[size:], *both])
+
+
+class Conspirator(Strategy):
+    """One liar; what it does and how often is drawn once."""
+
+    def __init__(self, plot: Plot) -> None:
+        self.plot, self.rng = plot, plot.rng
+        draw = self.rng.choice
+        self.two_faced = draw([True, True, False])
+        self.flips, self.drops, self.withholds = draw([0, 0.1, 0.5]), draw([0, 0.1, 0.6]), draw([0, 0, 0.3])
+        self.adds, self.sticks, self.spoils = draw([0, 0.1, 0.5, 1]), draw([0.7, 1]), draw([0, 0, 0.3])
+        #: after this many messages it has done its harm, and says nothing more
+        self.left = draw([10**9, self.rng.randrange(200)])
+        self.broadcast = draw(["honest", "honest", "no codeword"])
+
+    def start(self, node: ByzantineNode) -> None:
+        self.node, self.me, self.quorums = node, node.me, node.context.quorums
+        self.own_transactions = [b"%d of liar %d" % (k, node.me) for k in range(4)]
+        node.submit(self.own_transactions)
+        self._withheld: list[tuple[int, Message]] = []
+        self._vals: dict[tuple[int, int], list[Val]] = {}
+        ways = [partial(self._out, face) for face in range(1 + self.two_faced)]
+        faces = [node.honest(FilteredOutbox(node.outbox, self.quorums.nodes, way)) for way in ways]
+        self._links = [HoldsBack(face) for face in faces]
+        for face in faces:
+            face.poke()
+
+    def receive(self, node: ByzantineNode, sender: int, message: Message) -> None:
+        if sender != self.me:
+            self._add(message)
+        while self._withheld and self.rng.random() < 0.1:
+            self.node.outbox.send(*self._withheld.pop(self.rng.randrange(len(self._withheld))))
+        for link in self._links:
+            link.receive(sender, message)
+
+    def _out(self, face: int, recipient: int, message: Message) -> Sequence[Message]:
+        """What goes to `recipient` of what a face says; a liar is honest with itself."""
+        if isinstance(message, Val) and message.proposer == self.me and self.broadcast != "honest":
+            return [] if face else [self._val(message.epoch, self.me, recipient)]
+        if recipient == self.me:
+            return [message]
+        self.left -= 1
+        if self.left < 0:
+            return []
+        sides = self.plot.of(message.epoch, getattr(message, "proposer", -1))[1:]
+        if self.two_faced and recipient not in sides[face]:
+            return []
+        chance = self.rng.random()
+        if chance < self.drops:
+            return []
+        if self.rng.random() < self.withholds:
+            self._withheld.append((recipient, message))
+            return []
+        if self.rng.random() < self.flips:
+            return self.rng.choice([[self._flipped(message)], [message, self._flipped(message)]])
+        return [message]
+
+    def _flipped(self, message: Message) -> Message:
+        match message:
+            case BVal() | Aux() | Term():
+                return replace(message, value=not message.value)
+            case Conf():
+                return replace(message, values=1 + message.values % 3)
+            case CoinShare() if self.rng.random() < self.spoils:
+                return replace(message, share=self.rng.randbytes(48))
+        return message
+
+    def _val(self, epoch: int, proposer: int, recipient: int) -> Val:
+        """A shard of one value for the first side and of another for the others, all under one root."""
+        if (epoch, proposer) not in self._vals:
+            code, (_, side, _) = erasure_code(self.quorums), self.plot.of(epoch, proposer)
+            # Two batches of one transaction each, long enough to differ in every shard.
+            transactions = [self.rng.randbytes(255) for _ in range(2)]
+            self.own_transactions += transactions
+            shards = [code.encode(b"\x91\xc4\xff" + transaction) for transaction in transactions]
+            mixed = [shards[0 if node in side else 1][node] for node in range(self.quorums.nodes)]
+            self._vals[epoch, proposer] = dispersal(mixed, epoch, proposer)
+        return self._vals[epoch, proposer][recipient]
+
+    def _add(self, message: Message) -> None:
+        """Votes in addition to those of the faces, where somebody else is, to one side or both."""
+        if self.left < 0 or self.rng.random() >= self.adds or not hasattr(message, "proposer"):
+            return
+        epoch, proposer, number = message.epoch, message.proposer, getattr(message, "round", 0)
+        bit, *sides = self.plot.of(epoch, proposer)
+        votes = self.rng.sample([BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready, Val], self.rng.choice([1, 2, 3]))
+        for told, side in enumerate(sides):
+            if self.rng.random() < 0.2:
+                continue
+            value = bool(bit ^ told) if self.rng.random() < self.sticks else self.rng.random() < 0.5
+            for recipient in side:
+                for kind in votes:
+                    if kind is Val:
+                        vote: Message = self._val(epoch, proposer, recipient)
+                    else:
+                        vote = self._vote(kind, epoch, proposer, number, value, message)
+                    self.node.outbox.send(recipient, vote)
+
+    def _vote(self, kind: type, epoch: int, proposer: int, number: int, value: bool, seen: Message) -> Message:
+        if kind is Conf:
+            return Conf(epoch, proposer, number, self.rng.choice([1 + value, 1 + value, 3]))
+        if kind is Term and self.rng.random() < 0.3:
+            return Term(epoch, proposer, value)
+        if kind is Ready and hasattr(seen, "root"):
+            return Ready(epoch, proposer, seen.root)
+        return (Aux if kind is Aux else BVal)(epoch, proposer, number, value)

@@ -1,0 +1,178 @@
+"""Two oracles beside the protocol. The rules are necessary ones: a correct run never breaks them, whatever liars do.
+
+`OneShotMonitor`: nothing that may be said once is said twice. `Evidence`: every vote of a correct node must be
+justified by what the node has heard. It knows nothing of the protocol's objects, only the messages, and counts with
+thresholds of its own: N-f, 2f+1 and f+1 DISTINCT senders. What a node has heard counts over all its incarnations.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
+
+from honeybadger.protocols.context import Context
+from honeybadger.protocols.contract import ConsensusProtocol
+from honeybadger.protocols.honey_badger.messages import (
+    Aux,
+    BVal,
+    CoinShare,
+    Conf,
+    DecryptionShares,
+    Echo,
+    Ready,
+    Term,
+    Val,
+)
+from honeybadger.protocols.wire import Message
+from honeybadger.simulation.network import InMemoryNetwork
+
+#: sender, kind, epoch, proposer, round
+Slot = tuple[int, str, int, int, int]
+
+
+class SaidTwice(AssertionError):
+    """A node sent two different values where one is allowed."""
+
+
+#: The field that must never differ. BVALs may differ; so may the shard of VAL, by recipient, and the root binds ECHO's.
+ONCE: dict[type[Message], str] = {
+    **dict.fromkeys((Val, Echo, Ready), "root"),
+    **dict.fromkeys((Aux, Term), "value"),
+    Conf: "values",
+    CoinShare: "share",
+    DecryptionShares: "shares",
+}
+
+
+class OneShotMonitor:
+    """Sits in front of `network.transmit` and raises SaidTwice; it outlives the nodes' incarnations.
+
+    `exempt`: nodes that may lie.
+    """
+
+    def __init__(self, network: InMemoryNetwork, exempt: Collection[int] = ()) -> None:
+        self._exempt = frozenset(exempt)
+        self._transmit = network.transmit
+        self.said: dict[Slot, object] = {}
+        network.transmit = self.transmit  # type: ignore[method-assign]
+
+    def transmit(self, sender: int, recipient: int, message: Message) -> None:
+        once = ONCE.get(type(message))
+        if once and sender not in self._exempt:
+            value = getattr(message, once)
+            proposer, number = getattr(message, "proposer", -1), getattr(message, "round", 0)
+            slot = (sender, type(message).__name__, message.epoch, proposer, number)
+            first = self.said.setdefault(slot, value)
+            if first != value:
+                raise SaidTwice(f"node {sender} said {first!r} and {value!r} as {slot[1:]}")
+        self._transmit(sender, recipient, message)
+
+
+class Unjustified(AssertionError):
+    """A correct node said what it had no reason to say."""
+
+
+class Evidence:
+    """What the nodes of one run have heard; `every_round`: each round has a coin."""
+
+    def __init__(self, nodes: int, faults: int, every_round: bool) -> None:
+        self._nodes, self._quorum, self._ready, self._weak = nodes, nodes - faults, 2 * faults + 1, faults + 1
+        self._every_round = every_round
+        self._heard: dict[tuple, set[int]] = defaultdict(set)
+        self._rounds: dict[tuple, set[int]] = defaultdict(set)
+        self._said: set[tuple] = set()
+        self._shares: dict[bytes, tuple] = {}
+
+    def hear(self, me: int, sender: int, message: Message) -> None:
+        key = (me, type(message), message.epoch, getattr(message, "proposer", None))
+        match message:
+            case BVal(round=number, value=what) | Aux(round=number, value=what) | Conf(round=number, values=what):
+                self._rounds[me, message.epoch, message.proposer].add(number)
+                self._heard[*key, number, what].add(sender)
+            case Term():
+                self._heard[*key, 0, message.value].add(sender)
+            case Echo() | Ready():
+                self._heard[*key, 0, message.root].add(sender)
+            case Val() if sender == message.proposer:
+                self._heard[*key, 0, message.root].add(sender)
+
+    def say(self, me: int, message: Message) -> None:
+        """Raises Unjustified."""
+        if not self._is_justified(me, message):
+            raise Unjustified(f"node {me} has no reason to say {message}")
+        address = (me, type(message), message.epoch, getattr(message, "proposer", None))
+        self._said |= {address, (*address, getattr(message, "round", 0))}
+        if isinstance(message, CoinShare):
+            slot = (me, message.epoch, message.proposer, message.round)
+            if self._shares.setdefault(message.share, slot) != slot:
+                raise Unjustified(f"node {me} revealed the coin {slot} before: {self._shares[message.share]}")
+
+    def _has_coin(self, number: int) -> bool:
+        return self._every_round or number % 3 == 2
+
+    def _is_justified(self, me: int, message: Message) -> bool:
+        def senders(kind: type, number: int, *values: object) -> set[int]:
+            keys = [(me, kind, message.epoch, message.proposer, number, value) for value in values]
+            return set().union(*(self._heard[key] for key in keys if key in self._heard))
+
+        def voters(kind: type, number: int, *values: object) -> int:
+            """With those whose TERM stands for the vote."""
+            terms = [bool(value) if kind is not Conf else value == 2 for value in values if value != 3]
+            return len(senders(kind, number, *values) | senders(Term, 0, *terms))
+
+        match message:
+            case BVal(round=number, value=bit):
+                # The first estimate is the node's own affair; a later one is what all votes say, or the coin.
+                if number == 0 or voters(BVal, number, bit) >= self._weak:
+                    return True
+                free = self._has_coin(number - 1) or bit == 1 - (number - 1) % 3
+                return voters(Aux, number - 1, *((False, True) if free else (bit,))) >= self._quorum
+            case Aux(round=number, value=bit):
+                return voters(BVal, number, bit) >= self._ready
+            case Conf(round=number, values=values):
+                bits = [bit for bit in (False, True) if values >> bit & 1]
+                return voters(Aux, number, *bits) >= self._quorum and all(voters(Aux, number, bit) for bit in bits)
+            case CoinShare(round=number):
+                spoke = (me, Conf, message.epoch, message.proposer, number) in self._said
+                return spoke and voters(Conf, number, 1, 2, 3) >= self._quorum
+            case Term(value=bit):
+                return len(senders(Term, 0, bit)) >= self._weak or any(
+                    voters(Conf, number, 1 << bit) >= self._quorum
+                    if self._has_coin(number)
+                    else bit == 1 - number % 3 and voters(Aux, number, bit) >= self._quorum
+                    for number in self._rounds[me, message.epoch, message.proposer]
+                )
+            case Echo():
+                return bool(senders(Val, 0, message.root))
+            case Ready():
+                echoes = len(senders(Echo, 0, message.root))
+                return echoes >= self._quorum or len(senders(Ready, 0, message.root)) >= self._weak
+            case DecryptionShares():
+                return all((me, Term, message.epoch, j) in self._said for j in range(self._nodes))
+        return True
+
+
+class Watched:
+    """A protocol object in front of which the oracle sits; otherwise the object itself."""
+
+    def __init__(self, context: Context, evidence: Evidence, build) -> None:
+        self._me, self._evidence, self._outbox = context.me, evidence, context.outbox
+        self.inner: ConsensusProtocol = build(replace(context, outbox=self))
+
+    def __getattr__(self, name: str):
+        return getattr(self.inner, name)
+
+    def handle(self, sender: int, message: Message) -> None:
+        self._evidence.hear(self._me, sender, message)
+        self.inner.handle(sender, message)
+
+    def broadcast(self, message: Message) -> None:
+        self._evidence.say(self._me, message)
+        self._outbox.broadcast(message)
+
+    def send(self, node: int, message: Message) -> None:
+        self._evidence.say(self._me, message)
+        self._outbox.send(node, message)
+
+    def fault(self, node: int, kind: StrEnum, detail: str) -> None:
+        self._outbox.fault(node, kind, detail)
