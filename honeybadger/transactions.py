@@ -1,0 +1,228 @@
+"""Transactions in columns: one block of bytes and the place where each transaction ends.
+
+A node handles tens of thousands of transactions at a time. As Python objects, each would cost more to make, to hash and
+to look up than its bytes cost to encrypt, so they stay in columns from the client's request to the block. Whoever
+needs one of them as `bytes` indexes, which copies it.
+
+Encoding, used by requests, proposals and bodies alike, all integers little-endian:
+
+    count (u32) || length of each transaction (u32 each) || the transactions, without a gap
+
+Each list of transactions has one encoding and each accepted encoding one meaning: decoding refuses whatever does not
+add up. (Whether a transaction may be empty, or how long it may be, is for the caller to say.)
+
+Measured for 40,000 transactions of 250 bytes (CPU): `decode` 0.1 ms, `encode` 2 ms, `fingerprints` 3 ms; as a list of
+`bytes`, making the objects and hashing them takes 15 to 30 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import shake_256
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+U64 = NDArray[np.uint64]
+U32 = NDArray[np.uint32]
+Index = NDArray[np.intp]
+Buffer = bytes | memoryview
+
+#: bytes of the encoding for each transaction, in addition to itself
+LENGTH_BYTES = 4
+#: bytes of the encoding before the first length
+COUNT_BYTES = 4
+
+
+class FingerprintKey:
+    """A secret (16 bytes or more) that fingerprints depend on, with as many 64-bit multipliers as are needed.
+
+    Who does not know it cannot find transactions with equal fingerprints better than by chance.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < 16:
+            raise ValueError("a fingerprint key needs a secret of at least 16 bytes")
+        self._secret = secret
+        self._multipliers = np.empty(0, np.uint64)
+
+    def multipliers(self, count: int) -> U64:
+        """The first `count` of them, shape (count,), uint64."""
+        if len(self._multipliers) < count:
+            room = max(256, 2 * count)
+            stream = shake_256(b"fingerprint" + self._secret).digest(8 * room)
+            self._multipliers = np.frombuffer(stream, "<u8").astype(np.uint64)
+        return self._multipliers[:count]
+
+
+class Transactions(Sequence[bytes]):
+    """An immutable list of byte strings. `data`: all of them, one after the other; `ends`: where each ends in it,
+    shape (n,), uint32. Use `of`, `decode`, `concat`, `take`."""
+
+    __slots__ = ("data", "ends")
+
+    def __init__(self, data: Buffer, ends: U32) -> None:
+        self.data = memoryview(data)
+        self.ends = ends
+
+    @classmethod
+    def of(cls, transactions: Iterable[bytes]) -> Transactions:
+        """From Python's byte strings. Slow: not for the hot path."""
+        if isinstance(transactions, Transactions):
+            return transactions
+        items = list(transactions)
+        lengths = np.fromiter(map(len, items), np.uint64, len(items))
+        return cls(b"".join(items), _ends(lengths))
+
+    @classmethod
+    def decode(cls, encoded: Buffer) -> Transactions:
+        """Read an encoding without copying the transactions; ValueError if it is none."""
+        view = memoryview(encoded)
+        if len(view) < COUNT_BYTES:
+            raise ValueError("shorter than a count")
+        count = int.from_bytes(view[:COUNT_BYTES], "little")
+        start = COUNT_BYTES + LENGTH_BYTES * count
+        if len(view) < start:
+            raise ValueError(f"shorter than the lengths of {count} transactions")
+        lengths = np.frombuffer(view[COUNT_BYTES:start], "<u4")
+        if int(lengths.sum(dtype=np.uint64)) != len(view) - start:
+            raise ValueError("the lengths do not add up to what follows them")
+        return cls(view[start:], _ends(lengths))
+
+    def encode(self) -> bytes:
+        """The one encoding of these transactions."""
+        return b"".join((self.prefix(), self.data))
+
+    def prefix(self) -> bytes:
+        """What precedes the transactions in their encoding."""
+        return len(self).to_bytes(COUNT_BYTES, "little") + self.lengths.astype("<u4").tobytes()
+
+    @property
+    def encoded_bytes(self) -> int:
+        """Length of the encoding."""
+        return COUNT_BYTES + LENGTH_BYTES * len(self) + len(self.data)
+
+    @property
+    def lengths(self) -> U32:
+        """Length of each transaction, shape (n,), uint32."""
+        return np.diff(self.ends, prepend=np.uint32(0))
+
+    @property
+    def starts(self) -> U32:
+        """Where each transaction begins in `data`, shape (n,), uint32."""
+        return self.ends - self.lengths
+
+    @staticmethod
+    def concat(parts: Sequence[Transactions]) -> Transactions:
+        """All transactions of `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        before = np.cumsum([0, *(len(part.data) for part in parts)], dtype=np.uint64)
+        if before[-1] >= 1 << 32:
+            raise ValueError("more than 4 GiB of transactions")
+        ends = [part.ends + np.uint32(offset) for part, offset in zip(parts, before[:-1], strict=True)]
+        return Transactions(b"".join([part.data for part in parts]), np.concatenate(ends) if ends else _NO_ENDS)
+
+    def take(self, indices: Index) -> Transactions:
+        """Those at `indices`, in that order, copied together."""
+        lengths = self.lengths[indices]
+        if not len(indices):
+            return EMPTY
+        width = int(lengths[0])
+        if len(self.data) == width * len(self) and bool((self.lengths == width).all()):
+            rows = np.frombuffer(self.data, np.uint8).reshape(len(self), width)
+            return Transactions(rows[indices].tobytes(), _ends(lengths))
+        return Transactions(self._gathered(indices), _ends(lengths))
+
+    def _gathered(self, indices: Index) -> bytes:
+        data, ends = self.data, self.ends[indices].tolist()
+        starts = self.starts[indices].tolist()
+        return b"".join([data[start:end] for start, end in zip(starts, ends, strict=True)])
+
+    def fingerprints(self, key: FingerprintKey) -> U64:
+        """A 64-bit number for each transaction, shape (n,), uint64, which depends on its bytes and `key` alone.
+
+        Two different transactions have the same one with a probability of at most 2^-32 over the key: a multilinear
+        hash of 32-bit words with 64-bit multipliers (Dietzfelbinger, STACS 1996; Lemire and Kaser, 2014), the length
+        being one of the words. Its high bits are its best.
+        """
+        lengths = self.lengths
+        if not len(lengths):
+            return np.empty(0, np.uint64)
+        widths = np.unique(lengths)
+        if len(widths) == 1:
+            return _fingerprints(self.data, len(self), int(widths[0]), key)
+        result = np.empty(len(self), np.uint64)
+        order = np.argsort(lengths, kind="stable")
+        edges = np.searchsorted(lengths[order], widths, side="right").tolist()
+        for width, first, last in zip(widths.tolist(), [0, *edges], edges, strict=False):
+            members = order[first:last]
+            result[members] = _fingerprints(self._gathered(members), len(members), width, key)
+        return result
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> Transactions: ...
+    def __getitem__(self, place: int | slice) -> bytes | Transactions:
+        if isinstance(place, slice):
+            first, last, step = place.indices(len(self))
+            if step != 1:
+                return self.take(np.arange(first, last, step))
+            if last <= first:
+                return EMPTY
+            start = self._start(first)
+            return Transactions(self.data[start : int(self.ends[last - 1])], self.ends[first:last] - np.uint32(start))
+        index = range(len(self))[place]
+        return bytes(self.data[self._start(index) : int(self.ends[index])])
+
+    def __iter__(self) -> Iterator[bytes]:
+        start = 0
+        for end in self.ends.tolist():
+            yield bytes(self.data[start:end])
+            start = end
+
+    def __eq__(self, other: Any) -> bool:
+        if isinstance(other, Transactions):
+            return np.array_equal(self.ends, other.ends) and self.data == other.data
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} transactions, {len(self.data)} bytes>"
+
+    def _start(self, index: int) -> int:
+        return int(self.ends[index - 1]) if index else 0
+
+
+def _ends(lengths: NDArray[Any]) -> U32:
+    ends = np.cumsum(lengths, dtype=np.uint64)
+    if len(ends) and ends[-1] >= 1 << 32:
+        raise ValueError("more than 4 GiB of transactions")
+    return ends.astype(np.uint32)
+
+
+def _fingerprints(data: Buffer, count: int, width: int, key: FingerprintKey) -> U64:
+    """Of `count` transactions of `width` bytes each: the length, whole words, and the rest padded with zeros."""
+    words = width // 4
+    multipliers = key.multipliers(words + 2)
+    # Uniform lengths make the words a matrix whose rows need not be aligned; sums wrap modulo 2^64, as they should.
+    result = np.repeat(multipliers[:1] * np.uint64(width), count)
+    if words:
+        matrix = np.ndarray((count, words), "<u4", data, strides=(width, 4))
+        result += np.einsum("ij,j->i", matrix, multipliers[1 : 1 + words])
+    if width % 4:
+        rows = np.frombuffer(data, np.uint8).reshape(count, width)[:, 4 * words :]
+        last = np.zeros((count, 4), np.uint8)
+        last[:, : width % 4] = rows
+        result += last.view("<u4")[:, 0] * multipliers[1 + words]
+    return result
+
+
+_NO_ENDS = np.empty(0, np.uint32)
+EMPTY = Transactions(b"", _NO_ENDS)
