@@ -175,7 +175,7 @@ class Transactions(Sequence[bytes]):
         if isinstance(place, slice):
             first, last, step = place.indices(len(self))
             if step != 1:
-                return self.take(np.arange(first, last, step))
+                return self.take(np.fromiter(range(first, last, step), np.intp))
             if last <= first:
                 return EMPTY
             start = self._start(first)
@@ -214,7 +214,7 @@ def _rounded(lengths: U32) -> U32:
     """Up to a multiple of a power of two, by a fourth or by three bytes at most."""
     octave = np.frexp(lengths)[1]
     steps = np.uint32(1) << np.maximum(octave - 3, 2).astype(np.uint32)
-    return (lengths + steps - 1) // steps * steps
+    return np.multiply((lengths + steps - 1) // steps, steps, dtype=np.uint32)
 
 
 def _fingerprints(data: Buffer, lengths: U32, width: int, key: FingerprintKey) -> U64:
