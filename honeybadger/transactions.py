@@ -214,7 +214,8 @@ def _rounded(lengths: U32) -> U32:
     """Up to a multiple of a power of two, by a fourth or by three bytes at most."""
     octave = np.frexp(lengths)[1]
     steps = np.uint32(1) << np.maximum(octave - 3, 2).astype(np.uint32)
-    return np.multiply((lengths + steps - 1) // steps, steps, dtype=np.uint32)
+    rounded: U32 = (lengths + steps - 1) // steps * steps
+    return rounded
 
 
 def _fingerprints(data: Buffer, lengths: U32, width: int, key: FingerprintKey) -> U64:
