@@ -28,8 +28,9 @@ _FP12 = 12 * 48
 #: what blst says of an encoding, by its number
 _REFUSALS = ("SUCCESS", "BAD_ENCODING", "POINT_NOT_ON_CURVE", "POINT_NOT_IN_GROUP")
 _NOT_IN_GROUP = 3
-#: bits of blst's window in a table of multiples: one more than a byte has, so that each byte takes one entry
-_TABLE_WINDOW = 9
+#: bits of a digit in `multiplier`, digits of a scalar, and the digits of each byte: the low ones, the high ones
+_DIGIT, _DIGITS = 4, 64
+_LOW, _HIGH = bytes(byte & 15 for byte in range(256)), bytes(byte >> 4 for byte in range(256))
 
 
 class _BlstGroup(SourceGroup):
@@ -104,16 +105,21 @@ class _BlstGroup(SourceGroup):
     def multiplier(self, point: Point) -> Callable[[int], Point]:
         if point == self.identity:
             raise ValueError("the identity has no table of multiples")
-        # Row k of the table: the multiples of 2^(8 k) point by every byte. So each multiple is a sum of 32 entries.
-        rows = b"".join(self.multiply(point, 1 << shift) for shift in range(0, 8 * 32, 8))
-        table = ctypes.create_string_buffer(self.point_length * 32 << (_TABLE_WINDOW - 1))
-        self._precompute(table, _TABLE_WINDOW, _pointers(rows), 32)
-        scratch = ctypes.create_string_buffer(self._projective * 32)
+        # A row for each digit of a scalar, in the order in which `multiply` has them: its value's multiples by 1 to 16.
+        # blst's window is a bit wider than a digit, so that a multiple is a sum of one entry of each row.
+        rows = [point]
+        while len(rows) < _DIGITS:
+            rows.append(self.multiply(rows[-1], 1 << _DIGIT))
+        rows = rows[::2] + rows[1::2]
+        table = ctypes.create_string_buffer(self.point_length * _DIGITS << _DIGIT)
+        self._precompute(table, _DIGIT + 1, _pointers(b"".join(rows)), _DIGITS)
+        scratch = ctypes.create_string_buffer(self._projective * _DIGITS)
 
         def multiply(scalar: int) -> Point:
-            digits = _pointers((scalar % _ORDER).to_bytes(32, "little"))
+            octets = (scalar % _ORDER).to_bytes(32, "little")
+            digits = _pointers(octets.translate(_LOW) + octets.translate(_HIGH))
             result = self._room()
-            self._by_table(result, table, _TABLE_WINDOW, 32, digits, 8, scratch)
+            self._by_table(result, table, _DIGIT + 1, _DIGITS, digits, _DIGIT, scratch)
             return self._affine(result)
 
         return multiply
@@ -140,7 +146,7 @@ class _BlstGroup(SourceGroup):
             scalar %= _ORDER
             # The shorter the longest scalar, the fewer doublings: -5 has three bits, order - 5 has 255.
             terms.append((scalar, point) if scalar <= _ORDER // 2 else (_ORDER - scalar, self.negate(point)))
-        # blst wants two terms at least, and no identity.
+        # Nothing comes of the others, and blst wants two terms at least.
         terms = [(scalar, point) for scalar, point in terms if scalar and point != self.identity]
         if len(terms) < 2:
             return self.sum(self.multiply(point, scalar) for scalar, point in terms)

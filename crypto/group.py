@@ -63,9 +63,9 @@ class SourceGroup(ABC):
 
     @abstractmethod
     def multiplier(self, point: Point) -> Callable[[int], Point]:
-        """`multiply` for one point that is used often: four times as fast in G1, after a table of 0.8 MB is made.
+        """`multiply` for one point that is used often: twice as fast in G1, after a table of 0.1 MB is made.
 
-        The table costs as much as a hundred calls save. ValueError for the identity.
+        The table costs as much as thirty calls save. ValueError for the identity.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ to its key: one C can be made to open under both K(Z) and K(Z*), to different me
 Z in place of T does not help either: the proposer commits to Z* and encrypts under K(Z*), so that the
 attacked node accepts while the others, with the true Z, refuse. What we need is proof that Z = r Y, and r
 itself is that proof: T gives it to everybody who has Z. With r' = T xor M(Z'), a node accepts Z' at once only if
-r' g1 = U and r' Y = Z', which only the true Z passes; two multiplications by table, a twentieth of the pairing
+r' g1 = U and r' Y = Z', which only the true Z passes; two multiplications by table, a tenth of the pairing
 check e(Z', H2) = e(Y, W). (This is the re-encryption check of Fujisaki and Okamoto, CRYPTO 1999. T is hidden by M
 until Z is known, as C is by K.) If the true Z fails the check or the AEAD, then the ciphertext is bad for
 everyone: the outcome is "no message".

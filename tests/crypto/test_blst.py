@@ -97,6 +97,8 @@ def test_special_points_in_sums(group) -> None:
         assert group.add(group.add(a, b), c) == expected
         assert group.combine([1, 1, 1], [a, b, c]) == expected
         assert group.combine([-3, 2, 0], [a, b, c]) == group.multiply(g, 2 * worth[b] - 3 * worth[a])
+    assert group.combine([0, 0], [g, g]) == group.combine([5, 7], [zero, zero]) == group.combine([], []) == zero
+    assert group.combine([0, 2, 0], [g, g, g]) == group.combine([2], [g]) == group.add(g, g)
     assert group.negate(zero) == zero
     assert group.encode(zero) == group.encode(group.multiply(g, 0))
 
