@@ -1,7 +1,7 @@
 """Mathematics and keys; knows nothing of consensus and imports nothing from the packages above it.
 
 - `errors`: the exceptions of this package
-- `group`, `bls12_381`: the interface of a pairing group, and BLS12-381 (blst)
+- `group`, `bls12_381`, `blst`: the interface of a pairing group, BLS12-381, and the C library that computes it
 - `shamir`: secret sharing, Lagrange interpolation, Feldman commitments
 - `shared_key`: a key shared among nodes: the public side and one node's share
 - `combination`: combines shares optimistically, and finds out who sent a bad one

@@ -2,7 +2,8 @@
 
 Guarantee: a point that came out of `SourceGroup.decode` or `SourceGroup.hash` lies in the subgroup of prime
 order. (`decode` also refuses the identity.) All soundness arguments above this file rest on that: random
-weights in a batch check prove nothing about points with a component of small order.
+weights in a batch check prove nothing about points with a component of small order. A point that came out of
+`decode_on_curve` may lie outside; whoever uses it says why that does no harm.
 
 The interface is thin on purpose. Points are opaque: they support `==` and are otherwise handled through
 their group. An implementation never exposes an element of the target group; the only question asked of the
@@ -10,7 +11,7 @@ pairing e is whether two products of pairings are equal.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 Point: TypeAlias = Any
@@ -45,6 +46,14 @@ class SourceGroup(ABC):
         """
 
     @abstractmethod
+    def decode_on_curve(self, encoded: bytes) -> Point:
+        """As `decode`, without the check that the point is in the subgroup: a quarter of the cost."""
+
+    @abstractmethod
+    def contains(self, point: Point) -> bool:
+        """Whether a point of the curve is in the subgroup of prime order; the identity is."""
+
+    @abstractmethod
     def hash(self, message: bytes, dst: bytes) -> Point:
         """Hash to the group (RFC 9380, `hash_suite`); `dst` is the domain separation tag, 16 to 255 bytes."""
 
@@ -53,8 +62,19 @@ class SourceGroup(ABC):
         """`scalar` times `point`; `scalar` is taken modulo the order. Not constant in time."""
 
     @abstractmethod
+    def multiplier(self, point: Point) -> Callable[[int], Point]:
+        """`multiply` for one point that is used often: twice as fast in G1, after a table of 0.1 MB is made.
+
+        The table costs as much as thirty calls save. ValueError for the identity.
+        """
+
+    @abstractmethod
     def add(self, a: Point, b: Point) -> Point:
         """a + b."""
+
+    @abstractmethod
+    def negate(self, point: Point) -> Point:
+        """-point."""
 
     def sum(self, points: Iterable[Point]) -> Point:
         """The sum; the identity for no points."""
@@ -63,12 +83,12 @@ class SourceGroup(ABC):
             total = self.add(total, point)
         return total
 
+    @abstractmethod
     def combine(self, scalars: Sequence[int], points: Sequence[Point]) -> Point:
-        """Sum of scalars[k] times points[k]. Raises ValueError if the lengths differ."""
-        return self.sum(
-            point if scalar == 1 else self.multiply(point, scalar)
-            for scalar, point in zip(scalars, points, strict=True)
-        )
+        """Sum of scalars[k] times points[k]. Raises ValueError if the lengths differ.
+
+        Far cheaper than one by one, above all for scalars of small absolute value.
+        """
 
 
 class PairingGroup(ABC):

@@ -8,7 +8,9 @@ mistake.
 """
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import lru_cache
+from math import lcm, prod
 
 from crypto.errors import CryptoError
 from crypto.group import Point, SourceGroup
@@ -58,41 +60,27 @@ def committed_share(group: SourceGroup, commitment: Sequence[Point], index: int)
     x = _abscissa(index)
     value = group.identity
     for point in reversed(commitment):
-        value = group.add(_small_multiple(group, value, x), point)
+        value = group.add(group.multiply(value, x), point)
     return value
 
 
 @lru_cache(maxsize=4096)
-def lagrange_at_zero(indices: tuple[int, ...], order: int) -> tuple[int, ...]:
-    """Coefficients l_k with p(0) = sum of l_k p(indices[k] + 1), for every p of degree below len(indices).
+def interpolation_at_zero(indices: tuple[int, ...], order: int) -> tuple[tuple[int, ...], int]:
+    """Integers n_k and a scalar s: p(0) = s · sum of n_k p(indices[k] + 1) for each p of degree below len(indices).
 
-    Raises CryptoError for no indices, a duplicate, or a negative one.
+    The products s n_k are the Lagrange coefficients. Over one denominator the n_k are short: about 13, 34 and 89 bits
+    for ⌊(N-1)/3⌋ + 1 of N = 16, 32 and 64 nodes. Only s is as long as the order. Raises CryptoError for no indices,
+    a duplicate, or a negative one.
     """
     if not indices or len(set(indices)) != len(indices):
         raise CryptoError(f"interpolation needs distinct indices, at least one: {indices}")
     xs = [_abscissa(index) for index in indices]
-    coefficients = []
-    for x in xs:
-        numerator = denominator = 1
-        for other in xs:
-            if other != x:
-                numerator = numerator * other % order
-                denominator = denominator * (other - x) % order
-        coefficients.append(numerator * pow(denominator, -1, order) % order)
-    return tuple(coefficients)
+    coefficients = [Fraction(prod(xs) // x, prod(other - x for other in xs if other != x)) for x in xs]
+    denominator = lcm(*(coefficient.denominator for coefficient in coefficients))
+    return tuple(int(coefficient * denominator) for coefficient in coefficients), pow(denominator, -1, order)
 
 
 def _abscissa(index: int) -> int:
     if index < 0:
         raise CryptoError(f"a node index is never negative: {index}")
     return index + 1
-
-
-def _small_multiple(group: SourceGroup, point: Point, factor: int) -> Point:
-    # A binding's multiplication pays for all 255 bits of a scalar; a node index has a handful.
-    result = point
-    for bit in bin(factor)[3:]:
-        result = group.add(result, result)
-        if bit == "1":
-            result = group.add(result, point)
-    return result

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import zmq
 
-PACKAGES = ("honeybadger", "blake3", "cryptography", "gevent", "msgspec", "numpy", "pyblst", "pyzmq", "pyeclib")
+PACKAGES = ("honeybadger", "blake3", "ckzg", "cryptography", "gevent", "msgspec", "numpy", "pyzmq", "pyeclib")
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from honeybadger.node.journal import Journal
 IMPORT_ALL = """
 import importlib, os, pkgutil, select, socket, sys
 import asyncssh, blake3, cryptography, gevent.socket, matplotlib.pyplot, msgspec, numpy, prometheus_client
-import psutil, pyblst, starlette.applications, uvicorn
+import psutil, starlette.applications, uvicorn
 import multiprocessing, rich.live, sqlite3, tomli_w, urllib.request, uuid, yaml, zmq.green, zmq.utils.monitor
 for module, names in {
     os: "fdatasync sched_setscheduler sched_getaffinity sched_param SCHED_RR setns unshare pidfd_open posix_fadvise",

@@ -3,11 +3,11 @@
 import random
 
 import pytest
+from support.points import lagrange_at_zero
 
 from crypto.bls12_381 import BLS12_381
 from crypto.dealer import KEY_NAMES, PublicKeys, SecretKeys, deal
 from crypto.errors import CryptoError, InvalidKey
-from crypto.shamir import lagrange_at_zero
 
 G1, G2, ORDER = BLS12_381.g1, BLS12_381.g2, BLS12_381.order
 
@@ -49,7 +49,7 @@ def test_the_randomness_decides_and_is_fresh_by_default() -> None:
 def test_the_three_keys_are_independent(public, secret) -> None:
     keys = public.to_dict()
     assert keys["coin"] != keys["certificate"]
-    coefficients = lagrange_at_zero((0, 1), ORDER)
+    coefficients = lagrange_at_zero((0, 1))
     secrets = {
         sum(c * int(k.to_dict()[name], 16) for c, k in zip(coefficients, secret[:2], strict=True)) % ORDER
         for name in KEY_NAMES
@@ -64,7 +64,7 @@ def test_a_threshold_of_shares_is_needed_not_one_fewer() -> None:
     for name, group in zip(KEY_NAMES, (G2, G1, G2), strict=True):
         scalars = [int(keys.to_dict()[name], 16) for keys in secret]
         for count in (2, 3, 4):
-            coefficients = lagrange_at_zero(tuple(range(count)), ORDER)
+            coefficients = lagrange_at_zero(tuple(range(count)))
             value = sum(c * s for c, s in zip(coefficients, scalars, strict=False)) % ORDER
             key = group.encode(group.multiply(group.generator, value)) if value else b""
             assert (key == getattr(public, name).commitment[0]) == (count >= 3)

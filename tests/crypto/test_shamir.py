@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crypto.bls12_381 import BLS12_381
 from crypto.errors import CryptoError, InvalidKey
-from crypto.shamir import Polynomial, committed_share, lagrange_at_zero, random_scalar
+from crypto.shamir import Polynomial, committed_share, interpolation_at_zero, random_scalar
 from crypto.shared_key import PublicKey, SecretKey
 
 ORDER = BLS12_381.order
@@ -21,9 +21,19 @@ def test_any_degree_plus_one_shares_give_the_secret(data: st.DataObject, degree:
     others = data.draw(st.lists(st.integers(0, ORDER - 1), min_size=degree, max_size=degree))
     polynomial = Polynomial([shared, *others], ORDER)
     indices = data.draw(st.lists(st.integers(0, 99), min_size=degree + 1, max_size=degree + 1, unique=True))
-    coefficients = lagrange_at_zero(tuple(indices), ORDER)
-    total = sum(c * polynomial.share(i) for c, i in zip(coefficients, indices, strict=True))
-    assert total % ORDER == shared
+    factors, scale = interpolation_at_zero(tuple(indices), ORDER)
+    total = sum(c * polynomial.share(i) for c, i in zip(factors, indices, strict=True))
+    assert scale * total % ORDER == shared
+
+
+def test_the_factors_of_interpolation_are_short() -> None:
+    """They are what combining costs; Lagrange's coefficients themselves are as long as the order."""
+    assert interpolation_at_zero((0, 1), ORDER) == ((2, -1), 1)
+    assert interpolation_at_zero((0, 2), ORDER) == ((3, -1), pow(2, -1, ORDER))
+    for nodes, bits in ((4, 3), (16, 22), (32, 50), (64, 115)):
+        indices = random.Random(nodes).sample(range(nodes), (nodes - 1) // 3 + 1)
+        factors, _ = interpolation_at_zero(tuple(indices), ORDER)
+        assert max(abs(factor) for factor in factors) < 1 << bits
 
 
 def test_no_share_is_the_secret_itself() -> None:
@@ -39,7 +49,7 @@ def test_no_share_is_the_secret_itself() -> None:
 def test_interpolation_refuses_bad_indices() -> None:
     for indices in ((), (1, 1), (0, 2, 0), (-1, 2)):
         with pytest.raises(CryptoError):
-            lagrange_at_zero(indices, ORDER)
+            interpolation_at_zero(indices, ORDER)
 
 
 @pytest.mark.parametrize("group", [G1, G2], ids=["G1", "G2"])

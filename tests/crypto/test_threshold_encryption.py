@@ -7,12 +7,13 @@ from blake3 import blake3
 from Cryptodome.Cipher import AES
 from Cryptodome.Hash import SHA256
 from Cryptodome.Protocol.KDF import HKDF
+from support.points import lagrange_at_zero
 
 from crypto.bls12_381 import BLS12_381
 from crypto.ciphertext import MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
 from crypto.dealer import deal
 from crypto.errors import CryptoError, InvalidPoint
-from crypto.shamir import Polynomial, lagrange_at_zero
+from crypto.shamir import Polynomial
 from crypto.threshold_encryption import Decryption, EncryptionPublicKey
 
 G1, G2, ORDER = BLS12_381.g1, BLS12_381.g2, BLS12_381.order
@@ -179,7 +180,7 @@ def plot(public) -> dict[str, object]:
     r = 987654321987654321
     lie = G1.multiply(G1.generator, 31337)
     share_of_0 = G1.multiply(public.encryption.public_share(0), r)
-    foreseen = G1.combine(lagrange_at_zero((0, 3), ORDER), [share_of_0, lie])
+    foreseen = G1.combine(lagrange_at_zero((0, 3)), [share_of_0, lie])
     true = G1.multiply(public.encryption.point, r)
     return {"r": r, "lie": G1.encode(lie), "foreseen": G1.encode(foreseen), "true": G1.encode(true)}
 
@@ -215,7 +216,7 @@ def test_all_nodes_agree_when_the_liar_aims_at_a_multiple_of_the_public_key(publ
     """The lie is chosen so that the victim combines r' Y for an r' that T then confirms; only U tells."""
     r, other_r = plot["r"], 424242
     target = G1.multiply(public.encryption.point, other_r)
-    of_0, of_3 = lagrange_at_zero((0, 3), ORDER)
+    of_0, of_3 = lagrange_at_zero((0, 3))
     share_of_0 = G1.multiply(public.encryption.public_share(0), r)
     difference = G1.add(target, G1.multiply(share_of_0, -of_0))
     lie = G1.encode(G1.multiply(difference, pow(of_3, -1, ORDER)))

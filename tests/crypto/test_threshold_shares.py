@@ -7,7 +7,7 @@ from functools import partial
 from itertools import combinations
 
 import pytest
-from support.points import malformed, spoil
+from support.points import G1, ORDER_ELEVEN, malformed, spoil
 
 from crypto.ciphertext import Ciphertext
 from crypto.dealer import deal
@@ -120,6 +120,27 @@ def test_bad_shares_whose_errors_cancel_do_no_harm(scheme) -> None:
     wrong = {0: spoil(scheme.shares[0], 1), 1: spoil(scheme.shares[1], 2)}
     assert not scheme.verify(0, wrong[0])
     assert scheme.combine(wrong) == (scheme.value, NOBODY)
+
+
+def test_errors_outside_the_subgroup_that_cancel_do_no_harm(scheme) -> None:
+    """Of errors t and 2t of order 11, at nodes 0 and 1, nothing is left: 2t - 2t. Alone, each is seen and named."""
+    t = G1.decode_on_curve(ORDER_ELEVEN)
+    wrong = {index: G1.encode(G1.add(G1.decode(scheme.shares[index]), G1.multiply(t, index + 1))) for index in (0, 1)}
+    assert scheme.combine(wrong) == (scheme.value, NOBODY)
+    for index in (0, 1):
+        assert not scheme.verify(index, wrong[index])
+        assert scheme.combine({**scheme.shares, index: wrong[index]}) == (scheme.value, {index})
+        assert scheme.combine({**scheme.shares, **wrong}, suspects=[0, 1]) == (scheme.value, NOBODY)
+
+
+def test_one_liar_among_many_hides_in_no_batch(cluster) -> None:
+    """Wherever it stands among the shares that come first, and whatever the others are suspected of."""
+    faults, shares = cluster.faults, cluster.shares
+    for liar in range(faults + 1):
+        received = {**shares, liar: spoil(shares[liar])}
+        assert cluster.combine(received) == (cluster.value, {liar})
+        others = frozenset(shares) - {liar}
+        assert cluster.combine(received, suspects=others) == (cluster.value, {liar})
 
 
 def test_f_liars_at_the_front_are_named_at_bounded_cost(cluster, suite) -> None:

@@ -10,7 +10,7 @@ from support.points import malformed, spoil
 from crypto.bls12_381 import BLS12_381
 from crypto.dealer import deal
 from crypto.errors import CryptoError
-from crypto.shamir import lagrange_at_zero
+from crypto.shamir import interpolation_at_zero
 from crypto.threshold_signature import SignaturePublicKey, SignatureSecretKey, coin_bit
 
 G1 = BLS12_381.g1
@@ -77,10 +77,10 @@ def test_one_liar_among_four_costs_no_superfluous_check(suite, liar: int, checks
 
 
 def test_interpolation_is_computed_once_for_each_set_of_senders(public, shares) -> None:
-    lagrange_at_zero.cache_clear()
+    interpolation_at_zero.cache_clear()
     public.coin.combine(MESSAGE, {1: shares[1], 3: shares[3]})
     public.coin.combine(MESSAGE, {3: shares[3], 1: shares[1]})
-    assert lagrange_at_zero.cache_info().misses == 1
+    assert interpolation_at_zero.cache_info().misses == 1
 
 
 def test_every_subset_of_liars_is_named(suite) -> None:
