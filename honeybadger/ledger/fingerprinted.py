@@ -6,6 +6,7 @@ ledger. Whatever has equal ones is compared byte by byte.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,15 +20,21 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Fingerprinted:
-    """`fingerprints[i]` is that of `transactions[i]`, shape (n,), uint64."""
+    """`fingerprints[i]` is what `key` makes of `transactions[i]`, shape (n,), uint64."""
 
     transactions: Transactions
     fingerprints: U64
+    key: FingerprintKey
 
     @classmethod
-    def of(cls, transactions: Transactions, key: FingerprintKey) -> Fingerprinted:
-        """With the fingerprints that the key gives."""
-        return cls(transactions, transactions.fingerprints(key))
+    def of(cls, transactions: Sequence[bytes] | Fingerprinted, key: FingerprintKey) -> Fingerprinted:
+        """With the fingerprints that the key gives; what has them already stays as it is."""
+        if isinstance(transactions, Fingerprinted):
+            if transactions.key is key:
+                return transactions
+            transactions = transactions.transactions
+        columns = Transactions.of(transactions)
+        return cls(columns, columns.fingerprints(key), key)
 
     def __len__(self) -> int:
         return len(self.fingerprints)
@@ -44,7 +51,7 @@ class Fingerprinted:
 
     def take(self, indices: Index) -> Fingerprinted:
         """Those at `indices`, in that order."""
-        return Fingerprinted(self.transactions.take(indices), self.fingerprints[indices])
+        return Fingerprinted(self.transactions.take(indices), self.fingerprints[indices], self.key)
 
     def first_equal(self) -> Index | None:
         """For each transaction the position of the first one that equals it; None if no two are equal."""
@@ -71,7 +78,15 @@ class Fingerprinted:
 def equal_pairs(these: Transactions, a: Index, those: Transactions, b: Index) -> Mask:
     """Whether `these[a[i]]` and `those[b[i]]` are the same bytes, shape (len(a),)."""
     equal: Mask = these.lengths[a] == those.lengths[b]
-    left, right = these.take(a[equal]), those.take(b[equal])
+    left, right = _at(these, a[equal]), _at(those, b[equal])
     if left.data != right.data:
         equal[equal] = [one == other for one, other in zip(left, right, strict=True)]
     return equal
+
+
+def _at(transactions: Transactions, indices: Index) -> Transactions:
+    """Those at `indices`; not copied if they are neighbours, as one proposal's are in a block."""
+    count = len(indices)
+    if count and indices[-1] - indices[0] == count - 1 and (np.diff(indices) == 1).all():
+        return transactions[int(indices[0]) : int(indices[0]) + count]
+    return transactions.take(indices)

@@ -74,7 +74,7 @@ class History:
 
     def add(self, height: int, transactions: Sequence[bytes] | Fingerprinted) -> None:
         """Record the transactions of the block at `height`, in the order of its body."""
-        new = self._fingerprinted(transactions)
+        new = Fingerprinted.of(transactions, self.key)
         if not len(new):
             return
         # A segment carries two numbers with each fingerprint, whatever they mean: here height and position.
@@ -90,7 +90,7 @@ class History:
 
         Raises `LedgerError` if a body that is needed to confirm cannot be read.
         """
-        query = self._fingerprinted(asked)
+        query = Fingerprinted.of(asked, self.key)
         committed = np.zeros(len(query), np.uint32)
         candidates: list[tuple[Index, U32, U32]] = []
         for run in self._runs:
@@ -111,11 +111,6 @@ class History:
                 confirmed = self._stand_at(height, positions[same], query.transactions, indices[same])
                 committed[indices[same[confirmed]]] = height
         return committed
-
-    def _fingerprinted(self, transactions: Sequence[bytes] | Fingerprinted) -> Fingerprinted:
-        if isinstance(transactions, Fingerprinted):
-            return transactions
-        return Fingerprinted.of(Transactions.of(transactions), self.key)
 
     def _stand_at(self, height: int, positions: U32, asked: Transactions, indices: Index) -> Mask:
         """Whether exactly `asked[indices[i]]` is the transaction at `positions[i]` of the block."""

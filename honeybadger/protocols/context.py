@@ -95,8 +95,8 @@ class OrderedApplication(Application, Protocol):
     def transactions_waiting(self) -> int:
         """How many transactions are neither committed nor reserved."""
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
-        """The oldest waiting transactions, at most `count` and `max_bytes` serialised, in order.
+    def reserve(self, label: int, count: int, max_bytes: int) -> Transactions:
+        """The oldest waiting transactions, at most `count` and `max_bytes` encoded, in order.
 
         They stay reserved until they are committed, until `commit` is called for the epoch `label`, or until
         `release(label)`. A label below 0 is no epoch.
@@ -105,7 +105,7 @@ class OrderedApplication(Application, Protocol):
     def release(self, label: int) -> None:
         """What was reserved under `label` and is not committed waits again, before everything else."""
 
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+    def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         """Those of `transactions` that wait here or are reserved, in order."""
 
     def committed(self, transactions: Sequence[bytes]) -> set[bytes]:

@@ -54,17 +54,17 @@ class SimulatedApplication:
     def transactions_waiting(self) -> int:
         return len(self.waiting)
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+    def reserve(self, label: int, count: int, max_bytes: int) -> Transactions:
         """Sizes do not matter here."""
-        return self._reserve(label, list(self.waiting)[:count])
+        return Transactions.of(self._reserve(label, list(self.waiting)[:count]))
 
     def release(self, label: int) -> None:
         back = [tx for tx in self._reserved.pop(label, ()) if tx not in self._committed]
         self.waiting = {**dict.fromkeys(back), **self.waiting}
 
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+    def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         held = set(self.waiting).union(*self._reserved.values()) - self._committed
-        return [tx for tx in transactions if tx in held]
+        return Transactions.of(tx for tx in transactions if tx in held)
 
     def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
         return self._committed.intersection(transactions)

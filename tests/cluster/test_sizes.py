@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from support.requests import submit
 
 from crypto.ciphertext import MASK_LENGTH, TAG_LENGTH
 from crypto.erasure import CODES
@@ -28,7 +29,6 @@ from honeybadger.network.client_protocol import (
     LONGEST_BLOCK_REPLY,
     LONGEST_REQUEST,
     BlockPart,
-    Submit,
     encoder,
 )
 from honeybadger.network.codec import Codec, Hello
@@ -165,7 +165,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     found = accepted(*cluster)
     if found is None:
         return
-    request = len(encoder.encode(Submit(2**63 - 1, [b"."]))) + 5 + parameters.max_tx_bytes
+    request = len(encoder.encode(submit(2**63 - 1, [b"."]))) + 5 + parameters.max_tx_bytes
     assert request <= LONGEST_REQUEST
     assert parameters.max_tx_bytes <= runtime.mempool_bytes
     # A proposal counts as many bytes for each transaction as the body does.

@@ -67,7 +67,7 @@ class Forwarder:
         """Reserve what is to be forwarded now; empty if there is nothing, or enough is on its way."""
         if not self._application.transactions_waiting or sum(self._costs) >= self._limit:
             return []
-        chunk = self._application.reserve(FORWARDED, CHUNK, self._chunk_bytes)
+        chunk = list(self._application.reserve(FORWARDED, CHUNK, self._chunk_bytes))
         if chunk:
             self._chunks.append(chunk)
             self._costs.append(cost(chunk))
@@ -80,7 +80,7 @@ class Forwarder:
             # Asked very often: as long as the first one waits, nothing else is looked at.
             if count == 1 and self._application.still_pending(chunk[:1]):
                 return chunk[:1]
-            left = self._application.still_pending(chunk)
+            left = list(self._application.still_pending(chunk))
             if left:
                 self._chunks[0] = left
                 return left[:count]
@@ -307,7 +307,7 @@ class Proposals:
             for source in sources:
                 wanted = min(quota, count - len(chosen))
                 if source == state.me:
-                    taken = state.application.reserve(number, wanted, room) if wanted else []
+                    taken = list(state.application.reserve(number, wanted, room)) if wanted else []
                 else:
                     taken = self._fresh(self._pool.take(source, wanted, room - FRAMING, FRAMING))
                 room -= sum(map(len, taken)) + FRAMING * len(taken)
