@@ -13,8 +13,8 @@ without the others (`place_of`). Each list of transactions has one encoding and 
 decoding refuses ends that descend or do not reach the end. (Whether a transaction may be empty, or how long it may be,
 is for the caller to say.)
 
-Measured for 40,000 transactions of 250 bytes (CPU): `decode` 0.1 ms, `encode` 2 ms, `fingerprints` 3 ms; as a list of
-`bytes`, making the objects and hashing them takes 15 to 30 ms.
+Measured for 40,000 transactions of 250 bytes (CPU): `decode` 0.1 ms, `encode` 1.3 ms, `fingerprints` 3 ms, and 10 to 13
+ms if all have other lengths; as a list of `bytes`, making the objects and hashing them takes 15 to 30 ms.
 """
 
 from __future__ import annotations
@@ -159,14 +159,17 @@ class Transactions(Sequence[bytes]):
         width = int(lengths[0])
         if (lengths == width).all():
             return _fingerprints(self.data, lengths, width, key)
-        # Of about the same length at a time, filled up with zeros to the same.
-        widths = _rounded(lengths)
-        result = np.empty(len(self), np.uint64)
-        for width in np.unique(widths).tolist():
+        # Of about the same length at a time; what a row has of the next transaction does not count.
+        widths, starts = _rounded(lengths), self.starts.astype(np.intp)
+        padded = np.zeros(len(self.data) + int(widths.max()), np.uint8)
+        padded[: len(self.data)] = np.frombuffer(self.data, np.uint8)
+        result = np.zeros(len(self), np.uint64)
+        for width in np.unique(widths[widths > 0]).tolist():
             members = np.flatnonzero(widths == width)
-            rows = np.zeros((len(members), width), np.uint8)
-            inside = np.arange(width) < lengths[members, None]
-            rows[inside] = np.frombuffer(self._gathered(members), np.uint8)
+            # An item for each byte at which a row may begin: picked in one copy.
+            anywhere = np.ndarray(len(padded) - width + 1, np.dtype((np.void, width)), padded, strides=(1,))
+            rows = anywhere[starts[members]].view("<u4").reshape(len(members), width // 4)
+            _erase_behind(rows, lengths[members])
             result[members] = _fingerprints(rows.data, lengths[members], width, key)
         return result
 
@@ -243,6 +246,16 @@ def _ends(lengths: NDArray[Any]) -> U32:
     if len(ends) and ends[-1] >= 1 << 32:
         raise ValueError("more than 4 GiB of transactions")
     return ends.astype(np.uint32)
+
+
+def _erase_behind(rows: U32, lengths: U32) -> None:
+    """Of each row, 32-bit words shape (n, words), what lies behind its length in bytes becomes 0."""
+    words = rows.shape[1]
+    whole, bytes_more = lengths.astype(np.intp) // 4, lengths % 4
+    least = int(whole.min())
+    rows[:, least:] *= np.arange(least, words) <= whole[:, None]
+    inside = np.flatnonzero(whole < words)
+    rows[inside, whole[inside]] &= (np.uint32(1) << (8 * bytes_more[inside])) - np.uint32(1)
 
 
 def _rounded(lengths: U32) -> U32:

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from honeybadger.fingerprinted import Fingerprinted, Mask
 from honeybadger.ledger.block import Block, Header, build_block
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.fingerprinted import Fingerprinted, Mask
 from honeybadger.ledger.history import History
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.transactions import U32, FingerprintKey, Reader, Transactions

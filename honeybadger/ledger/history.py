@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from honeybadger.fingerprinted import Fingerprinted, Mask, equal_pairs
 from honeybadger.ledger.block import decode_body
-from honeybadger.ledger.fingerprinted import Fingerprinted, Mask, equal_pairs
 from honeybadger.ledger.segment import Segment, make_segment, merge_segments
 from honeybadger.transactions import U32, FingerprintKey, Index, Reader, Transactions, place_of
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from crypto.threshold_signature import SignaturePublicKey
+from honeybadger.fingerprinted import Fingerprinted
 from honeybadger.ledger.block import Header, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.fingerprinted import Fingerprinted
 from honeybadger.ledger.history import History
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.store import Record, header_columns

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from honeybadger.fingerprinted import Fingerprinted, Mask
 from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
-from honeybadger.ledger.fingerprinted import Fingerprinted
 from honeybadger.node.mempool import Mempool, Request, Ticket
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.transactions import EMPTY, U32, Index, Transactions
@@ -90,10 +90,8 @@ class NodeApplication:
     def transactions_waiting(self) -> int:
         return self._mempool.waiting
 
-    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        return {
-            tx for tx, height in zip(transactions, self._chain.committed(transactions).tolist(), strict=True) if height
-        }
+    def committed(self, transactions: Sequence[bytes]) -> Mask:
+        return self._chain.committed(transactions) > 0
 
     def state_digest(self, epoch: int) -> bytes | None:
         """The hash of the epoch's block, which names all blocks before it."""

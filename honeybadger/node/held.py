@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from honeybadger.ledger.fingerprinted import Fingerprinted, Mask, equal_pairs
+from honeybadger.fingerprinted import Fingerprinted, Mask, equal_pairs
 from honeybadger.transactions import U32, U64, Index, Transactions
 
 #: rows of the smallest table, a power of two

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from honeybadger.ledger.fingerprinted import Fingerprinted, Mask
+from honeybadger.fingerprinted import Fingerprinted, Mask
 from honeybadger.node.held import Held
 from honeybadger.node.held import Request as Request
 from honeybadger.transactions import COUNT_BYTES, END_BYTES, U32, FingerprintKey, Index, Transactions

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crypto.dealer import PublicKeys, SecretKeys
 from crypto.signatures import PublicSigningKeys, SigningKey
 from honeybadger.protocols.parameters import Parameters
@@ -108,8 +111,8 @@ class OrderedApplication(Application, Protocol):
     def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         """Those of `transactions` that wait here or are reserved, in order."""
 
-    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        """Those of `transactions` that are committed, durable or not."""
+    def committed(self, transactions: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Whether each of `transactions` is committed, durable or not: shape (n,)."""
 
     def state_digest(self, epoch: int) -> bytes | None:
         """32 bytes that stand for all blocks up to that of `epoch`; None if that is not committed here."""

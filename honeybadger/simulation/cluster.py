@@ -13,6 +13,9 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import sha256
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crypto.dealer import PublicKeys, SecretKeys, deal
 from crypto.signatures import PublicSigningKeys, SigningKey, deal_signing_keys
 from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
@@ -66,8 +69,8 @@ class SimulatedApplication:
         held = set(self.waiting).union(*self._reserved.values()) - self._committed
         return Transactions.of(tx for tx in transactions if tx in held)
 
-    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        return self._committed.intersection(transactions)
+    def committed(self, transactions: Sequence[bytes]) -> NDArray[np.bool_]:
+        return np.array([transaction in self._committed for transaction in transactions], bool)
 
     def state_digest(self, epoch: int) -> bytes | None:
         """A running hash of the blocks."""

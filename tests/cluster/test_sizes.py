@@ -58,6 +58,7 @@ from honeybadger.protocols.pbft.requests import RELAY_BYTES, Forwarder, Pool
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import COUNT_BYTES, END_BYTES
 
 #: the largest values that messages may carry as numbers
 EPOCH, NODE = 2**53, 65535
@@ -128,8 +129,8 @@ def longest_messages(protocol: str, parameters: Parameters, quorums: Quorums) ->
     return found | {
         "pre-prepare": length(PrePrepare(EPOCH, EPOCH, DIGEST, SIGNATURE, b""), longest),
         "batch": length(Batch(0, b""), longest),
-        "forward": length(Forward(0, EPOCH, [b"."]), forwarded),
-        "relay": length(Relay(0, [b"."] * 16), max(RELAY_BYTES, parameters.max_tx_bytes)),
+        "forward": length(Forward(0, EPOCH, b""), forwarded),
+        "relay": length(Relay(0, b""), COUNT_BYTES + 16 * END_BYTES + max(RELAY_BYTES, parameters.max_tx_bytes)),
         "new view": length(NewView(0, EPOCH, [], [], SIGNATURE)) + quorums.quorum * (change + 8) + proposals,
     }
 
@@ -380,7 +381,7 @@ def test_a_primary_keeps_whatever_a_backup_forwards(batch_size: int, max_tx: int
 
     forwarder, pool = Forwarder(parameters, Waiting()), Pool(parameters)  # type: ignore[arg-type]
     count = 0
-    while chunk := forwarder.next_chunk():
+    while len(chunk := forwarder.next_chunk()):
         pool.add(1, 0, chunk)
         count += len(chunk)
     assert pool.count == count > 0

@@ -53,6 +53,20 @@ class Fingerprinted:
         """Those at `indices`, in that order."""
         return Fingerprinted(self.transactions.take(indices), self.fingerprints[indices], self.key)
 
+    def among(self, others: Fingerprinted) -> Mask:
+        """Whether each is one of `others`, shape (n,). Both have their fingerprints from the same key."""
+        found = np.zeros(len(self), bool)
+        if not len(others):
+            return found
+        last = np.searchsorted(others.ascending, self.fingerprints, "right") - 1
+        hits = np.flatnonzero(others.ascending[last] == self.fingerprints)
+        found[hits] = equal_pairs(self.transactions, hits, others.transactions, others.order[last[hits]])
+        for position in hits[~found[hits]].tolist():
+            # Another one has the same fingerprint; there may be more of those.
+            same = np.flatnonzero(others.fingerprints == self.fingerprints[position]).tolist()
+            found[position] = any(others.transactions[other] == self.transactions[position] for other in same)
+        return found
+
     def first_equal(self) -> Index | None:
         """For each transaction the position of the first one that equals it; None if no two are equal."""
         same = np.flatnonzero(self.ascending[1:] == self.ascending[:-1])
