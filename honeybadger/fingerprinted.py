@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from honeybadger.transactions import U64, FingerprintKey, Index, Transactions
+from honeybadger.transactions import U64, FingerprintKey, Index, Transactions, same_bytes
 
 Mask = NDArray[np.bool_]
 
@@ -93,7 +93,7 @@ def equal_pairs(these: Transactions, a: Index, those: Transactions, b: Index) ->
     """Whether `these[a[i]]` and `those[b[i]]` are the same bytes, shape (len(a),)."""
     equal: Mask = these.lengths[a] == those.lengths[b]
     left, right = _at(these, a[equal]), _at(those, b[equal])
-    if left.data != right.data:
+    if not same_bytes(left.data, right.data):
         equal[equal] = [one == other for one, other in zip(left, right, strict=True)]
     return equal
 

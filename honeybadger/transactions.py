@@ -62,13 +62,15 @@ class Transactions(Sequence[bytes]):
     """An immutable list of byte strings. `data`: all of them, one after the other; `ends`: where each ends in it,
     shape (n,), uint32. Use `of`, `decode`, `concat`, `take`."""
 
-    __slots__ = ("_encoded", "data", "ends")
+    __slots__ = ("_encoded", "_width", "data", "ends")
 
     def __init__(self, data: Buffer, ends: U32, encoded: bytes | None = None) -> None:
         self.data = memoryview(data)
         self.ends = ends
         #: the encoding, if it is at hand
         self._encoded = encoded
+        #: the length of all if they have the same, -1 if they have not, None if nobody has looked
+        self._width: int | None = None
 
     @classmethod
     def of(cls, transactions: Iterable[bytes]) -> Transactions:
@@ -132,14 +134,20 @@ class Transactions(Sequence[bytes]):
 
     def take(self, indices: Index) -> Transactions:
         """Those at `indices`, in that order, copied together."""
-        lengths = self.lengths[indices]
         if not len(indices):
             return EMPTY
-        width = int(lengths[0])
-        if len(self.data) == width * len(self) and bool((self.lengths == width).all()):
-            rows = np.frombuffer(self.data, np.uint8).reshape(len(self), width)
-            return Transactions(rows[indices].tobytes(), _ends(lengths))
-        return Transactions(self._gathered(indices), _ends(lengths))
+        if (width := self._common_width()) > 0:
+            rows = np.ndarray(len(self), np.dtype((np.void, width)), self.data)
+            return Transactions(rows[indices].tobytes(), _ends(np.full(len(indices), width, np.uint32)))
+        return Transactions(self._gathered(indices), _ends(self.lengths[indices]))
+
+    def _common_width(self) -> int:
+        if self._width is None:
+            count = len(self)
+            width = len(self.data) // count if count else 0
+            same = width * count == len(self.data) and bool((self.ends == np.arange(1, count + 1) * width).all())
+            self._width = width if same else -1
+        return self._width
 
     def _gathered(self, indices: Index) -> bytes:
         data, ends = self.data, self.ends[indices].tolist()
@@ -156,8 +164,7 @@ class Transactions(Sequence[bytes]):
         lengths = self.lengths
         if not len(lengths):
             return np.empty(0, np.uint64)
-        width = int(lengths[0])
-        if (lengths == width).all():
+        if (width := self._common_width()) >= 0:
             return _fingerprints(self.data, lengths, width, key)
         # Of about the same length at a time; what a row has of the next transaction does not count.
         widths, starts = _rounded(lengths), self.starts.astype(np.intp)
@@ -200,7 +207,7 @@ class Transactions(Sequence[bytes]):
 
     def __eq__(self, other: Any) -> bool:
         if isinstance(other, Transactions):
-            return np.array_equal(self.ends, other.ends) and self.data == other.data
+            return np.array_equal(self.ends, other.ends) and same_bytes(self.data, other.data)
         if isinstance(other, list | tuple):
             return list(self) == list(other)
         return NotImplemented
@@ -212,6 +219,11 @@ class Transactions(Sequence[bytes]):
 
     def _start(self, index: int) -> int:
         return int(self.ends[index - 1]) if index else 0
+
+
+def same_bytes(one: Buffer, other: Buffer) -> bool:
+    """Whether they are equal. (To compare two memoryviews takes Python ten times as long.)"""
+    return len(one) == len(other) and bool((np.frombuffer(one, np.uint8) == np.frombuffer(other, np.uint8)).all())
 
 
 class Reader(Protocol):

@@ -8,7 +8,8 @@ make chains long. A row that is gone stays in its chain until the next `make_roo
 as there were then: removing costs nothing, and each row is moved about once.
 
 Memory: what came with one request is one block of bytes, `_Batch`. When less than half of it is left, that half is
-copied; so at most twice the bytes held are kept, whatever clients leave behind of long requests.
+copied; so at most twice the bytes held are kept, whatever clients leave behind of long requests. When that is too much
+still, `give_back` copies the rest.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ class _Batch:
 
 
 class Held:
-    """`rows`: how many transactions are held; `bytes`: of how many bytes."""
+    """`rows`: how many transactions are held; `bytes`: of how many bytes; `kept_bytes`: those included that are
+    forgotten and not given back."""
 
     def __init__(self) -> None:
-        self.rows = self.bytes = 0
+        self.rows = self.bytes = self.kept_bytes = 0
+        #: batches of which something is forgotten and not given back
+        self._wasteful: set[int] = set()
         self._batches: dict[int, _Batch] = {}
         self._next_batch = 0
         #: rows in use, held or not; the columns have more, a power of two
@@ -109,6 +113,7 @@ class Held:
         self._next_batch += 1
         self.rows += count
         self.bytes += len(taken.transactions.data)
+        self.kept_bytes += len(taken.transactions.data)
         return rows
 
     def find(self, asked: Fingerprinted) -> tuple[Index, Index]:
@@ -174,17 +179,23 @@ class Held:
             batch = self._batches[number]
             batch.rows -= count
             batch.size -= size
+            self._wasteful.add(number)
             if not batch.rows:
+                self._wasteful.discard(number)
                 del self._batches[number]
+                self.kept_bytes -= len(batch.transactions.data)
             elif 2 * batch.size < len(batch.transactions.data):
-                self._shrink(number, batch)
+                self._shrink(number)
 
-    @property
-    def kept_bytes(self) -> int:
-        """What the transactions take, those included that are forgotten and not given back: at most twice `bytes`."""
-        return sum(len(batch.transactions.data) for batch in self._batches.values())
+    def give_back(self) -> None:
+        """Keep nothing but what is held."""
+        for number in list(self._wasteful):
+            self._shrink(number)
 
-    def _shrink(self, number: int, batch: _Batch) -> None:
+    def _shrink(self, number: int) -> None:
+        batch = self._batches[number]
+        self._wasteful.discard(number)
+        self.kept_bytes -= len(batch.transactions.data) - batch.size
         first, last = np.searchsorted(self._batch[: self._used], [number, number + 1])
         rows = first + np.flatnonzero(self._alive[first:last])
         batch.transactions = batch.transactions.take(self._place[rows].astype(np.intp))

@@ -4,6 +4,8 @@ A full mempool refuses; it does not grow. A transaction leaves only when it is c
 of an epoch in progress it is reserved, and if that proposal is not in the epoch's subset it returns to the head of
 the queue.
 
+The bound on bytes is one on memory, too: requests of which little is left are cut down before more is taken.
+
 The queue and what is reserved are arrays of rows of `Held`; nothing here handles one transaction at a time but what
 clients ask for twice.
 """
@@ -218,6 +220,8 @@ class Mempool:
             self._reserved = {label: renumbered[rows] for label, rows in self._reserved.items()}
             self._also = {int(renumbered[row]): others for row, others in self._also.items()}
         columns = asked if len(taken) == len(asked) else asked.take(taken)
+        if self._held.kept_bytes + len(columns.transactions.data) > self._max_bytes:
+            self._held.give_back()
         self._fresh.append(self._held.add(request, columns, taken))
         self.waiting += len(taken)
         return renumbered

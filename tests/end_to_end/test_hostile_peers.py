@@ -260,7 +260,7 @@ def test_a_client_cannot_take_over_the_name_of_another(cluster: Cluster) -> None
 
 
 def test_malformed_requests_of_clients(cluster: Cluster) -> None:
-    lengths = (b"\x93\x01\x01\xdd\xff\xff\xff\xff", b"\x93\x01\x01\x91\xc6\xff\xff\xff\xff")
+    lengths = (b"\x93\x01\x01\xc6\xff\xff\xff\xff", b"\x93\x01\x01\xc4\x04\xff\xff\xff\xff")
     with raw_client(cluster, b"malformed") as client:
         for body in (b"", *lengths, b"\x91" * 100_000, b"\xc1"):
             client.send(body)

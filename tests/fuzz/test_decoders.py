@@ -51,7 +51,7 @@ def client_api() -> ClientApi:
     """One without sockets and node."""
     api = ClientApi.__new__(ClientApi)
     api._socket, api.refused_requests = SimpleNamespace(send_multipart=lambda parts, flags: None), 0
-    api._blocks = BlockService(memory_store(), lambda transactions: {})
+    api._blocks = BlockService(memory_store(), lambda transactions: [0] * len(transactions))
     api._status = dict
     api._submit = lambda *request: None  # type: ignore[method-assign]
     return api

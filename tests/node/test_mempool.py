@@ -119,7 +119,9 @@ class AgainstAModel(RuleBasedStateMachine):
         assert self.pool.held_bytes == sum(map(len, self.held)) <= 30
         also = self.pool._held.transactions(np.array(list(self.pool._also), np.intp))
         assert set(also) <= set(self.held)
-        assert self.pool._held.kept_bytes <= 2 * self.pool.held_bytes
+        assert self.pool._held.kept_bytes <= min(30, 2 * self.pool.held_bytes)
+        batches = self.pool._held._batches.values()
+        assert self.pool._held.kept_bytes == sum(len(batch.transactions.data) for batch in batches)
 
 
 class WithEqualFingerprints(AgainstAModel):
