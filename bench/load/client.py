@@ -27,7 +27,7 @@ from bench.load.outstanding import Outstanding
 from bench.plan.workload import Workload
 from honeybadger.client.connections import Connections
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.network.client_protocol import Committed, Refused, Submit, most_in_request
+from honeybadger.network.client_protocol import Committed, Refused, Submit, most_in_request, unpacked
 
 #: open loop: a transaction sent more than this after its scheduled time is late, seconds
 LATE_S = 0.02
@@ -201,7 +201,7 @@ class Load:
     def _send(self, targets: list[int], scheduled: Any) -> bool:
         """Submit a batch to these nodes; False if none of them could be reached."""
         number = len(self._batches)
-        request = Submit(number, self._workload.batch(number, len(scheduled)))
+        request = Submit(number, self._workload.batch(number, len(scheduled)).encode())
         reached = [index for index in targets if self._connections.send(index, request)]
         for index in set(targets) - set(reached):
             self._nodes[index].resume_at = time.monotonic() + 0.05
@@ -220,9 +220,9 @@ class Load:
                 # 0: it was on disk before this node was asked, and nobody has said so yet.
                 told = reply.durable_ns and self._settings.shares_clock
                 durable_at = reply.durable_ns / 1e9 if told else time.monotonic()
-                self._outstanding.committed(index, reply.request, reply.positions, durable_at)
+                self._outstanding.committed(index, reply.request, unpacked(reply.positions), durable_at)
             elif isinstance(reply, Refused):
-                self._outstanding.refuse(index, reply.request, reply.positions, reply.reason)
+                self._outstanding.refuse(index, reply.request, unpacked(reply.positions), reply.reason)
                 self._nodes[index].resume_at = time.monotonic() + 0.05
         if heard:
             now = time.monotonic()

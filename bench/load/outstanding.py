@@ -59,7 +59,7 @@ class Outstanding:
         self._not_sent.append((scheduled, np.full(len(scheduled), REFUSED)))
         self._count_refused(reason, len(scheduled))
 
-    def committed(self, node: int, number: int, positions: Sequence[int], durable_at: float) -> None:
+    def committed(self, node: int, number: int, positions: Sequence[int] | Any, durable_at: float) -> None:
         """`node` has had these on disk since `durable_at`, seconds."""
         batch, where = self._answered(node, number, positions)
         if batch is None:
@@ -69,7 +69,7 @@ class Outstanding:
         self.acknowledged += len(fresh)
         self._forget(number, batch)
 
-    def refuse(self, node: int, number: int, positions: Sequence[int], reason: str) -> None:
+    def refuse(self, node: int, number: int, positions: Sequence[int] | Any, reason: str) -> None:
         batch, where = self._answered(node, number, positions)
         if batch is None:
             return
@@ -107,7 +107,7 @@ class Outstanding:
         if mask is None:
             return None, np.empty(0, np.int64)
         # A node may lie, and name a position twice or one that does not exist.
-        where = np.unique(np.array(positions, np.int64))
+        where = np.unique(np.asarray(positions, np.int64))
         where = where[(where >= 0) & (where < len(mask))]
         where = where[mask[where]]
         mask[where] = False

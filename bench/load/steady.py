@@ -20,7 +20,8 @@ from honeybadger.client.connections import Connections
 from honeybadger.client.status import NodeStatus, ask_status, typed
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.network.client_protocol import Committed, Refused, Submit, most_in_request
+from honeybadger.network.client_protocol import Committed, Refused, Submit, most_in_request, unpacked
+from honeybadger.transactions import Transactions
 
 #: due transactions are sent this often, seconds
 TICK_S = 0.01
@@ -127,7 +128,8 @@ class SteadyLoad:
             left -= len(due)
             for begin in range(0, len(due), longest):
                 part, node = due[begin : begin + longest], nodes[number % len(nodes)]
-                if connections.send(node, Submit(number, [secrets.token_bytes(tx_bytes) for _ in part])):
+                offered = Transactions.of([secrets.token_bytes(tx_bytes) for _ in part])
+                if connections.send(node, Submit(number, offered.encode())):
                     self._outstanding.sent(number, part, [node])
                 else:
                     self._outstanding.not_sent(part, "not sent")
@@ -138,9 +140,9 @@ class SteadyLoad:
     def _receive(self, connections: Connections) -> None:
         for node, reply in connections.replies(0):
             if isinstance(reply, Committed):
-                self._outstanding.committed(node, reply.request, reply.positions, time.monotonic())
+                self._outstanding.committed(node, reply.request, unpacked(reply.positions), time.monotonic())
             elif isinstance(reply, Refused):
-                self._outstanding.refuse(node, reply.request, reply.positions, reply.reason)
+                self._outstanding.refuse(node, reply.request, unpacked(reply.positions), reply.reason)
 
     def _same_ledger(
         self, connections: Connections, nodes: list[int], patience_s: float

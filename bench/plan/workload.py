@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+from honeybadger.transactions import Transactions
+
 #: below this many random bytes, "unique" would be a hope
 SHORTEST_TX = 16
 #: an exponential distribution is cut at this multiple of its mean
@@ -70,16 +72,14 @@ class Workload:
         self._client = client
         self.sizes = sizes if isinstance(sizes, TxSizes) else TxSizes.parse(sizes)
 
-    def batch(self, number: int, count: int) -> list[bytes]:
+    def batch(self, number: int, count: int) -> Transactions:
         key = sha256(f"workload {self._seed} {self._client} {number}".encode()).digest()
         if self.sizes.low == self.sizes.high:
-            size = self.sizes.low
-            data = _random_bytes(key, count * size)
-            return [data[start : start + size] for start in range(0, count * size, size)]
-        lengths = self.sizes.draw(np.random.default_rng(int.from_bytes(key)), count)
-        ends = np.cumsum(lengths).tolist()
-        data = _random_bytes(key, ends[-1] if ends else 0)
-        return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+            lengths = np.full(count, self.sizes.low, np.int64)
+        else:
+            lengths = self.sizes.draw(np.random.default_rng(int.from_bytes(key)), count)
+        ends = np.cumsum(lengths)
+        return Transactions(_random_bytes(key, int(ends[-1]) if count else 0), ends.astype(np.uint32))
 
 
 def _random_bytes(key: bytes, count: int) -> bytes:

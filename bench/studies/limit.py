@@ -27,6 +27,7 @@ from honeybadger.cluster.errors import ClusterError
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
+from honeybadger.transactions import Transactions
 
 #: bytes; a summary of hundreds of nodes has less
 LONGEST_SUMMARY = 64 * 1024 * 1024
@@ -127,14 +128,13 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
     cipher = AESGCM(bytes(32))
     nonce = bytes(12)
     sealed = cipher.encrypt(nonce, proposal, None)
-    decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
     def hashing() -> None:
         for shard in shards:
             blake3(shard).digest()
 
     def mempool() -> float:
-        pool = Mempool(2 * per_node, 2 * sum(map(len, transactions)), 1 << 30)
+        pool = Mempool(2 * per_node, 2 * len(transactions.data), 1 << 30)
         pool.add(Request(b"", 0), transactions)
         chosen = pool.select(1, per_node, per_node, 1 << 40)
         return _timed(lambda: pool.commit(1, chosen))
@@ -146,7 +146,7 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
         ("AEAD, a proposal", nodes, partial(_timed, lambda: cipher.decrypt(nonce, sealed, None))),
         # A VAL of its own proposal and an ECHO of each, to every peer, and the same number from them.
         ("transport, N+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (nodes + 1))),
-        ("codec, a proposal", nodes, partial(_timed, lambda: decode(encode_contribution(transactions)))),
+        ("codec, a proposal", nodes, partial(_timed, lambda: Transactions.decode(encode_contribution(transactions)))),
         ("mempool removal, own transactions", 1, mempool),
     ]
 

@@ -19,6 +19,7 @@ from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.parameters import Parameters, ProtocolName
 from honeybadger.protocols.quorums import CRASH
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 LEADER = 0
 BATCH = 1  # the one kind of vote in the journal
@@ -71,7 +72,7 @@ class Sequencer(ConsensusProtocol):
             self._store(self._voted.pop(), [])  # the journal answers with what it has
         while len(self._stored.get(self.epoch, ())) >= self._context.quorums.quorum and self.epoch in self._batches:
             self._context.observe(self.epoch, "stored")
-            self._application.commit(self.epoch, [(LEADER, self._batches[self.epoch])])
+            self._application.commit(self.epoch, [(LEADER, Transactions.of(self._batches[self.epoch]))])
             self._context.observe(self.epoch, "committed")
             self._go_to(self.epoch + 1)
         if not self._mine:
@@ -80,11 +81,12 @@ class Sequencer(ConsensusProtocol):
         if self._context.me == LEADER and self._asked and not busy:
             batch = self._asked.pop(next(iter(self._asked)))
             done, longest = self._application.committed(batch), self._parameters.max_tx_bytes
-            self._store(self.epoch, [tx for tx in batch if tx not in done and 0 < len(tx) <= longest])
+            fresh = [tx for tx, old in zip(batch, done, strict=True) if not old and 0 < len(tx) <= longest]
+            self._store(self.epoch, fresh)
 
     def timeout(self, name: str) -> None:
         count, room = self._parameters.batch_size, self._parameters.max_proposal_bytes
-        self._mine = self._mine or self._application.reserve(MINE, count, room)
+        self._mine = self._mine or list(self._application.reserve(MINE, count, room))
         if self._mine:
             self._context.outbox.send(LEADER, Submit(0, self._mine))
             self._context.timers.set("resend", RESEND_S)
@@ -106,7 +108,7 @@ class Sequencer(ConsensusProtocol):
         self.epoch, self.horizon = epoch, epoch + self._parameters.epoch_window
         self._batches = {number: batch for number, batch in self._batches.items() if number >= epoch}
         self._stored = {number: nodes for number, nodes in self._stored.items() if number >= epoch}
-        self._mine = self._application.still_pending(self._mine)
+        self._mine = list(self._application.still_pending(self._mine))
 
     def held_bytes(self) -> HeldBytes:
         held = {epoch: sum(map(len, batch)) for epoch, batch in self._batches.items()}

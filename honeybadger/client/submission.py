@@ -15,8 +15,16 @@ from dataclasses import dataclass, field
 from honeybadger.client.connections import Connections
 from honeybadger.client.errors import ClientError
 from honeybadger.ledger.errors import printable
-from honeybadger.network.client_protocol import REQUEST_BYTES, REQUEST_TRANSACTIONS, Committed, Refused, Submit
+from honeybadger.network.client_protocol import (
+    REQUEST_BYTES,
+    REQUEST_TRANSACTIONS,
+    Committed,
+    Refused,
+    Submit,
+    unpacked,
+)
 from honeybadger.protocols.split import split
+from honeybadger.transactions import Transactions
 
 #: requests that are not answered yet; further transactions wait here
 WINDOW = 16
@@ -24,16 +32,17 @@ WINDOW = 16
 
 @dataclass(eq=False, slots=True)
 class _Batch:
-    """The transactions of one request. Its number is that of the first transaction.
+    """The transactions of one request, encoded. Its number is that of the first transaction.
 
     `nodes`: the next one to be asked is in front; `asked`: how often one was; `heights`, `refusals`: position → node →
     what it said; `open`: positions without an outcome.
     """
 
     first: int
-    transactions: list[bytes]
+    transactions: bytes
+    count: int
     nodes: deque[int]
-    open: set[int]
+    open: set[int] = field(default_factory=set)
     heights: dict[int, dict[int, int]] = field(default_factory=dict)
     refusals: dict[int, dict[int, str]] = field(default_factory=dict)
     asked: int = 0
@@ -138,7 +147,9 @@ class Submission:
     def _send(self, transactions: list[bytes]) -> None:
         self._turn = (self._turn + 1) % len(self._nodes)
         nodes = deque(sorted(self._nodes[self._turn :] + self._nodes[: self._turn], key=self._is_quiet))
-        batch = self._batches[self._sent] = _Batch(self._sent, transactions, nodes, set(range(len(transactions))))
+        encoded = Transactions.of(transactions).encode()
+        batch = self._batches[self._sent] = _Batch(self._sent, encoded, len(transactions), nodes)
+        batch.open.update(range(len(transactions)))
         self._sent += len(transactions)
         del self._waiting[: len(transactions)]
         for _ in range(self._confirmations):
@@ -153,7 +164,7 @@ class Submission:
             if self._connections.send(node, Submit(batch.first, batch.transactions)):
                 if not self._owed[node]:
                     self._heard_at[node] = time.monotonic()
-                self._owed[node] += len(batch.transactions)
+                self._owed[node] += batch.count
                 break
         batch.ask_again_at = time.monotonic() + self._patience_s * 2 ** min(20, batch.asked // max(1, len(batch.nodes)))
 
@@ -163,15 +174,16 @@ class Submission:
 
     def _take(self, node: int, reply: Committed | Refused) -> bool:
         self._heard_at[node] = time.monotonic()
-        self._owed[node] -= len(reply.positions)
-        if self._owed[node] < 0 or not reply.positions:
+        positions = unpacked(reply.positions)
+        self._owed[node] -= len(positions)
+        if self._owed[node] < 0 or not len(positions):
             self.exclude(node, "it answers more than it was asked")
             return False
         batch = self._batches.get(reply.request)
         if batch is None:
             # All its transactions have an outcome by now.
             return False
-        for position in batch.open.intersection(reply.positions):
+        for position in batch.open.intersection(positions.tolist()):
             if isinstance(reply, Committed):
                 self._confirm(batch, position, node, reply.height)
             else:

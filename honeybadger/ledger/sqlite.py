@@ -31,7 +31,6 @@ from typing import Any, cast
 
 from honeybadger.ledger.block import HASH_BYTES, Block, Header
 from honeybadger.ledger.errors import LedgerError, printable
-from honeybadger.ledger.history import BodyReader
 from honeybadger.ledger.sqlite_open import (
     BEYOND_REPAIR,
     connect,
@@ -44,6 +43,7 @@ from honeybadger.ledger.sqlite_open import (
     sync,
 )
 from honeybadger.ledger.store import COLUMNS, Durability, Record, header_columns
+from honeybadger.transactions import Reader
 
 
 class SQLiteStore:
@@ -205,14 +205,14 @@ class SQLiteStore:
         )
 
     @contextmanager
-    def open_body(self, height: int) -> Iterator[BodyReader]:
+    def open_body(self, height: int) -> Iterator[Reader]:
         """Random access to the body at `height` without reading all of it."""
         with (
             self._read_lock,
             self._translated(),
             self._reader.blobopen("bodies", "body", height, readonly=True) as blob,
         ):
-            yield cast(BodyReader, blob)  # its type does not say that a slice gives bytes
+            yield cast(Reader, blob)  # its type does not say that a slice gives bytes
 
     def body_part(self, height: int, offset: int, size: int) -> tuple[int, bytes]:
         """Length of the body at `height`, and at most `size` bytes of it from `offset` on."""

@@ -7,7 +7,15 @@ import msgspec
 import zmq
 
 from honeybadger.network.addresses import endpoint
-from honeybadger.network.client_protocol import LONGEST_REQUEST, Reply, Request, encoder, reply_decoder
+from honeybadger.network.client_protocol import (
+    LONGEST_REQUEST,
+    Committed,
+    Refused,
+    Reply,
+    Request,
+    encoder,
+    reply_decoder,
+)
 from honeybadger.network.security import secure_client
 
 #: ZeroMQ counts milliseconds in 32 bits
@@ -74,6 +82,9 @@ class NodeClient:
         except zmq.Again:
             return None
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            self.malformed += 1
+            return None
+        if isinstance(reply, Committed | Refused) and len(reply.positions) % 2:
             self.malformed += 1
             return None
         return reply

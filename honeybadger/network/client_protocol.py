@@ -2,14 +2,20 @@
 
 A client submits many transactions in one message and hears, in as many messages as it takes, what became of each:
 committed (and durable on the answering node) at a height, or refused with a reason. Transactions are named by their
-position in the request. Any client may connect; with CURVE the client knows that it talks to the node it means.
-The ledger is public: anybody may ask where a transaction is, and for blocks, a part at a time.
+position in the request. Both travel in columns, because a node handles tens of thousands at a time. Any client may
+connect; with CURVE the client knows that it talks to the node it means. The ledger is public: anybody may ask where a
+transaction is, and for blocks, a part at a time.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
+
+from honeybadger.transactions import Index, Transactions
 
 RequestNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 #: most bytes of one request
@@ -26,15 +32,18 @@ LONGEST_BLOCK_REPLY = 2 * 1024 * 1024
 #: bytes of a reply about transactions, of which a request has `REQUEST_TRANSACTIONS`; and of a status
 LONGEST_ANSWER = 64 * 1024
 LONGEST_STATUS = 1024 * 1024
+#: positions in a request, 2 bytes each, little-endian: see `packed` and `unpacked`
+Positions = Annotated[bytes, Meta(max_length=2 * MOST_TRANSACTIONS)]
 NO_SUCH_BLOCK = "no such block"
 BUSY = "busy"
 
 
 class Submit(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
-    """Client → node: put these transactions into the ledger."""
+    """Client → node: put these transactions into the ledger. `transactions`: encoded as `honeybadger.transactions`
+    says, at most `MOST_TRANSACTIONS`; see `transactions_of`."""
 
     request: RequestNumber
-    transactions: Annotated[list[bytes], Meta(max_length=MOST_TRANSACTIONS)]
+    transactions: bytes
 
 
 class StatusRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
@@ -53,7 +62,7 @@ class Committed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     request: int
     height: Annotated[int, Meta(ge=1, le=2**32 - 1)]
     durable_ns: int
-    positions: Annotated[list[int], Meta(max_length=MOST_TRANSACTIONS)]
+    positions: Positions
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
@@ -62,7 +71,7 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
 
     request: int
     reason: Annotated[str, Meta(max_length=200)]
-    positions: Annotated[list[int], Meta(max_length=MOST_TRANSACTIONS)]
+    positions: Positions
 
 
 class Status(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
@@ -126,6 +135,24 @@ Reply = Committed | Refused | Status | BlockPart | NoBlock | Located
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)
 reply_decoder = msgspec.msgpack.Decoder(Reply)
+
+
+def transactions_of(request: Submit) -> Transactions:
+    """What a client wants to submit; ValueError if it is malformed or too much."""
+    transactions = Transactions.decode(request.transactions)
+    if len(transactions) > MOST_TRANSACTIONS:
+        raise ValueError(f"{len(transactions)} transactions in one request")
+    return transactions
+
+
+def packed(positions: Sequence[int] | NDArray[Any]) -> bytes:
+    """Positions as they go over the wire."""
+    return np.asarray(positions, np.intp).astype("<u2").tobytes()
+
+
+def unpacked(positions: bytes) -> Index:
+    """The positions in a reply, shape (n,); they may be anything from 0 to 65,535. ValueError for half a position."""
+    return np.frombuffer(positions, "<u2").astype(np.intp)
 
 
 def most_in_request(tx_bytes: int) -> int:

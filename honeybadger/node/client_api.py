@@ -24,7 +24,9 @@ from honeybadger.network.client_protocol import (
     StatusRequest,
     Submit,
     encoder,
+    packed,
     request_decoder,
+    transactions_of,
 )
 from honeybadger.network.receive_guard import Limits
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
@@ -32,6 +34,7 @@ from honeybadger.network.transport import HANDSHAKE_MS, Watcher, listen
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.block_service import BlockService
 from honeybadger.node.mempool import Request, Ticket
+from honeybadger.transactions import Transactions
 
 #: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
 TURN_S = 0.01
@@ -50,7 +53,7 @@ class ClientApi:
         context: Any,
         credentials: Credentials,
         address: tuple[str, int],
-        submit: Callable[[Request, Sequence[bytes]], Submission],
+        submit: Callable[[Request, Transactions], Submission],
         status: Callable[[], dict[str, Any]],
         ready: Callable[[], None],
         blocks: BlockService,
@@ -121,18 +124,23 @@ class ClientApi:
             self._submit(client, request)
 
     def _submit(self, client: bytes, request: Submit) -> None:
-        submission = self._submit_to(Request(client, request.request), request.transactions)
+        try:
+            transactions = transactions_of(request)
+        except ValueError:
+            self.refused_requests += 1
+            return
+        submission = self._submit_to(Request(client, request.request), transactions)
         for height, positions in submission.durable.items():
-            self._reply(client, Committed(request.request, height, 0, positions))
+            self._reply(client, Committed(request.request, height, 0, packed(positions)))
         for reason, positions in submission.refused.items():
-            self._reply(client, Refused(request.request, reason, positions))
+            self._reply(client, Refused(request.request, reason, packed(positions)))
 
     def _report(self, height: int, durable_ns: int, tickets: Sequence[Ticket]) -> None:
-        positions: defaultdict[Request, list[int]] = defaultdict(list)
-        for request, position in tickets:
-            positions[request].append(position)
-        for request, mine in positions.items():
-            self._reply(request.client, Committed(request.number, height, durable_ns, mine))
+        answers: defaultdict[Request, list[bytes]] = defaultdict(list)
+        for request, positions in tickets:
+            answers[request].append(packed(positions))
+        for request, parts in answers.items():
+            self._reply(request.client, Committed(request.number, height, durable_ns, b"".join(parts)))
 
     def _reply(self, client: bytes, reply: Reply) -> None:
         try:

@@ -3,155 +3,176 @@
 A full mempool refuses; it does not grow. A transaction leaves only when it is committed: while it is in a proposal
 of an epoch in progress it is reserved, and if that proposal is not in the epoch's subset it returns to the head of
 the queue.
+
+The bound on bytes is one on memory, too: requests of which little is left are cut down before more is taken.
+
+The queue and what is reserved are arrays of rows of `Held`; nothing here handles one transaction at a time but what
+clients ask for twice.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, islice
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from honeybadger.fingerprinted import Fingerprinted, Mask
+from honeybadger.node.held import Held
+from honeybadger.node.held import Request as Request
+from honeybadger.transactions import COUNT_BYTES, END_BYTES, U32, FingerprintKey, Index, Transactions
+
 #: requests for one transaction, after the first, that are told of it; for all together, as many as transactions
 MORE_REQUESTS = 16
-#: most bytes that serialisation adds to a transaction
-FRAMING_BYTES = 5
 
-
-@dataclass(eq=False, slots=True)
-class Request:
-    """A client's request some of whose transactions wait here. `client`: ZeroMQ routing id; `number`: the client's."""
-
-    client: bytes
-    number: int
-
-
-#: who asked for a transaction: the request and the transaction's position in it
-Ticket = tuple[Request, int]
+#: who asked for transactions: the request and their positions in it
+Ticket = tuple[Request, Sequence[int] | U32 | Index]
+_NONE = np.empty(0, np.intp)
 
 
 class Mempool:
-    """`max_transactions` and `max_bytes` bound the whole, `max_tx_bytes` each transaction."""
+    """`max_transactions` and `max_bytes` bound the whole, `max_tx_bytes` each transaction.
 
-    def __init__(self, max_transactions: int, max_bytes: int, max_tx_bytes: int) -> None:
+    `key`: for fingerprints (`None`: a new one); with that of the chain, what has them needs no new ones.
+    """
+
+    def __init__(
+        self, max_transactions: int, max_bytes: int, max_tx_bytes: int, key: FingerprintKey | None = None
+    ) -> None:
         self._max_transactions = max_transactions
         self._max_bytes = max_bytes
         self._max_tx_bytes = max_tx_bytes
-        self._waiting: dict[bytes, Ticket] = {}
+        self._key = FingerprintKey(os.urandom(16)) if key is None else key
+        self._held = Held()
+        #: the queue: its head, and what came since it was looked at
+        self._head: Index = _NONE
+        self._fresh: list[Index] = []
+        #: transactions that the next proposal can choose from
+        self.waiting = 0
         #: by epoch; a few of them, so that looking into each costs little
-        self._reserved: dict[int, dict[bytes, Ticket]] = {}
-        #: further requests for a transaction that already waits
-        self._also: dict[bytes, list[Ticket]] = {}
+        self._reserved: dict[int, Index] = {}
+        #: further requests for a transaction that is held, by row
+        self._also: dict[int, list[tuple[Request, int]]] = {}
         self._also_count = 0
-        self.bytes = 0
 
     def __len__(self) -> int:
         """Transactions waiting or reserved."""
-        return len(self._waiting) + sum(map(len, self._reserved.values()))
+        return self._held.rows
 
     @property
-    def waiting(self) -> int:
-        """Transactions that the next proposal can choose from."""
-        return len(self._waiting)
+    def held_bytes(self) -> int:
+        """Of all transactions waiting or reserved."""
+        return self._held.bytes
 
-    def add(self, request: Request, transactions: Sequence[bytes], skip: Iterable[int] = ()) -> dict[str, list[int]]:
-        """Take a request's transactions, but for positions in `skip`; returns positions refused, by reason.
+    def add(
+        self, request: Request, transactions: Sequence[bytes] | Fingerprinted, skip: Mask | None = None
+    ) -> Mapping[str, Index]:
+        """Take a request's transactions, but for those marked in `skip`; returns positions refused, by reason.
 
-        A transaction that already waits is not taken twice; this request gets its outcome too.
+        A transaction that is held is not taken twice; this request gets its outcome too.
         """
-        refused = defaultdict[str, list[int]](list)
-        skipped = set(skip)
-        if not skipped and self._take_all(request, transactions):
-            return refused
-        for position, transaction in enumerate(transactions):
-            if position in skipped:
-                continue
-            size = len(transaction)
-            if not size:
-                refused["empty"].append(position)
-            elif size > self._max_tx_bytes:
-                refused["too long"].append(position)
-            elif self.still_pending([transaction]):
-                others = self._also.setdefault(transaction, [])
-                if len(others) < MORE_REQUESTS and self._also_count < self._max_transactions:
-                    others.append((request, position))
-                    self._also_count += 1
-                else:
-                    refused["full"].append(position)
-            elif len(self) >= self._max_transactions or self.bytes + size > self._max_bytes:
-                refused["full"].append(position)
-            else:
-                self._waiting[transaction] = (request, position)
-                self.bytes += size
+        asked = Fingerprinted.of(transactions, self._key)
+        lengths = asked.transactions.lengths
+        refused: dict[str, Index] = {}
+        wanted = np.ones(len(asked), bool) if skip is None else ~skip
+        for reason, bad in (("empty", lengths == 0), ("too long", lengths > self._max_tx_bytes)):
+            if (bad & wanted).any():
+                refused[reason] = np.flatnonzero(bad & wanted)
+                wanted &= ~bad
+        again, rows = self._held.find(asked)
+        first = asked.first_equal()
+        new = wanted.copy()
+        new[again] = False
+        if first is not None:
+            new &= _first_of(first, wanted)[first] == np.arange(len(first))
+        chosen = np.flatnonzero(new)
+        fits = self._fitting(lengths[chosen])
+        full = chosen[~fits].tolist()
+        taken = chosen[fits]
+        renumbered = self._take(request, asked, taken)
+        if len(again) or first is not None:
+            row_of = np.full(len(asked), -1, np.intp)
+            row_of[again] = rows if renumbered is None else renumbered[rows]
+            row_of[taken] = self._fresh[-1] if len(taken) else _NONE
+            if first is not None:
+                row_of = row_of[_first_of(first, wanted)[first]]
+            for position in np.flatnonzero(wanted & ~new).tolist():
+                if not self._ask_also(int(row_of[position]), request, position):
+                    full.append(position)
+        if full:
+            refused["full"] = np.array(sorted(full), np.intp)
         return refused
 
     def select(
         self, epoch: int, first: int, count: int, max_bytes: int, randbytes: Callable[[int], bytes] = os.urandom
-    ) -> list[bytes]:
+    ) -> Transactions:
         """Reserve for `epoch` a uniformly random choice of `count` of the `first` oldest, within `max_bytes`
-        serialised.
+        encoded.
 
         Source: Miller et al. (CCS 2016), sections 4.2 and 4.3: randomness makes proposals disjoint and unpredictable.
         """
-        candidates = list(islice(self._waiting, first))
+        candidates = self._queue()[:first]
         # A random key each, and the `count` smallest of them: a uniform choice in a few vector operations.
         keys = np.frombuffer(randbytes(8 * len(candidates)), dtype=np.uint64)
+        chosen = np.arange(len(candidates))
         if len(candidates) > count:
-            indices = np.sort(np.argpartition(keys, count)[:count])
-            candidates = [candidates[i] for i in indices.tolist()]
-            keys = keys[indices]
-        room = max_bytes - FRAMING_BYTES
-        if sum(map(len, candidates)) + FRAMING_BYTES * len(candidates) > room:
+            chosen = np.sort(np.argpartition(keys, count)[:count])
+        sizes = self._held.lengths(candidates[chosen]).astype(np.int64) + END_BYTES
+        room = max_bytes - COUNT_BYTES
+        if sizes.sum() > room:
             # Leave out at random, too: those with the largest keys.
-            order = np.argsort(keys)
-            sizes = np.fromiter(map(len, candidates), dtype=np.int64, count=len(candidates))[order] + FRAMING_BYTES
-            fitting = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
-            candidates = [candidates[i] for i in np.sort(order[:fitting]).tolist()]
-        self._set_aside(epoch, candidates)
-        return candidates
+            order = np.argsort(keys[chosen])
+            fitting = int(np.searchsorted(np.cumsum(sizes[order]), room, side="right"))
+            chosen = np.sort(chosen[order[:fitting]])
+        return self._set_aside(epoch, chosen)
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
-        """Reserve under `label` the oldest `count`, within `max_bytes` serialised; no randomness, order kept."""
-        room = max_bytes - FRAMING_BYTES
-        chosen = list(islice(self._waiting, count))
-        if sum(map(len, chosen)) + FRAMING_BYTES * len(chosen) > room:
-            sizes = accumulate(len(transaction) + FRAMING_BYTES for transaction in chosen)
-            chosen = [transaction for transaction, size in zip(chosen, sizes, strict=True) if size <= room]
-        self._set_aside(label, chosen)
-        return chosen
+    def reserve(self, label: int, count: int, max_bytes: int) -> Transactions:
+        """Reserve under `label` the oldest `count`, within `max_bytes` encoded; no randomness, order kept."""
+        sizes = self._held.lengths(self._queue()[:count]).astype(np.int64) + END_BYTES
+        fitting = int(np.searchsorted(np.cumsum(sizes), max_bytes - COUNT_BYTES, side="right"))
+        return self._set_aside(label, np.arange(fitting))
 
     def release(self, label: int) -> None:
         """What is still reserved under `label` goes back to the head of the queue, in order."""
-        self.commit(label, ())
+        back = self._reserved.pop(label, _NONE)
+        if len(back):
+            self._head = np.concatenate([back, self._head])
+            self.waiting += len(back)
 
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+    def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         """Those that wait or are reserved, in order."""
-        held = [self._waiting, *self._reserved.values()]
-        return [transaction for transaction in transactions if any(transaction in part for part in held)]
+        asked = Fingerprinted.of(transactions, self._key)
+        return asked.transactions.take(self._held.find(asked)[0])
 
-    def commit(self, epoch: int, transactions: Sequence[bytes]) -> list[Ticket]:
-        """Forget `transactions`, which `epoch` committed (or found committed); returns who asked for them.
+    def forget(self, transactions: Sequence[bytes] | Fingerprinted) -> list[tuple[Request, Index, Index]]:
+        """Forget `transactions`, which are committed; returns who asked for them: the request, the positions in it,
+        and which of `transactions` those are.
 
-        Reserved for this epoch but not among them: back to the head of the queue, in order.
+        A transaction may come more than once: several proposers, or a faulty one alone, may have contributed it.
         """
-        tickets: list[Ticket] = []
-        for part in (*self._reserved.values(), self._waiting):
-            # Usually only few of a block's transactions are ours: find those at the speed of a set look-up. (Several
-            # proposers, or a faulty one alone, may have contributed a transaction more than once.)
-            if part and not part.keys().isdisjoint(transactions):
-                for transaction in dict.fromkeys([tx for tx in transactions if tx in part]):
-                    tickets.append(part.pop(transaction))
-                    self.bytes -= len(transaction)
+        where, rows = self._held.find(Fingerprinted.of(transactions, self._key))
+        if not len(rows):
+            return []
+        rows, first = np.unique(rows, return_index=True)
+        where = where[first]
+        tickets = [(request, positions, where[part]) for request, positions, part in self._held.owners(rows)]
         if self._also:
-            for transaction in dict.fromkeys([tx for tx in transactions if tx in self._also]):
-                others = self._also.pop(transaction)
-                self._also_count -= len(others)
-                tickets.extend(others)
-        returned = self._reserved.pop(epoch, None)
-        if returned:
-            returned.update(self._waiting)
-            self._waiting = returned
+            tickets += self._also_asked(rows, where)
+        self._held.remove(rows)
+        left = len(rows)
+        for label, reserved in self._reserved.items():
+            self._reserved[label] = still = reserved[self._held.holds(reserved)]
+            left -= len(reserved) - len(still)
+        if left:
+            queue = self._queue()
+            self._head = queue[self._held.holds(queue)]
+            self.waiting -= left
+        return tickets
+
+    def commit(self, epoch: int, transactions: Sequence[bytes] | Fingerprinted) -> list[tuple[Request, Index, Index]]:
+        """`forget` what `epoch` committed. Reserved for this epoch but not among them: back to the head of the queue,
+        in order."""
+        tickets = self.forget(transactions)
+        self.release(epoch)
         return tickets
 
     def release_through(self, epoch: int) -> None:
@@ -159,24 +180,82 @@ class Mempool:
         for number in sorted((n for n in self._reserved if 0 < n <= epoch), reverse=True):
             self.release(number)
 
-    def _set_aside(self, label: int, chosen: list[bytes]) -> None:
-        pop = self._waiting.pop
-        self._reserved.setdefault(label, {}).update({transaction: pop(transaction) for transaction in chosen})
+    def _queue(self) -> Index:
+        """The rows that wait, in order."""
+        if self._fresh:
+            self._head = np.concatenate([self._head, *self._fresh])
+            self._fresh = []
+        return self._head
 
-    def _take_all(self, request: Request, transactions: Sequence[bytes]) -> bool:
-        """Take a request whose transactions are all new and in bounds, without a Python loop body per transaction."""
-        count = len(transactions)
-        lengths = set(map(len, transactions))
-        if not count or min(lengths) < 1 or max(lengths) > self._max_tx_bytes:
+    def _set_aside(self, label: int, chosen: Index) -> Transactions:
+        """Reserve what stands at the places `chosen`, ascending, of the queue."""
+        queue = self._queue()
+        rows = queue[chosen]
+        stay = np.ones(len(queue), bool)
+        stay[chosen] = False
+        self._head = queue[stay]
+        self.waiting -= len(rows)
+        self._reserved[label] = np.concatenate([self._reserved.get(label, _NONE), rows])
+        return self._held.transactions(rows)
+
+    def _fitting(self, lengths: U32) -> Mask:
+        """Which of these there is room for, if those before them that fit are taken."""
+        rows, room = self._max_transactions - len(self), self._max_bytes - self.held_bytes
+        if len(lengths) <= rows and int(lengths.sum(dtype=np.int64)) <= room:
+            return np.ones(len(lengths), bool)
+        fits = np.zeros(len(lengths), bool)
+        for i, length in enumerate(lengths.tolist()):
+            if rows and length <= room:
+                fits[i] = True
+                rows, room = rows - 1, room - length
+        return fits
+
+    def _take(self, request: Request, asked: Fingerprinted, taken: Index) -> Index | None:
+        """Hold those at the positions `taken`; returns the new numbers of rows if they have changed."""
+        if not len(taken):
+            return None
+        renumbered = self._held.make_room(len(taken))
+        if renumbered is not None:
+            self._head = renumbered[self._queue()]
+            self._reserved = {label: renumbered[rows] for label, rows in self._reserved.items()}
+            self._also = {int(renumbered[row]): others for row, others in self._also.items()}
+        columns = asked if len(taken) == len(asked) else asked.take(taken)
+        if self._held.kept_bytes + len(columns.transactions.data) > self._max_bytes:
+            self._held.give_back()
+        self._fresh.append(self._held.add(request, columns, taken))
+        self.waiting += len(taken)
+        return renumbered
+
+    def _ask_also(self, row: int, request: Request, position: int) -> bool:
+        """Another request wants to be told of the transaction in `row`; False if too many do, or there is none."""
+        if row < 0 or self._also_count >= self._max_transactions:
             return False
-        size = sum(map(len, transactions))
-        if len(self) + count > self._max_transactions or self.bytes + size > self._max_bytes:
+        others = self._also.setdefault(row, [])
+        if len(others) >= MORE_REQUESTS:
             return False
-        new = dict(zip(transactions, zip([request] * count, range(count), strict=True), strict=True))
-        if len(new) < count or not all(
-            part.keys().isdisjoint(new) for part in (self._waiting, *self._reserved.values())
-        ):
-            return False
-        self._waiting.update(new)
-        self.bytes += size
+        others.append((request, position))
+        self._also_count += 1
         return True
+
+    def _also_asked(self, rows: Index, where: Index) -> list[tuple[Request, Index, Index]]:
+        """The further requests for these rows, ascending, which are forgotten."""
+        gone = rows.tolist()
+        if len(self._also) < len(gone):
+            among = np.fromiter(self._also, np.intp, len(self._also))
+            gone = among[np.isin(among, rows)].tolist()
+        found: defaultdict[Request, list[tuple[int, int]]] = defaultdict(list)
+        for row in gone:
+            others = self._also.pop(row, ())
+            self._also_count -= len(others)
+            for request, position in others:
+                found[request].append((position, int(where[np.searchsorted(rows, row)])))
+        return [(request, np.array(p)[:, 0], np.array(p)[:, 1]) for request, p in found.items()]
+
+
+def _first_of(first: Index, wanted: Mask) -> Index:
+    """For each position that `first` names: the first `wanted` one of those equal to it."""
+    lowest = np.full(len(first), len(first), np.intp)
+    positions = np.flatnonzero(wanted)[::-1]
+    # Descending, so that the lowest is assigned last.
+    lowest[first[positions]] = positions
+    return np.where(lowest == len(first), np.arange(len(first)), lowest)

@@ -57,7 +57,7 @@ class Report:
             "silent_through": core.silent_through,
             "peers_connected": self._connected(),
             "mempool": len(core.mempool),
-            "mempool_bytes": core.mempool.bytes,
+            "mempool_bytes": core.mempool.held_bytes,
             "faults": [[node, kind, count] for (node, kind), count in sorted(core.notices.faults.items())],
             "connections_cut": self._connections_cut(),
             "uptime_s": time.monotonic() - self._started,

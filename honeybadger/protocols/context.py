@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crypto.dealer import PublicKeys, SecretKeys
 from crypto.signatures import PublicSigningKeys, SigningKey
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 
 class VoteJournal(Protocol):
@@ -66,13 +70,13 @@ class Application(Protocol):
     def has_transactions(self) -> bool:
         """Whether `select` would return anything."""
 
-    def select(self, epoch: int) -> Sequence[bytes]:
+    def select(self, epoch: int) -> Transactions:
         """A random choice of at most `transactions_per_node` waiting transactions for `epoch`.
 
         They stay reserved for that epoch until `commit` is called for it.
         """
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         """The outcome of `epoch`: (proposer, transactions) ascending by proposer, identical at every correct node.
 
         Called once per epoch, in order of epochs, without gaps.
@@ -94,8 +98,8 @@ class OrderedApplication(Application, Protocol):
     def transactions_waiting(self) -> int:
         """How many transactions are neither committed nor reserved."""
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
-        """The oldest waiting transactions, at most `count` and `max_bytes` serialised, in order.
+    def reserve(self, label: int, count: int, max_bytes: int) -> Transactions:
+        """The oldest waiting transactions, at most `count` and `max_bytes` encoded, in order.
 
         They stay reserved until they are committed, until `commit` is called for the epoch `label`, or until
         `release(label)`. A label below 0 is no epoch.
@@ -104,11 +108,11 @@ class OrderedApplication(Application, Protocol):
     def release(self, label: int) -> None:
         """What was reserved under `label` and is not committed waits again, before everything else."""
 
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+    def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         """Those of `transactions` that wait here or are reserved, in order."""
 
-    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        """Those of `transactions` that are committed, durable or not."""
+    def committed(self, transactions: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Whether each of `transactions` is committed, durable or not: shape (n,)."""
 
     def state_digest(self, epoch: int) -> bytes | None:
         """32 bytes that stand for all blocks up to that of `epoch`; None if that is not committed here."""

@@ -13,6 +13,9 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import sha256
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crypto.dealer import PublicKeys, SecretKeys, deal
 from crypto.signatures import PublicSigningKeys, SigningKey, deal_signing_keys
 from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
@@ -23,6 +26,7 @@ from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.transactions import Transactions
 
 
 class SimulatedApplication:
@@ -53,20 +57,20 @@ class SimulatedApplication:
     def transactions_waiting(self) -> int:
         return len(self.waiting)
 
-    def reserve(self, label: int, count: int, max_bytes: int) -> list[bytes]:
+    def reserve(self, label: int, count: int, max_bytes: int) -> Transactions:
         """Sizes do not matter here."""
-        return self._reserve(label, list(self.waiting)[:count])
+        return Transactions.of(self._reserve(label, list(self.waiting)[:count]))
 
     def release(self, label: int) -> None:
         back = [tx for tx in self._reserved.pop(label, ()) if tx not in self._committed]
         self.waiting = {**dict.fromkeys(back), **self.waiting}
 
-    def still_pending(self, transactions: Sequence[bytes]) -> list[bytes]:
+    def still_pending(self, transactions: Sequence[bytes]) -> Transactions:
         held = set(self.waiting).union(*self._reserved.values()) - self._committed
-        return [tx for tx in transactions if tx in held]
+        return Transactions.of(tx for tx in transactions if tx in held)
 
-    def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        return self._committed.intersection(transactions)
+    def committed(self, transactions: Sequence[bytes]) -> NDArray[np.bool_]:
+        return np.array([transaction in self._committed for transaction in transactions], bool)
 
     def state_digest(self, epoch: int) -> bytes | None:
         """A running hash of the blocks."""
@@ -78,8 +82,9 @@ class SimulatedApplication:
     def has_transactions(self) -> bool:
         return bool(self.waiting)
 
-    def select(self, epoch: int) -> Sequence[bytes]:
-        return self._reserve(epoch, self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting))))
+    def select(self, epoch: int) -> Transactions:
+        chosen = self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting)))
+        return Transactions.of(self._reserve(epoch, chosen))
 
     def _reserve(self, label: int, chosen: list[bytes]) -> list[bytes]:
         for transaction in chosen:
@@ -87,7 +92,7 @@ class SimulatedApplication:
         self._reserved.setdefault(label, []).extend(chosen)
         return chosen
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         distinct = dict.fromkeys(tx for _, txs in contributions for tx in txs if tx not in self._committed)
         self._committed.update(distinct)
         self.blocks.append((epoch, tuple(j for j, _ in contributions), tuple(distinct)))

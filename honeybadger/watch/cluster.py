@@ -20,7 +20,8 @@ from honeybadger.client.connections import Connections
 from honeybadger.client.errors import ClientError, TimedOut
 from honeybadger.client.status import NodeStatus, typed
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.network.client_protocol import Committed, Refused, Reply, Status, StatusRequest, Submit
+from honeybadger.network.client_protocol import Committed, Refused, Reply, Status, StatusRequest, Submit, unpacked
+from honeybadger.transactions import Transactions
 from honeybadger.watch.blocks import BlockFinder
 
 #: pause between two status requests, seconds
@@ -180,7 +181,7 @@ def _hand_in(connections: Connections, node: int, transactions: Sequence[bytes])
     outcomes: list[int | str | None] = [None] * len(transactions)
     # A node answers in the order of the questions: what it has not refused until it tells its status, it has taken.
     number = next(_numbers)
-    for request in (Submit(number, list(transactions)), StatusRequest(number)):
+    for request in (Submit(number, Transactions.of(transactions).encode()), StatusRequest(number)):
         if not connections.send(node, request):
             raise TimedOut(f"node {node} does not read what it is asked")
     limit = time.monotonic() + PATIENCE_S
@@ -191,8 +192,8 @@ def _hand_in(connections: Connections, node: int, transactions: Sequence[bytes])
             if isinstance(reply, Status):
                 return outcomes
             if isinstance(reply, Committed | Refused):
-                for position in reply.positions:
-                    if 0 <= position < len(outcomes) and outcomes[position] is None:
+                for position in unpacked(reply.positions).tolist():
+                    if position < len(outcomes) and outcomes[position] is None:
                         outcomes[position] = _outcome(reply)
     raise TimedOut(f"node {node} did not answer in time")
 

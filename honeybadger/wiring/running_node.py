@@ -66,7 +66,7 @@ def build_node(config: NodeConfig) -> Node:
 
     ledger = config.data / "ledger.sqlite"
     chain, store, journal, first_epoch = _open_disk(config, ledger)
-    mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes)
+    mempool = Mempool(runtime.mempool_transactions, runtime.mempool_bytes, manifest.parameters.max_tx_bytes, chain.key)
     application = NodeApplication(
         nodes, manifest.parameters, mempool, chain, silent=lambda: node.core.silent_through > 0
     )

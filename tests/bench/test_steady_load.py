@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from support.client import node_status
+from support.requests import committed, submitted
 
 from bench.load import steady
 from bench.load.steady import LoadResult, SteadyLoad
 from honeybadger.client import status as client_status
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.network.client_protocol import Committed, Reply, Request, Status, StatusRequest
+from honeybadger.network.client_protocol import Reply, Request, Status, StatusRequest
 from honeybadger.protocols.quorums import Quorums
 
 
@@ -45,8 +46,8 @@ class Nodes:
                 self._replies.append((node, Status(request.request, status)))
             else:
                 self.height += 1
-                positions = list(range(len(request.transactions)))  # type: ignore[union-attr]
-                self._replies.append((node, Committed(request.request, self.height, 1, positions)))
+                positions = list(range(len(submitted(request))))  # type: ignore[union-attr]
+                self._replies.append((node, committed(request.request, self.height, 1, positions)))
         return True
 
     def replies(self, wait_s: float) -> list[tuple[int, Reply]]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from support.requests import committed
 
 import bench.load.client
 from bench.load.client import Load
@@ -22,7 +23,7 @@ from bench.plan.outage_plan import OutagePlan
 from bench.plan.workload import TxSizes, Workload
 from bench.show.figure_data import cdf_rows
 from honeybadger.ledger import Chain, SQLiteStore
-from honeybadger.network.client_protocol import Committed, Reply, Status
+from honeybadger.network.client_protocol import Reply, Status
 
 SIZES = TxSizes.parse(20)
 WINDOW = (100.0, 110.0)
@@ -167,7 +168,7 @@ def hears():
 def test_when_a_transaction_was_durable_is_told_by_a_node_or_when_it_is_heard(hears, ahead_ns, shares_clock, is_told):
     told_ns = 0 if ahead_ns is None else time.monotonic_ns() + ahead_ns
     before = time.monotonic()
-    client = hears(Committed(0, 5, told_ns, [0]), shares_clock=shares_clock)
+    client = hears(committed(0, 5, told_ns, [0]), shares_clock=shares_clock)
     assert client._receive(0.0) and client._outstanding.acknowledged == 1
     (durable,) = client._outstanding.transactions()[1]
     assert durable == told_ns / 1e9 if is_told else before <= durable <= time.monotonic()

@@ -107,7 +107,7 @@ def test_repair_of_a_good_ledger_asks_nobody(ledger, monkeypatch):
 
 def test_repair_names_what_is_left(ledger, data):
     """Nobody listens at the manifest's addresses."""
-    tamper(data, "UPDATE bodies SET body = x'90' WHERE height IN (1, 3)")
+    tamper(data, "UPDATE bodies SET body = x'00000000' WHERE height IN (1, 3)")
     tamper(data, "UPDATE blocks SET epoch = 99 WHERE height = 2")
     status, out, err = ledger("repair", "--timeout", 0.1, manifest=True)
     *lines, last = err.splitlines()

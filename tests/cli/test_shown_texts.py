@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.table import Table
 from support.client import node_status, scripted
+from support.requests import refused
 
 from honeybadger.cli import status
 from honeybadger.cli.submit import _submit
@@ -72,7 +73,7 @@ def test_status_of_a_node_that_answers_nonsense(told, lie):
 
 def test_a_reason_that_a_node_gives_is_a_line(tmp_path, capsys):
     def refuses(request: Any) -> list[Refused]:
-        return [Refused(request.request, "\x1b[2J\n7", [0])]
+        return [refused(request.request, "\x1b[2J\n7", [0])]
 
     with scripted(refuses) as (_, members), os.fdopen(os.open(os.devnull, os.O_RDONLY)) as empty:
         manifest = make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", 1, members[0].client_port)])[0]

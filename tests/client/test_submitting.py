@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.client import Chain, Script, ScriptedNodes, frame, scripted_cluster, silent
+from support.requests import committed, refused, submitted
 
 from honeybadger.client import ClientError, Cluster, ClusterError, Refused, Undecided
 from honeybadger.client import cluster as cluster_module
@@ -14,23 +15,21 @@ from honeybadger.network.client_protocol import (
     LONGEST_ANSWER,
     NO_SUCH_BLOCK,
     REQUEST_TRANSACTIONS,
-    Committed,
     NoBlock,
     Reply,
     Status,
 )
-from honeybadger.network.client_protocol import Refused as RefusedReply
 
 CHAIN = Chain([], [1, 2, 3, 4])
 
 
 def commits(height: int) -> Script:
     """Commits everything at this height."""
-    return lambda r: [Committed(r.request, height, 1, list(range(len(r.transactions))))]  # type: ignore[union-attr]
+    return lambda r: [committed(r.request, height, 1, list(range(len(submitted(r)))))]  # type: ignore[union-attr]
 
 
 def refuses(reason: str) -> Script:
-    return lambda r: [RefusedReply(r.request, reason, list(range(len(r.transactions))))]  # type: ignore[union-attr]
+    return lambda r: [refused(r.request, reason, list(range(len(submitted(r)))))]  # type: ignore[union-attr]
 
 
 @pytest.fixture(autouse=True)
@@ -98,9 +97,9 @@ def test_f_plus_one_nodes_confirm() -> None:
 
 def test_positions_and_heights_are_kept_apart() -> None:
     def node(request: Any) -> list[Reply]:
-        even = [p for p in range(len(request.transactions)) if p % 2 == 0]
-        odd = [p for p in range(len(request.transactions)) if p % 2]
-        return [Committed(request.request, 5, 1, odd), Committed(request.request, 6, 0, even)]
+        even = [p for p in range(len(submitted(request))) if p % 2 == 0]
+        odd = [p for p in range(len(submitted(request))) if p % 2]
+        return [committed(request.request, 5, 1, odd), committed(request.request, 6, 0, even)]
 
     with submitting(*[node] * 4) as (cluster, _):
         for _ in range(3):
@@ -119,17 +118,17 @@ def test_a_wrong_height_is_outvoted_and_named() -> None:
     ("node", "why"),
     [
         (lambda r: [b"\xc1"], "it sends what no node sends"),
-        (lambda r: [frame(Committed(r.request, 0, 1, [0]))], "it sends what no node sends"),
-        (lambda r: [Committed(r.request, 9, 1, [0])] * 5000, "it answers more than it was asked"),
-        (lambda r: [Committed(r.request, 9, 1, [])], "it answers more than it was asked"),
+        (lambda r: [frame(committed(r.request, 0, 1, [0]))], "it sends what no node sends"),
+        (lambda r: [committed(r.request, 9, 1, [0])] * 5000, "it answers more than it was asked"),
+        (lambda r: [committed(r.request, 9, 1, [])], "it answers more than it was asked"),
         (lambda r: [Status(0, {})], "it answers what it was not asked"),
         (lambda r: [NoBlock(0, NO_SUCH_BLOCK)] * 5000, "it answers what it was not asked"),
         (silent, ""),
         (refuses("full"), ""),
         (lambda r: [bytes(LONGEST_ANSWER + 1)], ""),
-        (lambda r: [Committed(r.request + 10**6, 9, 1, [0])], None),
-        (lambda r: [Committed(r.request, 9, 1, [10**6])], None),
-        (lambda r: [Committed(r.request, 9, 1, [-1])], None),
+        (lambda r: [committed(r.request + 10**6, 9, 1, [0])], None),
+        (lambda r: [committed(r.request, 9, 1, [60_000])], None),
+        (lambda r: [committed(r.request, 9, 1, [65_535])], None),
     ],
     ids=[
         *("malformed", "height 0", "floods", "empty", "status", "floods with others"),
@@ -195,7 +194,7 @@ def test_if_too_few_take_it_it_is_refused() -> None:
 
 def test_a_time_out_tells_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     def first_only(request: Any) -> list[Reply]:
-        return [Committed(request.request, 4, 1, [0])]
+        return [committed(request.request, 4, 1, [0])]
 
     with submitting(first_only, first_only, first_only, silent) as (cluster, nodes):
         clock, step = Clock(), cluster.submission.step
@@ -221,10 +220,10 @@ def test_late_answers_are_nobodys() -> None:
     first: list[int] = []
 
     def late(request: Any) -> list[Reply]:
-        if request.transactions == [b"a"]:
+        if submitted(request) == [b"a"]:
             first.append(request.request)
             return []
-        return [Committed(first[0], 3, 1, [0])]
+        return [committed(first[0], 3, 1, [0])]
 
     with submitting(*[late] * 4) as (cluster, _):
         for transaction in (b"a", b"b"):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from support.requests import submit
 
 from crypto.ciphertext import MASK_LENGTH, TAG_LENGTH
 from crypto.erasure import CODES
@@ -28,7 +29,6 @@ from honeybadger.network.client_protocol import (
     LONGEST_BLOCK_REPLY,
     LONGEST_REQUEST,
     BlockPart,
-    Submit,
     encoder,
 )
 from honeybadger.network.codec import Codec, Hello
@@ -58,6 +58,7 @@ from honeybadger.protocols.pbft.requests import RELAY_BYTES, Forwarder, Pool
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import COUNT_BYTES, END_BYTES
 
 #: the largest values that messages may carry as numbers
 EPOCH, NODE = 2**53, 65535
@@ -128,8 +129,8 @@ def longest_messages(protocol: str, parameters: Parameters, quorums: Quorums) ->
     return found | {
         "pre-prepare": length(PrePrepare(EPOCH, EPOCH, DIGEST, SIGNATURE, b""), longest),
         "batch": length(Batch(0, b""), longest),
-        "forward": length(Forward(0, EPOCH, [b"."]), forwarded),
-        "relay": length(Relay(0, [b"."] * 16), max(RELAY_BYTES, parameters.max_tx_bytes)),
+        "forward": length(Forward(0, EPOCH, b""), forwarded),
+        "relay": length(Relay(0, b""), COUNT_BYTES + 16 * END_BYTES + max(RELAY_BYTES, parameters.max_tx_bytes)),
         "new view": length(NewView(0, EPOCH, [], [], SIGNATURE)) + quorums.quorum * (change + 8) + proposals,
     }
 
@@ -165,7 +166,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     found = accepted(*cluster)
     if found is None:
         return
-    request = len(encoder.encode(Submit(2**63 - 1, [b"."]))) + 5 + parameters.max_tx_bytes
+    request = len(encoder.encode(submit(2**63 - 1, [b"."]))) + 5 + parameters.max_tx_bytes
     assert request <= LONGEST_REQUEST
     assert parameters.max_tx_bytes <= runtime.mempool_bytes
     # A proposal counts as many bytes for each transaction as the body does.
@@ -380,7 +381,7 @@ def test_a_primary_keeps_whatever_a_backup_forwards(batch_size: int, max_tx: int
 
     forwarder, pool = Forwarder(parameters, Waiting()), Pool(parameters)  # type: ignore[arg-type]
     count = 0
-    while chunk := forwarder.next_chunk():
+    while len(chunk := forwarder.next_chunk()):
         pool.add(1, 0, chunk)
         count += len(chunk)
     assert pool.count == count > 0

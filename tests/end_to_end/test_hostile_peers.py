@@ -14,10 +14,11 @@ import psutil
 import pytest
 import zmq
 from support.nodes.cluster_harness import Cluster, running, wait_until
+from support.requests import submit
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Runtime
-from honeybadger.network.client_protocol import Committed, StatusRequest, Submit, encoder, reply_decoder
+from honeybadger.network.client_protocol import Committed, StatusRequest, encoder, reply_decoder
 from honeybadger.network.codec import DATA, FORGET, HELLO, Codec, Header, Hello
 from honeybadger.network.security import (
     NODES_DOMAIN,
@@ -252,20 +253,20 @@ def test_a_client_cannot_take_over_the_name_of_another(cluster: Cluster) -> None
         with raw_client(cluster, b"the same") as second:
             second.send(encoder.encode(StatusRequest(1)))
             assert not second.poll(1000)
-            first.send(encoder.encode(Submit(5, [b"mine " + os.urandom(20)])))
+            first.send(encoder.encode(submit(5, [b"mine " + os.urandom(20)])))
             assert first.poll(30_000)
             assert isinstance(reply_decoder.decode(first.recv()), Committed)
             assert not second.poll(0)
 
 
 def test_malformed_requests_of_clients(cluster: Cluster) -> None:
-    lengths = (b"\x93\x01\x01\xdd\xff\xff\xff\xff", b"\x93\x01\x01\x91\xc6\xff\xff\xff\xff")
+    lengths = (b"\x93\x01\x01\xc6\xff\xff\xff\xff", b"\x93\x01\x01\xc4\x04\xff\xff\xff\xff")
     with raw_client(cluster, b"malformed") as client:
         for body in (b"", *lengths, b"\x91" * 100_000, b"\xc1"):
             client.send(body)
         client.send_multipart([b""] * 5000)
         client.send_multipart([encoder.encode(StatusRequest(1)), b""])
-        client.send(encoder.encode(Submit(2, [b"", b"x" * 70_000])))
+        client.send(encoder.encode(submit(2, [b"", b"x" * 70_000])))
         client.send(encoder.encode(StatusRequest(3)))
         numbers = []
         while 3 not in numbers:

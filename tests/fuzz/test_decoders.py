@@ -14,6 +14,7 @@ from support.fuzz.forger import real_entries
 from support.fuzz.memory_nodes import CODEC, HELLO, PARAMETERS
 from support.fuzz.mutations import TOKENS, begins_array, hostile_entry, hostile_header, mutated_bytes, one_element_more
 from support.ledger import memory_store
+from support.requests import committed, refused, submit
 
 from honeybadger.ledger.block import Header as BlockHeader
 from honeybadger.ledger.block import build_block, check_block
@@ -22,12 +23,9 @@ from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import (
     BlockPart,
     BlockQuery,
-    Committed,
     NoBlock,
-    Refused,
     Status,
     StatusRequest,
-    Submit,
     encoder,
     request_decoder,
 )
@@ -38,10 +36,10 @@ from honeybadger.protocols.honey_badger.contribution import decode_contribution,
 
 BLOCK = build_block(bytes(32), bytes(32), 1, 1, (0, 1, 2), [b"one", b"two"])
 HEADER = Header(DATA, 5, 1, 1, 77, 0, 9, 0)
-REQUESTS = (Submit(1, [b"a", b"b"]), StatusRequest(2), BlockQuery(3, 1, 0, 0))
+REQUESTS = (submit(1, [b"a", b"b"]), StatusRequest(2), BlockQuery(3, 1, 0, 0))
 REPLIES = (
-    Committed(1, 2, 3, [0, 1]),
-    Refused(1, "full", [2]),
+    committed(1, 2, 3, [0, 1]),
+    refused(1, "full", [2]),
     Status(1, {"height": 1, "faults": [[1, "x", 2]]}),
     BlockPart(1, 1, 0, 5, BLOCK.header.encode(), bytes(48), 9, BLOCK.body),
     NoBlock(1, "busy"),
@@ -53,7 +51,7 @@ def client_api() -> ClientApi:
     """One without sockets and node."""
     api = ClientApi.__new__(ClientApi)
     api._socket, api.refused_requests = SimpleNamespace(send_multipart=lambda parts, flags: None), 0
-    api._blocks = BlockService(memory_store(), lambda transactions: {})
+    api._blocks = BlockService(memory_store(), lambda transactions: [0] * len(transactions))
     api._status = dict
     api._submit = lambda *request: None  # type: ignore[method-assign]
     return api

@@ -15,7 +15,7 @@ from support.network import HOST, Endpoint, credentials, free_ports, push, until
 from support.peers import Listener, peers_of
 
 from honeybadger.network import transport
-from honeybadger.network.client_protocol import LONGEST_REQUEST, Status, StatusRequest, Submit
+from honeybadger.network.client_protocol import LONGEST_REQUEST, Status, StatusRequest
 from honeybadger.network.codec import DATA, HELLO, Codec, Header, Hello
 from honeybadger.network.security import secure_peer
 from honeybadger.node.application import Submission
@@ -198,7 +198,7 @@ def test_clients_with_the_longest_requests_are_not_cut(curve: bool) -> None:
     clients = [port.client, port.another(), port.another()]
     longest = bytes(LONGEST_REQUEST - 100)
     for number in range(1, 10):
-        clients[number % 3].send(Submit(number, [longest]))
+        clients[number % 3].send(submit(number, [longest]))
     until(lambda: len(taken) == 9, port.step, seconds=60)
     assert set(taken) == {len(longest)}
     assert port.api.connections_cut == 0

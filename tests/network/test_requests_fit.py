@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import zmq
+from support.requests import submit, submitted
 
 from bench.load.steady import SteadyLoad
 from honeybadger.client.submission import REQUEST_BYTES, Submission
@@ -35,7 +36,7 @@ class Recorder:
 
 
 def fit(requests: list[Submit], transactions: int) -> None:
-    assert sum(len(request.transactions) for request in requests) == transactions
+    assert sum(len(submitted(request)) for request in requests) == transactions
     assert max(len(encoder.encode(request)) for request in requests) <= LONGEST_REQUEST
 
 
@@ -62,9 +63,9 @@ def test_a_request_that_no_node_takes_is_not_sent() -> None:
     context: Any = zmq.Context()
     client = NodeClient(context, "127.0.0.1", 1, "", curve=False)
     try:
-        assert client.send(Submit(1, [bytes(LONGEST_TX)]))
+        assert client.send(submit(1, [bytes(LONGEST_TX)]))
         with pytest.raises(ValueError, match="longer than 16777216"):
-            client.send(Submit(1, [bytes(LONGEST_REQUEST)]))
+            client.send(submit(1, [bytes(LONGEST_REQUEST)]))
     finally:
         client.close()
         context.term()

@@ -8,15 +8,28 @@ import pytest
 import zmq
 from support.client_port import ClientPort
 from support.network import until
+from support.requests import committed, positions_of, refused, submit
 
 from honeybadger.ledger import Chain, SQLiteStore
-from honeybadger.network.client_protocol import LONGEST_REQUEST, Committed, Refused, Status, StatusRequest, Submit
+from honeybadger.network.client_protocol import (
+    LONGEST_REQUEST,
+    MOST_TRANSACTIONS,
+    Committed,
+    Status,
+    StatusRequest,
+    encoder,
+)
 from honeybadger.node.application import PENDING_BLOCKS_TO_PAUSE, NodeApplication
 from honeybadger.node.ledger_writer import LedgerWriter
-from honeybadger.node.mempool import Mempool, Request
+from honeybadger.node.mempool import Mempool, Request, Ticket
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 CHAIN_ID = bytes(range(32))
+
+
+def told(tickets: list[Ticket]) -> list[tuple[int, int]]:
+    """(number of the request, position) of each transaction, sorted."""
+    return sorted((request.number, int(position)) for request, positions in tickets for position in positions)
 
 
 def application(limit: int = 100) -> tuple[NodeApplication, Chain]:
@@ -33,7 +46,7 @@ def test_a_duplicate_within_an_epoch_is_committed_once_and_answered() -> None:
     assert app.select(1) == [b"a", b"b"]
     app.commit(1, [(0, [b"a", b"b"]), (1, [b"a"]), (2, [b"a", b"a"])])
     assert app.pending[0].header.tx_count == 2
-    assert sorted((r.number, p) for r, p in app.pending[0].tickets) == [(1, 0), (1, 1), (2, 0)]
+    assert told(app.pending[0].tickets) == [(1, 0), (1, 1), (2, 0)]
 
 
 def test_duplicates_of_earlier_blocks_are_answered_with_their_height() -> None:
@@ -44,7 +57,7 @@ def test_duplicates_of_earlier_blocks_are_answered_with_their_height() -> None:
     app._mempool.add(ours, [b"x"])
     app.select(2)
     app.commit(2, [(0, [b"x"]), (1, [b"y"])])
-    assert app.pending[1].repeated == {1: [(ours, 0)]}
+    assert {height: told(tickets) for height, tickets in app.pending[1].repeated.items()} == {1: [(1, 0)]}
     chain.flush()
     assert [block.header.height for block in app.blocks_durable(1)] == [1]
     assert [block.header.height for block in app.blocks_durable(2)] == [2]
@@ -55,11 +68,11 @@ def test_committed_transactions_are_answered_at_once_or_with_their_block() -> No
     app.commit(1, [(1, [b"x", b"y"])])
     late = Request(b"c", 9)
     assert app.submit(late, [b"new", b"y"]).durable == {}
-    assert app.pending[0].tickets == [(late, 1)]
+    assert told(app.pending[0].tickets) == [(9, 1)]
     chain.flush()
     app.blocks_durable(1)
     submission = app.submit(late, [b"x", b"z", b"y"])
-    assert submission.durable == {1: [0, 2]}
+    assert {height: list(positions) for height, positions in submission.durable.items()} == {1: [0, 2]}
     assert len(app._mempool) == 2
 
 
@@ -102,9 +115,9 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
 
 
 def test_a_submission_is_answered_when_durable_and_at_once_afterwards(stand: Stand) -> None:
-    stand.client.send(Submit(1, [b"a", b"", b"b", b"x" * 11]))
+    stand.client.send(submit(1, [b"a", b"", b"b", b"x" * 11]))
     until(lambda: len(stand.replies) >= 2, stand.step)
-    assert stand.replies == [Refused(1, "empty", [1]), Refused(1, "too long", [3])]
+    assert stand.replies == [refused(1, "empty", [1]), refused(1, "too long", [3])]
     stand.app.commit(1, [(0, stand.app.select(1))])
     for _ in range(20):
         stand.step()
@@ -113,15 +126,15 @@ def test_a_submission_is_answered_when_durable_and_at_once_afterwards(stand: Sta
     until(lambda: len(stand.replies) >= 3, stand.step)
     answer = stand.replies[2]
     assert isinstance(answer, Committed)
-    assert (answer.request, answer.height, answer.positions) == (1, 1, [0, 2])
+    assert (answer.request, answer.height, positions_of(answer)) == (1, 1, [0, 2])
     assert answer.durable_ns > 0
-    stand.client.send(Submit(2, [b"b"]))
+    stand.client.send(submit(2, [b"b"]))
     until(lambda: len(stand.replies) >= 4, stand.step)
-    assert stand.replies[3] == Committed(2, 1, 0, [0])
-    stand.client.send(Submit(3, [b"%d" % i for i in range(7)]))
+    assert stand.replies[3] == committed(2, 1, 0, [0])
+    stand.client.send(submit(3, [b"%d" % i for i in range(7)]))
     stand.client.send(StatusRequest(4))
     until(lambda: len(stand.replies) >= 6, stand.step)
-    assert stand.replies[4:] == [Refused(3, "full", [5, 6]), Status(4, {"height": 3})]
+    assert stand.replies[4:] == [refused(3, "full", [5, 6]), Status(4, {"height": 3})]
     assert stand.failures == []
 
 
@@ -132,8 +145,8 @@ def test_who_waits_for_the_disk_is_limited_over_all_blocks(monkeypatch: pytest.M
         app.submit(Request(b"", 1), transactions)
         app.commit(epoch, [(0, app.select(epoch))])
     again = app.submit(Request(b"", 2), [b"a", b"c", b"b"])
-    assert again.refused == {"full": [2]}, "three wait, two more may"
-    assert [len(block.tickets) for block in app.pending] == [3, 2]
+    assert list(again.refused) == ["full"] and again.refused["full"].tolist() == [1], "three wait, two more may"
+    assert [len(told(block.tickets)) for block in app.pending] == [block.waiting for block in app.pending] == [4, 1]
 
 
 def test_malformed_requests_are_counted_and_nothing_else() -> None:
@@ -146,7 +159,11 @@ def test_malformed_requests_are_counted_and_nothing_else() -> None:
             [b"\x91" * 50_000],
             [b"\x93\x01\x01\xdd\xff\xff\xff\xff"],
             [b"\x93\x01\xff\x90"],
-            [b"\x93\x01\x01\x91\xa1a"],
+            [b"\x93\x01\x01\xa1a"],
+            [b"\x93\x01\x01\xc4\x03\0\0\0"],
+            [b"\x93\x01\x01\xc4\x08\x01\0\0\0\x01\0\0\0"],
+            [b"\x93\x01\x01\xc4\x04\xff\xff\xff\xff"],
+            [encoder.encode(submit(1, [b"a"] * (MOST_TRANSACTIONS + 1)))],
             [b"\x93\x03\x01\x90"],
             [b"", b"\x92\x02\x01"],
             [b"\x92\x02\x01", b""],
@@ -167,7 +184,7 @@ def test_malformed_requests_are_counted_and_nothing_else() -> None:
         until(lambda count=count: stand.api.refused_requests == count, stand.step)
         stand.client.send(StatusRequest(count))
         until(lambda count=count: stand.replies == [Status(n, {"height": 3}) for n in range(1, count + 1)], stand.step)
-    assert (stand.api.refused_requests, len(stand.app._mempool)) == (18, 0)
+    assert (stand.api.refused_requests, len(stand.app._mempool)) == (22, 0)
     socket.close(0)
     stand.close()
 

@@ -2,7 +2,9 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
+from honeybadger.transactions import U64, FingerprintKey, Index
 
 TXS = st.lists(st.integers(0, 25).map(lambda i: b"t%d" % i), max_size=8)
 
@@ -18,12 +21,32 @@ def ask(number: int = 1) -> Request:
     return Request(b"client", number)
 
 
+def lists(refused: Mapping[str, Index]) -> dict[str, list[int]]:
+    return {reason: positions.tolist() for reason, positions in refused.items()}
+
+
+def answered(tickets: list[tuple[Request, Index, Index]]) -> list[tuple[int, int]]:
+    """(number of the request, position), of each transaction."""
+    return [(request.number, int(position)) for request, positions, _ in tickets for position in positions]
+
+
+def waiting(pool: Mempool) -> list[bytes]:
+    return list(pool._held.transactions(pool._queue()))
+
+
+class FewValues(FingerprintKey):
+    def multipliers(self, count: int) -> U64:
+        return np.array([1 << 62, *[0] * (count - 1)], np.uint64)
+
+
 class AgainstAModel(RuleBasedStateMachine):
     """`waiting` and `reserved` as plain lists; every request that was not refused is answered exactly once."""
 
+    key = FingerprintKey(bytes(16))
+
     def __init__(self) -> None:
         super().__init__()
-        self.pool = Mempool(12, 30, 3)
+        self.pool = Mempool(12, 30, 3, self.key)
         self.waiting: list[bytes] = []
         self.reserved: dict[int, list[bytes]] = {}
         self.asked: dict[bytes, list[tuple[int, int]]] = {}
@@ -56,11 +79,12 @@ class AgainstAModel(RuleBasedStateMachine):
             else:
                 self.waiting.append(tx)
                 self.asked[tx] = [(self.requests, position)]
-        assert self.pool.add(ask(self.requests), transactions, skip) == expected
+        marked = np.isin(np.arange(len(transactions)), list(skip))
+        assert lists(self.pool.add(ask(self.requests), transactions, marked)) == expected
 
     @rule(first=st.integers(1, 12), count=st.integers(1, 5), room=st.integers(10, 40))
     def select(self, first: int, count: int, room: int) -> None:
-        chosen = self.pool.select(self.next_select, first, count, room)
+        chosen = list(self.pool.select(self.next_select, first, count, room))
         assert len(chosen) <= count
         assert set(chosen) <= set(self.waiting[:first])
         assert len(encode_contribution(chosen)) <= room
@@ -74,9 +98,13 @@ class AgainstAModel(RuleBasedStateMachine):
         """What is committed may come more than once: from several proposers, or twice from a faulty one."""
         own = self.reserved.pop(self.next_commit, [])
         committed = (own if mine else []) + others
+        before = {ticket: tx for tx, tickets in self.asked.items() for ticket in tickets}
         tickets = self.pool.commit(self.next_commit, committed)
         expected = [ticket for tx in set(committed) for ticket in self.asked.pop(tx, [])]
-        assert sorted((request.number, position) for request, position in tickets) == sorted(expected)
+        assert sorted(answered(tickets)) == sorted(expected)
+        for request, positions, where in tickets:
+            named = [before[request.number, position] for position in positions]
+            assert [committed[i] for i in where] == named
         for epoch in self.reserved:
             self.reserved[epoch] = [tx for tx in self.reserved[epoch] if tx not in committed]
         self.waiting = [tx for tx in own + self.waiting if tx not in committed]
@@ -85,15 +113,53 @@ class AgainstAModel(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        assert list(self.pool._waiting) == self.waiting
+        assert waiting(self.pool) == self.waiting
         assert len(self.pool) == len(self.held) <= 12
         assert self.pool.waiting == len(self.waiting)
-        assert self.pool.bytes == sum(map(len, self.held)) <= 30
-        assert set(self.pool._also) <= set(self.held)
+        assert self.pool.held_bytes == sum(map(len, self.held)) <= 30
+        also = self.pool._held.transactions(np.array(list(self.pool._also), np.intp))
+        assert set(also) <= set(self.held)
+        assert self.pool._held.kept_bytes <= min(30, 2 * self.pool.held_bytes)
+        batches = self.pool._held._batches.values()
+        assert self.pool._held.kept_bytes == sum(len(batch.transactions.data) for batch in batches)
+
+
+class WithEqualFingerprints(AgainstAModel):
+    """All fall on a few values, so that only bytes tell transactions apart."""
+
+    key = FewValues(bytes(16))
 
 
 AgainstAModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAgainstAModel = AgainstAModel.TestCase
+WithEqualFingerprints.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestWithEqualFingerprints = WithEqualFingerprints.TestCase
+
+
+@pytest.mark.parametrize("lengths", [(40, 40), (1, 90)])
+def test_rows_are_numbered_anew_and_long_requests_given_back(lengths: tuple[int, int]) -> None:
+    """Many more transactions than rows pass through, in requests of which some never leave."""
+    rng = random.Random(5)
+    pool = Mempool(10**6, 10**9, 100)
+    kept: list[bytes] = []
+    for number in range(60):
+        new = [rng.randbytes(rng.randint(*lengths)) + number.to_bytes(2, "big") for _ in range(200)]
+        assert not pool.add(ask(number), new)
+        chosen = pool.select(number, 200, 100, 10**6)
+        stay = [tx for i, tx in enumerate(new) if i % 50 == 7]
+        gone = [tx for tx in [*chosen, *new] if tx not in {*stay, *kept}]
+        tickets = pool.commit(number, gone)
+        assert sum(len(positions) for _, positions, _ in tickets) == len(set(gone))
+        for request, positions, where in tickets:
+            assert request.number <= number and len(positions) == len(where)
+        kept += stay
+        assert sorted(waiting(pool)) == sorted(kept) == sorted(pool.still_pending(kept))
+        assert pool.held_bytes == sum(map(len, kept))
+        assert pool._held.kept_bytes <= 2 * pool.held_bytes
+    assert len(pool._held._alive) <= 2048, "rows are used again"
+    assert lists(pool.add(ask(99), kept[:3])) == {}
+    assert len(answered(pool.commit(99, kept))) == len(kept) + 3
+    assert not pool._held._batches
 
 
 @pytest.mark.parametrize("reserved", [True, False])
@@ -105,25 +171,25 @@ def test_a_transaction_that_two_proposers_contributed(reserved: bool) -> None:
     if reserved:
         pool.select(1, 10, 10, 100)
     tickets = pool.commit(1, [b"a", b"b", b"a"])
-    assert [request.number for request, _ in tickets] == [1, 2]
-    assert (len(pool), pool.bytes) == (0, 0)
+    assert answered(tickets) == [(1, 0), (2, 0)]
+    assert (len(pool), pool.held_bytes) == (0, 0)
 
 
 def test_full_is_answered_and_nothing_grows() -> None:
     pool = Mempool(5, 1000, 10)
-    assert pool.add(ask(), [b"%d" % i for i in range(8)]) == {"full": [5, 6, 7]}
-    assert (len(pool), pool.bytes) == (5, 5)
+    assert lists(pool.add(ask(), [b"%d" % i for i in range(8)])) == {"full": [5, 6, 7]}
+    assert (len(pool), pool.held_bytes) == (5, 5)
     small = Mempool(1000, 10, 10)
-    assert small.add(ask(), [b"12345", b"abcdef", b"67890", b"x"]) == {"full": [1, 3]}
-    assert small.bytes == 10
+    assert lists(small.add(ask(), [b"12345", b"abcdef", b"67890", b"x"])) == {"full": [1, 3]}
+    assert small.held_bytes == 10
     for number in range(100):
         small.add(ask(number), [b"12345"])
-    assert len(small._also[b"12345"]) == 16
+    assert list(map(len, small._also.values())) == [16]
     # Sixteen more requests for each of a million transactions would be 1.5 GB.
     assert not pool.add(ask(2), [b"%d" % i for i in range(5)])
-    assert pool.add(ask(3), [b"%d" % i for i in range(5)]) == {"full": list(range(5))}
-    assert len(pool.commit(1, [b"0", b"1"])) == 4
-    assert pool.add(ask(4), [b"2", b"3", b"4"]) == {"full": [2]}
+    assert lists(pool.add(ask(3), [b"%d" % i for i in range(5)])) == {"full": list(range(5))}
+    assert len(answered(pool.commit(1, [b"0", b"1"]))) == 4
+    assert lists(pool.add(ask(4), [b"2", b"3", b"4"])) == {"full": [2]}
 
 
 def test_lost_proposals_return_to_the_head_in_order() -> None:
@@ -132,9 +198,9 @@ def test_lost_proposals_return_to_the_head_in_order() -> None:
     assert pool.select(1, 2, 2, 1000) == [b"0", b"1"]
     assert pool.select(2, 2, 2, 1000) == [b"2", b"3"]
     pool.commit(1, [b"1"])
-    assert list(pool._waiting) == [b"0", b"4", b"5"]
+    assert waiting(pool) == [b"0", b"4", b"5"]
     pool.commit(2, [])
-    assert list(pool._waiting) == [b"2", b"3", b"0", b"4", b"5"]
+    assert waiting(pool) == [b"2", b"3", b"0", b"4", b"5"]
 
 
 def test_the_choice_is_uniform() -> None:

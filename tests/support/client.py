@@ -18,7 +18,6 @@ from honeybadger.network.client_protocol import (
     NO_SUCH_BLOCK,
     BlockPart,
     BlockQuery,
-    Committed,
     Locate,
     Located,
     NoBlock,
@@ -31,6 +30,7 @@ from honeybadger.network.client_protocol import (
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from support.ledger import chain_of_blocks
+from support.requests import committed, submitted
 
 HOST = "127.0.0.1"
 #: what a scripted node does with a request: replies, or frames as they go over the wire; None is no reply
@@ -161,8 +161,8 @@ class Honest:
 
     def submit(self, request: Submit) -> list[Reply]:
         """Only what is committed already is answered."""
-        heights = [self._heights.get(transaction) for transaction in request.transactions]
-        return [Committed(request.request, height, 0, [p]) for p, height in enumerate(heights) if height]
+        heights = [self._heights.get(transaction) for transaction in submitted(request)]
+        return [committed(request.request, height, 0, [p]) for p, height in enumerate(heights) if height]
 
     def part(self, query: BlockQuery) -> BlockPart | NoBlock | None:
         block = self.blocks.get(query.height)

@@ -14,9 +14,10 @@ import msgspec
 import uvicorn
 
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.network.client_protocol import BlockQuery, Committed, Refused, Reply, Request, Submit
+from honeybadger.network.client_protocol import BlockQuery, Committed, Reply, Request, Submit
 from honeybadger.watch.server import listen, watch
 from support.client import Chain, Honest, reached_at, scripted
+from support.requests import positions_of, refused, submitted
 
 TOKEN = "a-token-of-at-least-twenty-characters"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -88,10 +89,10 @@ class FakeNode(Honest):
 
     def submit(self, request: Submit) -> list[Reply]:
         committed = super().submit(request)
-        done = {position for reply in committed if isinstance(reply, Committed) for position in reply.positions}
-        long = [position for position, tx in enumerate(request.transactions) if len(tx) > 100]
-        self.submitted += [tx for p, tx in enumerate(request.transactions) if p not in done and p not in long]
-        return [*committed, Refused(request.request, "too long", long)] if long else committed
+        done = {position for reply in committed if isinstance(reply, Committed) for position in positions_of(reply)}
+        long = [position for position, tx in enumerate(submitted(request)) if len(tx) > 100]
+        self.submitted += [tx for p, tx in enumerate(submitted(request)) if p not in done and p not in long]
+        return [*committed, refused(request.request, "too long", long)] if long else committed
 
 
 @dataclass

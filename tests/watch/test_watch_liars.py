@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 from support.client import Honest
+from support.requests import refused
 from support.watch import BEARER, CHAIN, FakeNode, Watched, node_status, watched
 
 from honeybadger.ledger.block import Block
-from honeybadger.network.client_protocol import BUSY, BlockQuery, Located, NoBlock, Refused, Status, encoder
+from honeybadger.network.client_protocol import BUSY, BlockQuery, Located, NoBlock, Status, encoder
 from honeybadger.watch import api, blocks
 
 LIAR = 3
@@ -153,7 +154,7 @@ def test_no_node_answers_for_another(cluster: Watched) -> None:
 
     def more(request: Any) -> list[Any]:
         """The replies to the submissions that follow, to whichever node they go."""
-        return [*honest(request), *(Refused(request.request + ahead, "full", [0]) for ahead in (1, 2, 3))]
+        return [*honest(request), *(refused(request.request + ahead, "full", [0]) for ahead in (1, 2, 3))]
 
     liar.answer = lambda request: more(request) if request.request else honest(request)  # type: ignore[method-assign]
     assert [cluster.post({"transactions": ["00"]}, 202, query=f"?node={node}")["taken"] for node in (LIAR, 0)] == [1, 1]

@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from support.requests import committed, refused
 from support.watch import CHAIN, MANY, TOKEN, Watched, node_status, watched
 
 from honeybadger.ledger.proof import Proof, verify_proof
-from honeybadger.network.client_protocol import MOST_TRANSACTIONS, Committed, Refused
+from honeybadger.network.client_protocol import MOST_TRANSACTIONS
 from honeybadger.watch import api
 
 
@@ -128,11 +129,11 @@ def test_transactions_go_to_a_node_and_what_it_does_not_take_is_named(cluster: W
 
 def test_what_a_node_says_of_a_submission_is_bounded(cluster: Watched) -> None:
     cluster.nodes[0].submit = lambda request: [  # type: ignore[method-assign]
-        Committed(request.request + 1, 3, 0, [0]),
-        Committed(request.request, 3, 0, [-1, 1, 2, 1 << 60]),
-        Refused(request.request, "<b>" * 1000, [0]),
-        Refused(request.request, "<b>", [0]),
-        Refused(request.request, "full", list(range(5000))),
+        committed(request.request + 1, 3, 0, [0]),
+        committed(request.request, 3, 0, [1, 2, 65_535]),
+        refused(request.request, "<b>" * 1000, [0]),
+        refused(request.request, "<b>", [0]),
+        refused(request.request, "full", list(range(5000))),
     ]
     reply = cluster.post({"transactions": ["00", "01"]}, 202, query="?node=0")
     assert reply["taken"] == 0 and reply["durable"] == [{"position": 1, "height": 3}]

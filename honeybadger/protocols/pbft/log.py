@@ -12,7 +12,6 @@ names the proposer, must come out the same at nodes that commit it in either vie
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
 from blake3 import blake3
 
 from honeybadger.protocols.context import Context
@@ -26,6 +25,7 @@ from honeybadger.protocols.pbft.certificates import (
     prepare_statement,
 )
 from honeybadger.protocols.pbft.messages import Checkpoint, PreparedProof, SignedBy, StableProof
+from honeybadger.transactions import Transactions
 
 #: batches kept of one number. A node that has voted for one keeps it: another may hold a certificate for it, which a
 #: later view must follow. Each takes a view of its own, and patience doubles with each view that decides nothing.
@@ -35,12 +35,13 @@ MOST_BATCHES = 4
 #: older ones are of no use to anybody, and a liar that names far numbers displaces only its own.
 KEPT = 4
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_batch = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
+#: bytes of a batch before its transactions
+PROPOSER_BYTES = 4
 
 
 def encode_batch(proposer: int, transactions: Sequence[bytes]) -> bytes:
-    return _encode((proposer, transactions))
+    """The proposer (u32, little-endian) and the transactions in the encoding of `honeybadger.transactions`."""
+    return proposer.to_bytes(PROPOSER_BYTES, "little") + Transactions.of(transactions).encode()
 
 
 def batch_digest(batch: bytes) -> bytes:
@@ -48,21 +49,19 @@ def batch_digest(batch: bytes) -> bytes:
     return blake3(batch).digest()
 
 
-def decode_batch(batch: bytes, parameters: Parameters, nodes: int) -> tuple[int, list[bytes]] | None:
-    """Proposer and transactions; None for what no correct primary sends, the same at every node.
-
-    The encoding need not be canonical: the digest is of the bytes, so all nodes parse the same ones.
-    """
-    if len(batch) > parameters.max_proposal_bytes:
+def decode_batch(batch: bytes, parameters: Parameters, nodes: int) -> tuple[int, Transactions] | None:
+    """Proposer and transactions, which share the memory of `batch`; None for what no correct primary sends, the same at
+    every node."""
+    if not PROPOSER_BYTES <= len(batch) <= parameters.max_proposal_bytes:
         return None
+    proposer = int.from_bytes(batch[:PROPOSER_BYTES], "little")
     try:
-        proposer, transactions = _decode_batch(batch)
-    except (msgspec.DecodeError, RecursionError):
+        transactions = Transactions.decode(memoryview(batch)[PROPOSER_BYTES:])
+    except ValueError:
         return None
-    if not 0 <= proposer < nodes or not 1 <= len(transactions) <= parameters.batch_size:
+    if proposer >= nodes or not 1 <= len(transactions) <= parameters.batch_size:
         return None
-    lengths = set(map(len, transactions))
-    return (proposer, transactions) if min(lengths) >= 1 and max(lengths) <= parameters.max_tx_bytes else None
+    return (proposer, transactions) if transactions.within(1, parameters.max_tx_bytes) else None
 
 
 class Slot:

@@ -22,6 +22,8 @@ Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
 SignedBy = tuple[NodeIndex, Signature]
 #: sequence numbers between the water marks, at most (`epoch_window` is at most 1024)
 LONGEST_WINDOW = 2048
+#: transactions in one RELAY
+MOST_RELAYED = 16
 
 
 class PrePrepare(Message, frozen=True, tag=1):
@@ -103,16 +105,18 @@ class NewView(Message, frozen=True, tag=6):
 
 
 class Forward(Message, frozen=True, tag=7):
-    """Backup to the primary of `view`: please order these. (`epoch` is 0.)"""
+    """Backup to the primary of `view`: please order these. (`epoch` is 0.) `transactions`: encoded as
+    `honeybadger.transactions` says, at least one."""
 
     view: View
-    transactions: Annotated[list[bytes], Meta(min_length=1, max_length=65536)]
+    transactions: bytes
 
 
 class Relay(Message, frozen=True, tag=8):
-    """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.)"""
+    """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.) `transactions`:
+    as in `Forward`, at most `MOST_RELAYED`."""
 
-    transactions: Annotated[list[bytes], Meta(min_length=1, max_length=16)]
+    transactions: bytes
 
 
 class Fetch(Message, frozen=True, tag=9):

@@ -15,6 +15,7 @@ from honeybadger.protocols.pbft.log import Slot, batch_digest, decode_batch, enc
 from honeybadger.protocols.pbft.messages import Batch, Commit, PBFTFault, Prepare, PrePrepare
 from honeybadger.protocols.pbft.state import State
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 VoteMessage = PrePrepare | Prepare | Commit
 
@@ -31,7 +32,7 @@ class NormalCase:
         #: water marks, so memory is bounded.
         self.early: dict[tuple[int, int, type[Message]], VoteMessage] = {}
 
-    def propose(self, number: int, transactions: list[bytes]) -> None:
+    def propose(self, number: int, transactions: Transactions) -> None:
         """As the primary: PRE-PREPARE of a batch."""
         state = self._state
         batch = encode_batch(state.me, transactions)
@@ -121,14 +122,14 @@ class NormalCase:
         if self._state.prescribed > low:
             self.take_prescribed()
 
-    def execute(self) -> list[list[bytes]] | None:
+    def execute(self) -> list[Transactions] | None:
         """Hand over what is committed, in order and without gaps; returns the batches' transactions, or None if no
         number could be executed."""
         state = self._state
-        batches: list[list[bytes]] | None = None
+        batches: list[Transactions] | None = None
         while (slot := state.slots.get(state.executed + 1)) is not None and slot.committed:
             batches = batches or []
-            contributions: list[tuple[int, list[bytes]]] = []
+            contributions: list[tuple[int, Transactions]] = []
             if slot.decided is not None and slot.decided != NULL:
                 content = decode_batch(slot.batches[slot.decided], state.parameters, self._group.nodes)
                 if content is None:

@@ -5,6 +5,7 @@ from random import Random
 import msgspec
 import pytest
 from support.pbft.replica import Replica
+from support.pbft.requests import forward, relay
 
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.pbft.certificates import NULL, check_view_change, choose
@@ -15,7 +16,6 @@ from honeybadger.protocols.pbft.messages import (
     Checkpoint,
     Commit,
     Fetch,
-    Forward,
     NewView,
     PBFTFault,
     Prepare,
@@ -335,9 +335,9 @@ def test_who_has_missed_a_new_view_is_told():
 def test_backups_forward_and_suspect_a_primary_that_ignores_them():
     r = Replica(1)
     r.submit(b"mine")
-    assert r.sent[-1] == (0, Forward(0, 0, [b"mine"])) and r.timers["request"] == 0.5
+    assert r.sent[-1] == (0, forward(0, [b"mine"])) and r.timers["request"] == 0.5
     r.expire("request")
-    assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(ViewChange)
+    assert r.said(Relay) == [relay([b"mine"])] and not r.said(ViewChange)
     r.expire("request")
     assert r.said(ViewChange, view=1)
 
@@ -355,22 +355,22 @@ def test_who_waits_for_a_view_alone_lets_everybody_know_what_its_clients_wait_fo
     relayed = len(r.said(Relay))
     r.submit(b"later")
     r.expire("resend")
-    assert r.said(Relay)[relayed:] == [Relay(0, [b"mine" if me else b"later"])], "the oldest; the primary proposed its"
+    assert r.said(Relay)[relayed:] == [relay([b"mine" if me else b"later"])], "the oldest; the primary proposed its"
 
 
 def test_what_several_nodes_forward_is_proposed_once():
     """Also what is executed already: after a change of views every node forwards again what was on its way."""
     r = Replica(0)
 
-    r.hear(1, Forward(0, 0, [b"a", b"b"]))
+    r.hear(1, forward(0, [b"a", b"b"]))
     r.poke()
-    r.hear(2, Forward(0, 0, [b"b", *(b"c%d" % k for k in range(8))]))
+    r.hear(2, forward(0, [b"b", *(b"c%d" % k for k in range(8))]))
     r.poke()
     proposals = r.said(PrePrepare)
     assert len(proposals) == 2, "a full batch goes out while the first is in progress"
     for proposal in proposals:
         decide(r, proposal, (1, 2, 3), (1, 2, 3))
-    r.hear(3, Forward(0, 0, [b"a", b"c0", b"d"]))
+    r.hear(3, forward(0, [b"a", b"c0", b"d"]))
     r.poke()
     contents = [decode_batch(m.batch, r.context.parameters, 4)[1] for m in r.said(PrePrepare)]
     assert contents == [[b"a", b"b"], [b"c%d" % k for k in range(8)], [b"d"]]
@@ -388,13 +388,13 @@ def test_ordering_other_transactions_does_not_save_a_censoring_primary():
 
 def test_a_relayed_transaction_is_forwarded_and_watched_by_idle_nodes():
     r = Replica(1)
-    r.hear(2, Relay(0, [b"theirs"]))
-    assert r.sent[-1] == (0, Forward(0, 0, [b"theirs"])) and "request" in r.timers
+    r.hear(2, relay([b"theirs"]))
+    assert r.sent[-1] == (0, forward(0, [b"theirs"])) and "request" in r.timers
     r.order(1, batch=r.batch(0, b"theirs"))
     assert "request" not in r.timers
-    r.hear(3, Relay(0, [b"theirs"]))
+    r.hear(3, relay([b"theirs"]))
     assert "request" not in r.timers, "it is executed already: never a reason to wait"
-    r.hear(3, Relay(0, [b"%d" % k for k in range(16)]), Relay(0, [b"more"]))
+    r.hear(3, relay([b"%d" % k for k in range(16)]), relay([b"more"]))
     assert r.protocol.status()["relayed"] == 16, "bounded for each sender"
 
 
@@ -404,7 +404,7 @@ def test_the_timer_stops_for_a_client_that_sends_different_things_to_different_n
     r.submit(b"twice")
     r.order(1, batch=r.batch(0, b"twice"))
     assert "request" not in r.timers
-    r.hear(2, Relay(0, [b"twice"]))
+    r.hear(2, relay([b"twice"]))
     assert "request" not in r.timers
     r.submit(b"one form")
     assert "request" in r.timers
@@ -714,7 +714,7 @@ def test_a_primary_without_a_vote_lets_everybody_know_what_its_clients_wait_for(
     r = recovering(0)
     r.submit(b"mine")
     r.expire("request")
-    assert r.said(Relay) == [Relay(0, [b"mine"])] and not r.said(PrePrepare)
+    assert r.said(Relay) == [relay([b"mine"])] and not r.said(PrePrepare)
 
 
 def test_what_was_learnt_after_a_lost_journal_survives_a_restart_once_it_binds():

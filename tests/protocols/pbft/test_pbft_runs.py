@@ -2,6 +2,7 @@
 
 import pytest
 from support.pbft.replica import cluster, give, settings
+from support.pbft.requests import forward
 
 from honeybadger.adversary.pbft import Equivocate
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
@@ -9,7 +10,6 @@ from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.certificates import view_change_statement
 from honeybadger.protocols.pbft.messages import (
     Commit,
-    Forward,
     NewView,
     Prepare,
     PreparedProof,
@@ -221,7 +221,7 @@ def test_floods_cost_a_bounded_amount():
     outbox = made.byzantine[3].outbox
     made.start()
     for k in range(3000):
-        outbox.send(0, Forward(0, k % 7, [b"junk %d %d" % (k, j) for j in range(20)]))
+        outbox.send(0, forward(k % 7, [b"junk %d %d" % (k, j) for j in range(20)]))
         outbox.broadcast(Prepare(1 + k % 8, k, b"x" * 32, bytes(64)))
         outbox.broadcast(Commit(1 + k % 8, k, b"x" * 32))
         outbox.broadcast(Status(0, 0, 0, True))

@@ -29,9 +29,10 @@ from honeybadger.cluster.processes import NodeProcess, WatchProcess, free_ports
 from honeybadger.ledger.block import Block
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.client import NodeClient
-from honeybadger.network.client_protocol import Committed, Reply, Status, StatusRequest, Submit
+from honeybadger.network.client_protocol import Committed, Reply, Status, StatusRequest
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.registry import find_protocol
+from support.requests import positions_of, submit
 
 PATIENCE_S = 60.0
 #: of requests to nodes
@@ -335,7 +336,7 @@ class Submission:
         if left:
             number = next(_numbers)
             self._requests[number] = left
-            self.client.send(Submit(number, left))
+            self.client.send(submit(number, left))
 
     def unanswered(self) -> int:
         """How many transactions are not acknowledged yet."""
@@ -355,7 +356,7 @@ class Submission:
     def _note(self, reply: Reply) -> None:
         if isinstance(reply, Committed) and reply.request in self._requests:
             sent = self._requests[reply.request]
-            self.committed.update((sent[position], reply.height) for position in reply.positions)
+            self.committed.update((sent[position], reply.height) for position in positions_of(reply))
 
 
 @contextmanager
