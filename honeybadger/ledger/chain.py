@@ -25,8 +25,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from honeybadger.ledger.block import Block, Header, build_block
+from honeybadger.ledger.body_log import BodyReader
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.history import BodyReader, History, Sorted
+from honeybadger.ledger.history import History, Sorted
 from honeybadger.ledger.sqlite import SQLiteStore
 
 #: block hashes that are kept in memory

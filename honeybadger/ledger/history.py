@@ -28,11 +28,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from honeybadger.ledger.block import encode_body
+from honeybadger.ledger.body_log import BodyReader
 from honeybadger.ledger.segment import U32, U64, Index, Segment, make_segment, merge_segments
 
 SPILL_ENTRIES = 1 << 20
@@ -43,15 +43,6 @@ MANY_HITS = 1000
 """With this many hits in one body, reading all of it is cheaper than seeking (SQLite: 2-5 us a seek)."""
 MOST_RUNS = 64
 """With this many runs, `add` compacts by itself."""
-
-
-class BodyReader(Protocol):
-    """Random access to the bytes of one body: `bytes` itself, or a database's blob handle."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice, /) -> bytes:
-        """Bytes `part.start` up to `part.stop` of the body."""
 
 
 OpenBody = Callable[[int], AbstractContextManager[BodyReader]]
