@@ -35,7 +35,7 @@ CREATE TEMP VIEW transactions AS
         length(value) / 2 AS bytes
     FROM bodies CROSS JOIN json_each(transactions_of(height, body));
 CREATE TEMP VIEW bodies AS
-    SELECT height, body_of(height, segment, position, body_bytes) AS body FROM main.blocks;
+    SELECT height, body_of(height, segment, body_at, body_bytes) AS body FROM main.blocks;
 CREATE TEMP VIEW proposers AS
     SELECT height, value AS node FROM main.blocks CROSS JOIN json_each(proposers);
 """

@@ -11,7 +11,7 @@ written when, and what a crash leaves.
 Durability: `fsync` is one fdatasync of the log per `append`. `os` syncs a segment when it is full: a power failure may
 take the last blocks, never the consistency. `memory` writes no file.
 
-Sharing: one writer, which holds an exclusive `flock` on `<name>.lock` in the same directory; any number of
+Sharing: one writer, which holds an exclusive `flock` on `ledger.lock` in the same directory; any number of
 readers, with `read_only=True` and no lock, also while a node runs, and from read-only media. Within a process,
 one connection writes and one reads, each under its own lock, so a read does not wait for a commit. A reader sees what
 the index has: after a power failure that may be less than the log, until the ledger is opened for writing.
@@ -54,8 +54,8 @@ from honeybadger.ledger.sqlite_open import (
 )
 from honeybadger.ledger.store import COLUMNS, Durability, Record, header_columns
 
-_PLACE = "segment, position, body_bytes"
-_SET = (*COLUMNS, "header", "certificate", "segment", "position", "body_bytes", "checksum")
+_PLACE = "segment, body_at, body_bytes"
+_SET = (*COLUMNS, "header", "certificate", "segment", "body_at", "body_bytes", "checksum")
 #: the row of a block; one that is there keeps its time of storing
 _PUT_BLOCK = (
     f"INSERT INTO blocks (height, timestamp, {', '.join(_SET)}) VALUES (?, ?{', ?' * len(_SET)})"
@@ -110,7 +110,7 @@ class SQLiteStore:
         else:
             if not in_memory:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._opened.enter_context(lock_for_writing(self.path.with_suffix(".lock")))
+                self._opened.enter_context(lock_for_writing(self.path.parent / "ledger.lock"))
             self._writer = self._reader = self._opened.enter_context(closing(connect(self.path, in_memory=in_memory)))
             with self._writing() as writer:
                 created = chain_id is not None and create_schema(writer, chain_id)
@@ -139,7 +139,7 @@ class SQLiteStore:
         tail = read_log(self.path.resolve().parent, self.chain_id, known)
         if known is not None:
             if tail.lost_from is not None:
-                gone = "DELETE FROM blocks WHERE segment = ? AND position >= ?"
+                gone = "DELETE FROM blocks WHERE segment = ? AND body_at >= ?"
                 writer.execute(gone, (known.segment, tail.lost_from))
                 lost = "UPDATE segments SET indexed = max(durable, ?) WHERE segment = ?"
                 writer.execute(lost, (tail.lost_from, known.segment))
@@ -307,7 +307,7 @@ class SQLiteStore:
                 path = segment_path(self.path.resolve().parent, segment)
                 size = path.stat().st_size if path.exists() else 0
                 if size < indexed:
-                    outside = "SELECT min(height) FROM blocks WHERE segment = ? AND position + body_bytes > ?"
+                    outside = "SELECT min(height) FROM blocks WHERE segment = ? AND body_at + body_bytes > ?"
                     bad += [height for height in self._one(outside, segment, size) or () if height is not None]
         return min(bad, default=None)
 

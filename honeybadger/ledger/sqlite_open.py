@@ -33,7 +33,7 @@ CREATE TABLE blocks (
     height INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, hash BLOB NOT NULL, previous BLOB NOT NULL,
     tx_root BLOB NOT NULL, tx_count INTEGER NOT NULL, tx_bytes INTEGER NOT NULL, proposers TEXT NOT NULL,
     timestamp REAL NOT NULL, header BLOB NOT NULL, certificate BLOB,
-    segment INTEGER NOT NULL, position INTEGER NOT NULL, body_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL
+    segment INTEGER NOT NULL, body_at INTEGER NOT NULL, body_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL
 );
 CREATE TABLE segments (segment INTEGER PRIMARY KEY, indexed INTEGER NOT NULL, durable INTEGER NOT NULL);
 """

@@ -135,8 +135,8 @@ def change(height: int, **columns: object) -> Statement:
 DAMAGE: dict[str, tuple[list[Statement], list[int]]] = {
     "a bit of a body": ([flip(3, 500)], [3]),
     "another canonical body": ([change(3, body=FORGED[2].body)], [3]),
-    "a body that is nowhere": ([change(2, position="text")], [2]),
-    "a body behind the end": ([change(5, position=1 << 40)], [5]),
+    "a body that is nowhere": ([change(2, body_at="text")], [2]),
+    "a body behind the end": ([change(5, body_at=1 << 40)], [5]),
     "a body in a segment that is gone": ([change(5, segment=9)], [5]),
     "a body of endless length": ([change(5, body_bytes=1 << 60)], [5]),
     "no row": (without(5), [5]),
@@ -157,7 +157,7 @@ DAMAGE: dict[str, tuple[list[Statement], list[int]]] = {
         [
             (
                 "INSERT INTO blocks SELECT ?, epoch, hash, previous, tx_root, tx_count, tx_bytes, proposers, timestamp,"
-                " header, certificate, segment, position, body_bytes, checksum FROM blocks WHERE height = 3",
+                " header, certificate, segment, body_at, body_bytes, checksum FROM blocks WHERE height = 3",
                 (height,),
             )
             for height in (-5, 50000000000)

@@ -65,7 +65,7 @@ def test_only_bodies_of_the_heights_asked_for_are_decoded(store):
         ask(store, "SELECT count(*) FROM transactions")
 
 
-@pytest.mark.parametrize("place", ["position = '\x1b[2J'", "segment = -9", "body_bytes = 1 << 40", "position = 1000"])
+@pytest.mark.parametrize("place", ["body_at = '\x1b[2J'", "segment = -9", "body_bytes = 1 << 40", "body_at = 1000"])
 def test_a_body_that_is_nowhere_is_named(store, place):
     damage(store, f"UPDATE blocks SET {place} WHERE height = 3")
     with pytest.raises(LedgerError, match=r"^block 3: ") as caught:

@@ -114,8 +114,8 @@ def test_bodies() -> None:
     [
         (without(1), 1, "block 1 is missing, the next one stored is 2"),
         (without(3), 3, "block 3 is missing, the next one stored is 4"),
-        ([("UPDATE blocks SET position = 1000000 WHERE height = 6", ())], 6, "body is missing"),
-        ([("UPDATE blocks SET position = 'text' WHERE height = 6", ())], 6, "body is missing"),
+        ([("UPDATE blocks SET body_at = 1000000 WHERE height = 6", ())], 6, "body is missing"),
+        ([("UPDATE blocks SET body_at = 'text' WHERE height = 6", ())], 6, "body is missing"),
         ([("UPDATE blocks SET body_bytes = -1 WHERE height = 6", ())], 6, "body is missing"),
         ([("UPDATE blocks SET header = 'text' WHERE height = 3", ())], 3, "header is missing"),
         (moved((6, -5)), 1, "block 1 is missing, the next one stored is -5"),

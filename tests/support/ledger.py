@@ -67,7 +67,7 @@ def flip(height: int, at: int, count: int = 1) -> Statement:
     """The lowest bits of `count` bytes of a body, in the file that it is in."""
 
     def flip(store: SQLiteStore) -> None:
-        segment, position = store._one("SELECT segment, position FROM blocks WHERE height = ?", height)
+        segment, position = store._one("SELECT segment, body_at FROM blocks WHERE height = ?", height)
         with segment_path(store.path.parent, segment).open("r+b") as file:
             file.seek(position + at)
             data = file.read(count)
@@ -91,7 +91,7 @@ def swapped_bodies(one: int, other: int) -> Statement:
     """The rows of two blocks name each other's bodies."""
 
     def swap(store: SQLiteStore) -> None:
-        names = "segment, position, body_bytes, checksum"
+        names = "segment, body_at, body_bytes, checksum"
         rows = [store._one(f"SELECT {names} FROM blocks WHERE height = ?", height) for height in (one, other)]
         for row, height in zip(rows, (other, one), strict=True):
             store._writer.execute(f"UPDATE blocks SET ({names}) = (?, ?, ?, ?) WHERE height = ?", (*row, height))
