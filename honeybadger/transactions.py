@@ -6,10 +6,12 @@ needs one of them as `bytes` indexes, which copies it.
 
 Encoding, used by requests, proposals and bodies alike, all integers little-endian:
 
-    count (u32) || length of each transaction (u32 each) || the transactions, without a gap
+    count (u32) || end of each transaction (u32 each) || the transactions, without a gap
 
-Each list of transactions has one encoding and each accepted encoding one meaning: decoding refuses whatever does not
-add up. (Whether a transaction may be empty, or how long it may be, is for the caller to say.)
+An end counts bytes from the begin of the first transaction; so one transaction can be read from a long encoding
+without the others (`place_of`). Each list of transactions has one encoding and each accepted encoding one meaning:
+decoding refuses ends that descend or do not reach the end. (Whether a transaction may be empty, or how long it may be,
+is for the caller to say.)
 
 Measured for 40,000 transactions of 250 bytes (CPU): `decode` 0.1 ms, `encode` 2 ms, `fingerprints` 3 ms; as a list of
 `bytes`, making the objects and hashing them takes 15 to 30 ms.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import shake_256
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +32,8 @@ Index = NDArray[np.intp]
 Buffer = bytes | memoryview
 
 #: bytes of the encoding for each transaction, in addition to itself
-LENGTH_BYTES = 4
-#: bytes of the encoding before the first length
+END_BYTES = 4
+#: bytes of the encoding before the first end
 COUNT_BYTES = 4
 
 
@@ -60,15 +62,17 @@ class Transactions(Sequence[bytes]):
     """An immutable list of byte strings. `data`: all of them, one after the other; `ends`: where each ends in it,
     shape (n,), uint32. Use `of`, `decode`, `concat`, `take`."""
 
-    __slots__ = ("data", "ends")
+    __slots__ = ("_encoded", "data", "ends")
 
-    def __init__(self, data: Buffer, ends: U32) -> None:
+    def __init__(self, data: Buffer, ends: U32, encoded: bytes | None = None) -> None:
         self.data = memoryview(data)
         self.ends = ends
+        #: the encoding, if it is at hand
+        self._encoded = encoded
 
     @classmethod
     def of(cls, transactions: Iterable[bytes]) -> Transactions:
-        """From Python's byte strings. Slow: not for the hot path."""
+        """From Python's byte strings, slowly; what is in columns already stays as it is."""
         if isinstance(transactions, Transactions):
             return transactions
         items = list(transactions)
@@ -82,31 +86,32 @@ class Transactions(Sequence[bytes]):
         if len(view) < COUNT_BYTES:
             raise ValueError("shorter than a count")
         count = int.from_bytes(view[:COUNT_BYTES], "little")
-        start = COUNT_BYTES + LENGTH_BYTES * count
+        start = COUNT_BYTES + END_BYTES * count
         if len(view) < start:
-            raise ValueError(f"shorter than the lengths of {count} transactions")
-        lengths = np.frombuffer(view[COUNT_BYTES:start], "<u4")
-        if int(lengths.sum(dtype=np.uint64)) != len(view) - start:
-            raise ValueError("the lengths do not add up to what follows them")
-        return cls(view[start:], _ends(lengths))
+            raise ValueError(f"shorter than the ends of {count} transactions")
+        ends = np.frombuffer(view[COUNT_BYTES:start], "<u4").astype(np.uint32, copy=False)
+        if (ends[1:] < ends[:-1]).any() or (ends[-1] if count else 0) != len(view) - start:
+            raise ValueError("the ends do not fit what follows them")
+        return cls(view[start:], ends, encoded if isinstance(encoded, bytes) else None)
 
     def encode(self) -> bytes:
-        """The one encoding of these transactions."""
-        return b"".join((self.prefix(), self.data))
-
-    def prefix(self) -> bytes:
-        """What precedes the transactions in their encoding."""
-        return len(self).to_bytes(COUNT_BYTES, "little") + self.lengths.astype("<u4").tobytes()
+        """The one encoding of these transactions; not made again if they were decoded from `bytes`."""
+        return b"".join((_prefix(self.ends), self.data)) if self._encoded is None else self._encoded
 
     @property
     def encoded_bytes(self) -> int:
         """Length of the encoding."""
-        return COUNT_BYTES + LENGTH_BYTES * len(self) + len(self.data)
+        return COUNT_BYTES + END_BYTES * len(self) + len(self.data)
 
     @property
     def lengths(self) -> U32:
         """Length of each transaction, shape (n,), uint32."""
         return np.diff(self.ends, prepend=np.uint32(0))
+
+    def within(self, shortest: int, longest: int) -> bool:
+        """Whether each is at least `shortest` and at most `longest` bytes long."""
+        lengths = self.lengths
+        return not len(lengths) or bool(lengths.min() >= shortest and lengths.max() <= longest)
 
     @property
     def starts(self) -> U32:
@@ -115,14 +120,15 @@ class Transactions(Sequence[bytes]):
 
     @staticmethod
     def concat(parts: Sequence[Transactions]) -> Transactions:
-        """All transactions of `parts`, in order."""
+        """All transactions of `parts`, in order, copied once; their encoding is at hand then."""
         if len(parts) == 1:
             return parts[0]
         before = np.cumsum([0, *(len(part.data) for part in parts)], dtype=np.uint64)
         if before[-1] >= 1 << 32:
             raise ValueError("more than 4 GiB of transactions")
-        ends = [part.ends + np.uint32(offset) for part, offset in zip(parts, before[:-1], strict=True)]
-        return Transactions(b"".join([part.data for part in parts]), np.concatenate(ends) if ends else _NO_ENDS)
+        shifted = [part.ends + np.uint32(offset) for part, offset in zip(parts, before[:-1], strict=True)]
+        ends = np.concatenate(shifted) if shifted else _NO_ENDS
+        return Transactions.decode(b"".join([_prefix(ends), *(part.data for part in parts)]))
 
     def take(self, indices: Index) -> Transactions:
         """Those at `indices`, in that order, copied together."""
@@ -192,6 +198,8 @@ class Transactions(Sequence[bytes]):
     def __eq__(self, other: Any) -> bool:
         if isinstance(other, Transactions):
             return np.array_equal(self.ends, other.ends) and self.data == other.data
+        if isinstance(other, list | tuple):
+            return list(self) == list(other)
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
@@ -203,8 +211,35 @@ class Transactions(Sequence[bytes]):
         return int(self.ends[index - 1]) if index else 0
 
 
+class Reader(Protocol):
+    """Random access to bytes: `bytes` itself, or a database's blob handle."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Bytes `part.start` up to `part.stop`."""
+
+
+def place_of(encoded: Reader, position: int) -> slice:
+    """Where the transaction at `position` stands in an encoding, of which a few bytes are read.
+
+    The caller knows that `encoded` is an encoding with so many transactions; of anything else the place means nothing.
+    """
+    start = COUNT_BYTES + END_BYTES * int.from_bytes(encoded[slice(0, COUNT_BYTES)], "little")
+    here = COUNT_BYTES + END_BYTES * position
+    # Before the first end comes the count.
+    ends = encoded[slice(here - END_BYTES, here + END_BYTES)]
+    first = int.from_bytes(ends[:END_BYTES], "little") if position else 0
+    return slice(start + first, start + int.from_bytes(ends[END_BYTES:], "little"))
+
+
+def _prefix(ends: U32) -> bytes:
+    """What precedes the transactions in their encoding."""
+    return len(ends).to_bytes(COUNT_BYTES, "little") + ends.astype("<u4", copy=False).tobytes()
+
+
 def _ends(lengths: NDArray[Any]) -> U32:
-    ends = np.cumsum(lengths, dtype=np.uint64)
+    ends: U64 = np.cumsum(lengths, dtype=np.uint64)
     if len(ends) and ends[-1] >= 1 << 32:
         raise ValueError("more than 4 GiB of transactions")
     return ends.astype(np.uint32)

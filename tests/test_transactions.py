@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeybadger.transactions import EMPTY, FingerprintKey, Transactions
+from honeybadger.transactions import EMPTY, FingerprintKey, Transactions, place_of
 
 KEY = FingerprintKey(bytes(range(16)))
 LISTS = st.lists(st.binary(max_size=40), max_size=12)
@@ -41,12 +41,6 @@ def test_another_encoding_is_refused(items, junk, cut):
         except ValueError:
             continue
         assert decoded.encode() == other
-
-
-def test_lengths_that_wrap_around_are_refused():
-    lengths = np.array([2**31, 2**31, 5], "<u4").tobytes()
-    with pytest.raises(ValueError, match="add up"):
-        Transactions.decode((3).to_bytes(4, "little") + lengths + bytes(5))
 
 
 @given(st.lists(LISTS, max_size=4))
@@ -92,3 +86,27 @@ def test_empty():
     assert Transactions.of([]) == EMPTY and Transactions.decode(bytes(4)) == EMPTY
     assert Transactions.concat([]) == EMPTY
     assert len(EMPTY.fingerprints(KEY)) == 0
+
+
+@given(LISTS | UNIFORM)
+def test_each_place_is_where_the_transaction_stands(items):
+    encoded = Transactions.of(items).encode()
+    assert [encoded[place_of(encoded, position)] for position in range(len(items))] == items
+
+
+def test_ends_that_descend_are_refused():
+    ends = np.array([3, 2, 5], "<u4").tobytes()
+    with pytest.raises(ValueError, match="ends"):
+        Transactions.decode((3).to_bytes(4, "little") + ends + bytes(5))
+
+
+@given(LISTS | UNIFORM, st.integers(0, 5), st.integers(0, 41))
+def test_within(items, shortest, longest):
+    assert Transactions.of(items).within(shortest, longest) == all(shortest <= len(item) <= longest for item in items)
+
+
+@given(st.lists(LISTS, min_size=2, max_size=4))
+def test_what_is_concatenated_is_encoded_already(parts):
+    joined = Transactions.concat([Transactions.of(part) for part in parts])
+    assert joined.encode() is joined.encode()
+    assert joined.encode() == Transactions.of([item for part in parts for item in part]).encode()

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol
+from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import ciphertext_label
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters, is_encrypted
 from honeybadger.protocols.wire import Message
 
 #: an array of no transactions: a valid proposal that changes nothing
-EMPTY_BATCH = b"\x90"
+EMPTY_BATCH = encode_contribution([])
 
 
 def flipped(data: bytes) -> bytes:

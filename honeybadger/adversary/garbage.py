@@ -13,21 +13,25 @@ from honeybadger.protocols.honey_badger.messages import Echo
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 
+
+def _batch(*numbers: int) -> bytes:
+    """The begin of an encoded batch: a count and ends, as they are given."""
+    return b"".join(number.to_bytes(4, "little") for number in numbers)
+
+
 #: plaintexts that no honest node would propose
 PLAINTEXTS: dict[str, bytes] = {
     "empty plaintext": b"",
     "unparsable": b"\xc1\xc1",
-    "trailing bytes": b"\x91\xc4\x01x\x00",
-    "truncated": b"\x92\xc4\x01x",
-    "long length header": b"\x91\xc5\x00\x01x",
-    "long array header": b"\xdc\x00\x01\xc4\x01x",
-    "endless array": b"\xdd\xff\xff\xff\xff\xc4\x01x",
-    "endless bytes": b"\x91\xc6\xff\xff\xff\xff",
-    "text, not bytes": b"\x91\xa1x",
-    "nested": b"\x91" * 5000 + b"\x90",
-    "map": b"\x81\xc4\x01x\xc4\x01y",
-    "number": b"\x07",
-    "empty transaction": b"\x91\xc4\x00",
+    "trailing bytes": _batch(1, 1) + b"x\x00",
+    "truncated": _batch(2, 1, 2) + b"x",
+    "count without ends": _batch(1),
+    "endless count": _batch(2**32 - 1, 1) + b"x",
+    "endless transaction": _batch(1, 2**32 - 1) + b"x",
+    "ends that descend": _batch(3, 2, 1, 2) + b"xy",
+    "ends short of the end": _batch(2, 0, 1) + b"xy",
+    "nothing but zeros": bytes(5000),
+    "empty transaction": _batch(2, 1, 1) + b"x",
 }
 
 

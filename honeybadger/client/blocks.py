@@ -19,6 +19,7 @@ from honeybadger.ledger.block import MAX_BODY_BYTES, Block, Header
 from honeybadger.ledger.fetch import ABSENT, SLOWEST, Garbage, NoAnswer, Piece, ask, fetch_body, fetched_header
 from honeybadger.network.client import NodeClient
 from honeybadger.network.client_protocol import BUSY, BlockPart, BlockQuery, Locate, Located, NoBlock, Reply, Request
+from honeybadger.transactions import Transactions
 
 #: a node that was too busy to answer is asked again after this, seconds
 BUSY_PAUSE_S = 0.1
@@ -47,7 +48,7 @@ class CommittedBlock(CommittedHeader):
     """A block of the ledger and its transactions, in order."""
 
     body: bytes
-    transactions: list[bytes]
+    transactions: Transactions
 
     @property
     def block(self) -> Block:

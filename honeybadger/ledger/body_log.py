@@ -25,7 +25,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from honeybadger.ledger.block import MAX_BODY_BYTES, Block
 from honeybadger.ledger.body_frames import (
@@ -42,20 +41,12 @@ from honeybadger.ledger.body_frames import (
 )
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite_open import sync
+from honeybadger.transactions import Reader
 
 SEGMENT_BYTES = 64 << 20
 KEPT = 32 << 20
 """Bytes before the end of the log that stay in the kernel's page cache."""
 _NAME = re.compile(r"bodies-(\d{6,})\.seg")
-
-
-class BodyReader(Protocol):
-    """Random access to the bytes of one body: `bytes` itself, or a part of a file."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice, /) -> bytes:
-        """Bytes `part.start` up to `part.stop` of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,7 @@ class MemoryLog:
         return 1, Found(frame, bodies_at, self._end)
 
     @contextmanager
-    def open_body(self, place: Place) -> Iterator[BodyReader]:
+    def open_body(self, place: Place) -> Iterator[Reader]:
         body = self._bodies.get((place.position, place.length))
         if body is None:
             raise LedgerError(f"no body at {place.position}")
@@ -184,7 +175,7 @@ class FileLog:
         self._failed = self._failed or why
 
     @contextmanager
-    def open_body(self, place: Place) -> Iterator[BodyReader]:
+    def open_body(self, place: Place) -> Iterator[Reader]:
         """Random access to a body."""
         path = segment_path(self._directory, place.segment)
         file = os.open(path, os.O_RDONLY)

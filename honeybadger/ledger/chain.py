@@ -20,15 +20,17 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain as concatenate
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from honeybadger.ledger.block import Block, Header, build_block
-from honeybadger.ledger.body_log import BodyReader
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.history import History, Sorted
+from honeybadger.ledger.fingerprinted import Fingerprinted, Mask
+from honeybadger.ledger.history import History
 from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.transactions import U32, FingerprintKey, Reader, Transactions
 
 #: block hashes that are kept in memory
 RECENT_HASHES = 1024
@@ -36,25 +38,38 @@ RECENT_HASHES = 1024
 
 @dataclass(frozen=True, slots=True)
 class ChainUpdate:
-    """Outcome of an epoch: the new block, and the contributed transactions that earlier blocks already hold.
+    """Outcome of an epoch: the new block, all that was contributed to it, and which of that earlier blocks hold.
 
-    `duplicates` maps such a transaction to the height that committed it; it is not in `block`. A
-    transaction that several proposers contributed in this epoch is in `block` once and not in
-    `duplicates`.
+    `heights`: for each contributed transaction the height that had committed it before, 0 if none had: then it is in
+    `block`, once, even if several proposers contributed it. Shape (n,), uint32.
     """
 
     block: Block
-    duplicates: dict[bytes, int]
+    contributed: Fingerprinted
+    heights: U32
+
+    @property
+    def duplicates(self) -> dict[bytes, int]:
+        """What was committed before, and where, for people and tests."""
+        known = np.flatnonzero(self.heights)
+        return dict(zip(self.contributed.transactions.take(known), self.heights[known].tolist(), strict=True))
 
 
 class Chain:
     """A chain of blocks on top of a store."""
 
-    def __init__(self, store: SQLiteStore, chain_id: bytes, *, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: SQLiteStore,
+        chain_id: bytes,
+        *,
+        scratch: Path | None = None,
+        key: FingerprintKey | None = None,
+    ) -> None:
         """Open the chain of `store`, which must be empty or hold blocks of `chain_id`.
 
-        `scratch` takes temporary files of the history (`None`: the system's place). Raises
-        `LedgerError`.
+        `scratch` takes temporary files of the history (`None`: the system's place); `key`: for fingerprints (`None`: a
+        new one). Raises `LedgerError`.
         """
         if store.chain_id != chain_id:
             raise LedgerError(f"store belongs to chain {store.chain_id.hex()}, not to {chain_id.hex()}")
@@ -70,7 +85,9 @@ class Chain:
         self._certificates: dict[int, bytes] = {}
         self._hand_over = threading.Lock()
         self._flushing = threading.Lock()
-        self._history = History(self._open_body, directory=scratch)
+        self._history = History(self._open_body, key, directory=scratch)
+        #: what the fingerprints of `extend` and `committed` depend on
+        self.key = self._history.key
         try:
             for block in store.iter_blocks():
                 self._reload(block)
@@ -104,17 +121,14 @@ class Chain:
         """
         if epoch <= self.epoch:
             raise ValueError(f"epoch {epoch} does not follow epoch {self.epoch}")
-        proposers, distinct = _flattened(contributions)
-        new = Sorted.of(distinct)
-        duplicates = self._history.find(new)
-        if duplicates:
-            new = Sorted.of([t for t in distinct if t not in duplicates])
-        transactions = new.transactions
-        block = build_block(self.chain_id, self.tip_hash, self.height + 1, epoch, proposers, transactions)
+        proposers, contributed = self._flattened(contributions)
+        heights = self._history.find(contributed)
+        new = _without(contributed, heights > 0)
+        block = build_block(self.chain_id, self.tip_hash, self.height + 1, epoch, proposers, new.transactions)
         with self._hand_over:
             self._pending[block.header.height] = block
         self._advance(block, new)
-        return ChainUpdate(block, duplicates)
+        return ChainUpdate(block, contributed, heights)
 
     def repeat(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
         """Check an epoch that was run again although the chain has its block; append nothing.
@@ -124,9 +138,9 @@ class Chain:
         header = self._header_of(epoch)
         if header is None:
             raise LedgerError(f"epoch {epoch} was run again, but the ledger has no block of it")
-        proposers, distinct = _flattened(contributions)
-        heights = self._history.find(distinct)
-        transactions = [t for t in distinct if heights.get(t, header.height) >= header.height]
+        proposers, contributed = self._flattened(contributions)
+        heights = self._history.find(contributed)
+        transactions = _without(contributed, (heights > 0) & (heights < header.height)).transactions
         again = build_block(self.chain_id, header.previous, header.height, epoch, proposers, transactions)
         if again.header != header:
             raise LedgerError(
@@ -184,8 +198,8 @@ class Chain:
         """Hash of the epoch's block, durable or not; None unless it is among the newest `RECENT_HASHES`."""
         return self._recent.get(epoch)
 
-    def committed(self, transactions: Sequence[bytes]) -> dict[bytes, int]:
-        """Height of each of `transactions` that is in the chain, durable or not."""
+    def committed(self, transactions: Sequence[bytes] | Fingerprinted) -> U32:
+        """At which height each of `transactions` is in the chain, durable or not; 0: nowhere. Shape (n,), uint32."""
         return self._history.find(transactions)
 
     def _next(self) -> tuple[bytes, int, bytes]:
@@ -202,13 +216,21 @@ class Chain:
         self._advance(block, transactions)
         self._history.compact()
 
-    def _advance(self, block: Block, transactions: Sequence[bytes] | Sorted) -> None:
+    def _advance(self, block: Block, transactions: Sequence[bytes] | Fingerprinted) -> None:
         self._history.add(block.header.height, transactions)
         self.height = block.header.height
         self.epoch = block.header.epoch
         self.tip_hash = self._recent[block.header.epoch] = block.header.hash
         if len(self._recent) > RECENT_HASHES:
             del self._recent[next(iter(self._recent))]
+
+    def _flattened(self, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> tuple[list[int], Fingerprinted]:
+        """The proposers, and all their transactions, one proposer after the other."""
+        proposers = [proposer for proposer, _ in contributions]
+        if any(a >= b for a, b in pairwise(proposers)):
+            raise ValueError("contributions must ascend by proposer")
+        transactions = Transactions.concat([Transactions.of(part) for _, part in contributions])
+        return proposers, Fingerprinted.of(transactions, self.key)
 
     def _header_of(self, epoch: int) -> Header | None:
         """Epochs ascend with heights."""
@@ -225,7 +247,7 @@ class Chain:
         return header
 
     @contextmanager
-    def _open_body(self, height: int) -> Iterator[BodyReader]:
+    def _open_body(self, height: int) -> Iterator[Reader]:
         with self._hand_over:
             block = self._pending.get(height)
         if block is not None:
@@ -235,10 +257,10 @@ class Chain:
                 yield body
 
 
-def _flattened(contributions: Sequence[tuple[int, Sequence[bytes]]]) -> tuple[list[int], list[bytes]]:
-    """The proposers, and all their transactions, each once, in canonical order."""
-    proposers = [proposer for proposer, _ in contributions]
-    if any(a >= b for a, b in pairwise(proposers)):
-        raise ValueError("contributions must ascend by proposer")
-    # A dict keeps the first occurrence and the order, all in C.
-    return proposers, list(dict.fromkeys(concatenate.from_iterable(part for _, part in contributions)))
+def _without(contributed: Fingerprinted, known: Mask) -> Fingerprinted:
+    """What is not `known`, each once, in canonical order."""
+    first = contributed.first_equal()
+    if first is None and not known.any():
+        return contributed
+    keep = ~known if first is None else ~known & (first == np.arange(len(first)))
+    return contributed.take(np.flatnonzero(keep))

@@ -9,10 +9,11 @@ import time
 from typing import Protocol
 
 from crypto.threshold_signature import SignaturePublicKey
-from honeybadger.ledger.block import MAX_BODY_BYTES, Header, check_block
+from honeybadger.ledger.block import MAX_BODY_BYTES, Header, body_bytes, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.verify import read_header
+from honeybadger.transactions import Transactions
 
 #: bytes per second; a member that delivers a body more slowly is given up. A node allows itself twice as much for the
 #: end of the longest body
@@ -76,12 +77,11 @@ def fetched_header(piece: Piece, height: int, chain_id: bytes, key: SignaturePub
 
 def fetch_body(
     source: Source, header: Header, first: Piece, limit: float, deadline: float = math.inf
-) -> tuple[bytes, list[bytes]]:
+) -> tuple[bytes, Transactions]:
     """The body that `header` commits to, and its transactions. `first` has the first part; `limit`: until when the
     member may take for an empty body; `deadline`: for any. Raises `Garbage` or `NoAnswer`."""
     length = first.body_bytes
-    # Each transaction has a prefix of at most 5 bytes, and so has the list.
-    if not header.tx_bytes < length <= min(MAX_BODY_BYTES, header.tx_bytes + 5 * header.tx_count + 5):
+    if length > MAX_BODY_BYTES or length != body_bytes(header):
         raise Garbage(f"{length} bytes cannot be its body")
     limit = min(deadline, limit + length / SLOWEST)
     body = bytearray()

@@ -1,12 +1,14 @@
 """Merkle tree over a block's transactions, in which one leaf covers up to 16 consecutive transactions.
 
-    leaf i = SHA-256(0x00 || i as u32 || MessagePack array of transactions 16 i ... 16 i + 15)
+    leaf i = SHA-256(0x00 || i as u32 || lengths || transactions 16 i ... 16 i + 15, without a gap)
     node   = SHA-256(0x01 || left || right); the odd node of a level is promoted unchanged (as in RFC 6962)
     root   = SHA-256(0x02 || transaction count as u64 || top); the top of an empty block is the empty string
 
-Integers are big-endian. Leaves, nodes and roots have separate domains, a leaf binds its index, and the root
-binds the count, so no two lists of transactions share a root without a SHA-256 collision. Unlike in RFC 6962,
-transactions are grouped: with one hash for each, Python's calls would cost more than SHA-256.
+Integers are big-endian; only `lengths`, those of the leaf's transactions in bytes, 4 bytes each, are little-endian, as
+they are in memory. Leaves, nodes and roots have separate domains, a leaf binds its index, and the root binds the count
+and thereby how many transactions each leaf has, so no two lists of transactions share a root without a SHA-256
+collision. Unlike in RFC 6962, transactions are grouped: with one hash for each, Python's calls would cost more than
+SHA-256.
 
 Measured for 40,000 transactions of 250 bytes (SHA-256 of the 10 MB alone: 5.7 ms), CPU time of `tx_root`:
 
@@ -19,17 +21,17 @@ A proof (`proof`) carries the whole group instead of one transaction (4 kB at 25
 from collections.abc import Sequence
 from hashlib import sha256
 
-import msgspec
+from honeybadger.transactions import Transactions
 
 GROUP = 16
 """Transactions per leaf."""
 
-_encode = msgspec.msgpack.Encoder().encode
-
 
 def leaf_hash(index: int, group: Sequence[bytes]) -> bytes:
     """Hash of leaf `index`, which covers the transactions `group` (1 to 16 of them)."""
-    return sha256(b"\x00" + index.to_bytes(4, "big") + _encode(group)).digest()
+    columns = Transactions.of(group)
+    lengths = columns.lengths.astype("<u4", copy=False).tobytes()
+    return sha256(b"".join((b"\x00", index.to_bytes(4, "big"), lengths, columns.data))).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -42,10 +44,20 @@ def root_hash(tx_count: int, top: bytes) -> bytes:
     return sha256(b"\x02" + tx_count.to_bytes(8, "big") + top).digest()
 
 
-def leaves(transactions: Sequence[bytes]) -> list[bytes]:
+def leaves(transactions: Transactions) -> list[bytes]:
     """Hashes of all leaves, ceil(len / 16) of them."""
-    starts = range(0, len(transactions), GROUP)
-    return [leaf_hash(i, transactions[start : start + GROUP]) for i, start in enumerate(starts)]
+    data = transactions.data
+    lengths = memoryview(transactions.lengths.astype("<u4", copy=False).tobytes())
+    ends = transactions.ends[GROUP - 1 :: GROUP].tolist()
+    if len(transactions) % GROUP:
+        ends.append(len(data))
+    hashes: list[bytes] = []
+    start, step = 0, 4 * GROUP
+    for i, end in enumerate(ends):
+        part = lengths[i * step : (i + 1) * step]
+        hashes.append(sha256(b"".join((b"\x00", i.to_bytes(4, "big"), part, data[start:end]))).digest())
+        start = end
+    return hashes
 
 
 def parents(level: Sequence[bytes]) -> list[bytes]:
@@ -58,7 +70,7 @@ def parents(level: Sequence[bytes]) -> list[bytes]:
 
 def tx_root(transactions: Sequence[bytes]) -> bytes:
     """Merkle root of a block's transactions, 32 bytes."""
-    level = leaves(transactions)
+    level = leaves(Transactions.of(transactions))
     while len(level) > 1:
         level = parents(level)
     return root_hash(len(transactions), level[0] if level else b"")

@@ -31,7 +31,6 @@ from typing import Any, cast
 from honeybadger.ledger.block import HASH_BYTES, Block, Header
 from honeybadger.ledger.body_frames import Found
 from honeybadger.ledger.body_log import (
-    BodyReader,
     FileLog,
     Known,
     MemoryLog,
@@ -53,6 +52,7 @@ from honeybadger.ledger.sqlite_open import (
     sync,
 )
 from honeybadger.ledger.store import COLUMNS, Durability, Record, header_columns
+from honeybadger.transactions import Reader
 
 _PLACE = "segment, body_at, body_bytes"
 _SET = (*COLUMNS, "header", "certificate", "segment", "body_at", "body_bytes", "checksum")
@@ -312,7 +312,7 @@ class SQLiteStore:
         return min(bad, default=None)
 
     @contextmanager
-    def open_body(self, height: int) -> Iterator[BodyReader]:
+    def open_body(self, height: int) -> Iterator[Reader]:
         """Random access to the body at `height` without reading all of it."""
         row = self._one(f"SELECT {_PLACE} FROM blocks WHERE height = ?", height)
         with self._translated(), self._log.open_body(self._place(height, row)) as body:

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
+
 from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.ledger.block import Header, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.errors import LedgerError
+from honeybadger.ledger.fingerprinted import Fingerprinted
 from honeybadger.ledger.history import History
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.store import Record, header_columns
+from honeybadger.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def verify_ledger(
 
 def _check_record(
     record: Record, height: int, chain_id: bytes, previous: bytes, epoch: int
-) -> tuple[Header, list[bytes]]:
+) -> tuple[Header, Transactions]:
     if record.height != height:
         raise LedgerError(f"block {height} is missing, the next one stored is {record.height}")
     header = read_header(record.header, height, chain_id)
@@ -100,7 +104,7 @@ def read_header(data: bytes | None, height: int, chain_id: bytes) -> Header:
     return header
 
 
-def check_contents(record: Record, header: Header) -> list[bytes]:
+def check_contents(record: Record, header: Header) -> Transactions:
     """Transactions of a record; `LedgerError` unless its columns and body belong to `header`."""
     for name, value in header_columns(header).items():
         if record.columns.get(name) != value:
@@ -110,14 +114,16 @@ def check_contents(record: Record, header: Header) -> list[bytes]:
     return check_block(header, record.body)
 
 
-def _check_repeats(seen: History, height: int, transactions: Sequence[bytes]) -> None:
-    if len(set(transactions)) != len(transactions):
+def _check_repeats(seen: History, height: int, transactions: Transactions) -> None:
+    body = Fingerprinted.of(transactions, seen.key)
+    if body.first_equal() is not None:
         raise LedgerError("a transaction is twice in the block")
-    repeated = seen.find(transactions)
-    if repeated:
-        transaction, first = next(iter(repeated.items()))
-        raise LedgerError(f"transaction {transaction[:16].hex()}... was committed before, in block {first}")
-    seen.add(height, transactions)
+    heights = seen.find(body)
+    if heights.any():
+        position = int(np.flatnonzero(heights)[0])
+        start = transactions[position][:16].hex()
+        raise LedgerError(f"transaction {start}... was committed before, in block {heights[position]}")
+    seen.add(height, body)
     seen.compact()
 
 

@@ -12,6 +12,7 @@ from honeybadger.ledger.block import Block, Header
 from honeybadger.ledger.chain import Chain
 from honeybadger.node.mempool import Mempool, Request, Ticket
 from honeybadger.protocols.parameters import Parameters
+from honeybadger.transactions import EMPTY, Transactions
 
 #: blocks waiting for the disk beyond which this node proposes nothing of its own
 PENDING_BLOCKS_TO_PAUSE = 8
@@ -67,11 +68,11 @@ class NodeApplication:
         """False while the disk lags behind, so that memory stays bounded."""
         return self._mempool.waiting > 0 and not self.busy
 
-    def select(self, epoch: int) -> Sequence[bytes]:
+    def select(self, epoch: int) -> Transactions:
         if self.busy:
-            return []
-        return self._mempool.select(
-            epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes
+            return EMPTY
+        return Transactions.of(
+            self._mempool.select(epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes)
         )
 
     @property
@@ -83,13 +84,15 @@ class NodeApplication:
         return self._mempool.waiting
 
     def committed(self, transactions: Sequence[bytes]) -> set[bytes]:
-        return set(self._chain.committed(transactions))
+        return {
+            tx for tx, height in zip(transactions, self._chain.committed(transactions).tolist(), strict=True) if height
+        }
 
     def state_digest(self, epoch: int) -> bytes | None:
         """The hash of the epoch's block, which names all blocks before it."""
         return self._chain.block_hash(epoch)
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         """After a restart the protocol may repeat epochs that the chain has; LedgerError if one differs now."""
         contributed = list(concatenate.from_iterable(part for _, part in contributions))
         if epoch <= self._chain.epoch:
@@ -104,7 +107,7 @@ class NodeApplication:
         tickets = self._mempool.commit(epoch, contributed)
         self.pending.append(CommittedBlock(update.block.header, False, tickets, repeated))
 
-    def adopt(self, block: Block, transactions: Sequence[bytes], certificate: bytes) -> None:
+    def adopt(self, block: Block, transactions: Transactions, certificate: bytes) -> None:
         """Append a certified block of other nodes: what is in it no longer waits here."""
         self._chain.adopt(block, transactions, certificate)
         tickets = self._mempool.commit(block.header.epoch, transactions)
@@ -119,7 +122,8 @@ class NodeApplication:
         durable: dict[int, list[int]] = {}
         skip: list[int] = []
         full: list[int] = []
-        committed = self._chain.committed(transactions)
+        heights = self._chain.committed(transactions)
+        committed = {tx: height for tx, height in zip(transactions, heights.tolist(), strict=True) if height}
         if committed:
             pending = {block.header.height: block for block in self.pending}
             room = MAX_TICKETS - sum(len(block.tickets) for block in self.pending)

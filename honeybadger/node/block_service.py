@@ -6,7 +6,7 @@ is not durable yet.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
@@ -21,6 +21,7 @@ from honeybadger.network.client_protocol import (
     NoBlock,
 )
 from honeybadger.node.rate import PerSecond
+from honeybadger.transactions import U32
 
 #: what all clients together may cost in a second, in bytes read (16 MiB are some 10 ms of this thread)
 BYTES_PER_S = 16 * 1024 * 1024
@@ -33,9 +34,9 @@ MOST_CLIENTS = 1024
 
 
 class BlockService:
-    """`store`: where the blocks are; `committed(transactions)`: the height of each that is in the chain."""
+    """`store`: where the blocks are; `committed(transactions)`: the height of each in the chain, or 0."""
 
-    def __init__(self, store: SQLiteStore, committed: Callable[[Sequence[bytes]], Mapping[bytes, int]]) -> None:
+    def __init__(self, store: SQLiteStore, committed: Callable[[Sequence[bytes]], Sequence[int] | U32]) -> None:
         self._store = store
         self._committed = committed
         self._budget = PerSecond(BYTES_PER_S)
@@ -71,7 +72,7 @@ class BlockService:
         if not self._budget.take(0, QUERY_BYTES + len(query.transaction)):
             return NoBlock(query.request, BUSY)
         try:
-            height = self._committed([query.transaction]).get(query.transaction, 0)
+            height = int(self._committed([query.transaction])[0])
             durable = height and self._store.header(height) is not None
         except LedgerError:
             durable = False

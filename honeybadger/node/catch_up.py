@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.ledger.block import Block, Header, check_block
+from honeybadger.ledger.block import Block, Header, body_bytes, check_block
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.errors import LedgerError
@@ -27,6 +27,7 @@ from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, PART_BYTES, Bloc
 from honeybadger.node.patience import Patience
 from honeybadger.protocols.context import Outbox
 from honeybadger.protocols.faults import FaultKind
+from honeybadger.transactions import Transactions
 
 #: this many epochs behind f+1 peers, waiting for their messages is not worth while
 FAR_BEHIND = 4
@@ -72,7 +73,7 @@ class BlockTaker(Protocol):
     def peer_epoch(self, peer: int) -> int:
         """The highest epoch that the peer says it has on disk."""
 
-    def adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+    def adopt(self, block: Block, transactions: Transactions, certificate: bytes) -> None:
         """Append the next block."""
 
 
@@ -89,7 +90,7 @@ class CatchUp:
         self._peers = peers
         #: by peer, the oldest first
         self._requests: dict[int, _Request] = {}
-        self._ready: dict[int, tuple[Block, list[bytes], bytes]] = {}
+        self._ready: dict[int, tuple[Block, Transactions, bytes]] = {}
         self._distrusted: dict[int, float] = {}
         self._patience = Patience(self._quorums)
         #: of the block that came last
@@ -178,8 +179,7 @@ class CatchUp:
         ):
             self._distrust(sender, f"certificate of block {header.height}")
             return
-        # The longest canonical body with this many transactions and bytes.
-        if message.body_bytes > header.tx_bytes + 5 * header.tx_count + 5:
+        if message.body_bytes != body_bytes(header):
             self._distrust(sender, f"body of block {header.height}")
             return
         if request.wanted[0] < header.height:

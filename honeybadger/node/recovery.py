@@ -31,6 +31,7 @@ from honeybadger.node.catch_up import CatchUp
 from honeybadger.node.certifier import Certifier
 from honeybadger.node.core import Core
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 #: how often to look whether blocks must be fetched, seconds; also between two certificates made on demand
 POLL_S = 0.05
@@ -152,7 +153,7 @@ class Recovery:
         # After a restart the epochs of uncertified blocks are run again; now that is no longer needed.
         self._pass(epoch)
 
-    def adopt(self, block: Block, transactions: list[bytes], certificate: bytes) -> None:
+    def adopt(self, block: Block, transactions: Transactions, certificate: bytes) -> None:
         """Append the next block, which peers have certified."""
         if block.header.height != self._chain.height + 1:
             # Adopting the block before it let the protocol commit this one by itself.

@@ -17,6 +17,7 @@ from crypto.signatures import PublicSigningKeys, SigningKey
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 
 class VoteJournal(Protocol):
@@ -66,13 +67,13 @@ class Application(Protocol):
     def has_transactions(self) -> bool:
         """Whether `select` would return anything."""
 
-    def select(self, epoch: int) -> Sequence[bytes]:
+    def select(self, epoch: int) -> Transactions:
         """A random choice of at most `transactions_per_node` waiting transactions for `epoch`.
 
         They stay reserved for that epoch until `commit` is called for it.
         """
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         """The outcome of `epoch`: (proposer, transactions) ascending by proposer, identical at every correct node.
 
         Called once per epoch, in order of epochs, without gaps.

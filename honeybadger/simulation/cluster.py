@@ -23,6 +23,7 @@ from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.transactions import Transactions
 
 
 class SimulatedApplication:
@@ -78,8 +79,9 @@ class SimulatedApplication:
     def has_transactions(self) -> bool:
         return bool(self.waiting)
 
-    def select(self, epoch: int) -> Sequence[bytes]:
-        return self._reserve(epoch, self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting))))
+    def select(self, epoch: int) -> Transactions:
+        chosen = self._rng.sample(list(self.waiting), min(self._limit, len(self.waiting)))
+        return Transactions.of(self._reserve(epoch, chosen))
 
     def _reserve(self, label: int, chosen: list[bytes]) -> list[bytes]:
         for transaction in chosen:
@@ -87,7 +89,7 @@ class SimulatedApplication:
         self._reserved.setdefault(label, []).extend(chosen)
         return chosen
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         distinct = dict.fromkeys(tx for _, txs in contributions for tx in txs if tx not in self._committed)
         self._committed.update(distinct)
         self.blocks.append((epoch, tuple(j for j, _ in contributions), tuple(distinct)))

@@ -21,6 +21,7 @@ from honeybadger.simulation.cluster import SimulatedApplication
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint
 from honeybadger.simulation.restartable_network import RestartableNetwork
+from honeybadger.transactions import Transactions
 
 
 class CrashPoint(Enum):
@@ -46,7 +47,7 @@ class Ledger(SimulatedApplication):
         self.given.update(dict.fromkeys(transactions))
         super().submit(transactions)
 
-    def commit(self, epoch: int, contributions: Sequence[tuple[int, Sequence[bytes]]]) -> None:
+    def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
         """An epoch whose block is there must come to the same."""
         if epoch > len(self.blocks):
             super().commit(epoch, contributions)

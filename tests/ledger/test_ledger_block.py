@@ -76,8 +76,13 @@ def test_body_round_trip(transactions: list[bytes]) -> None:
 
 
 def test_body_refuses_other_encodings() -> None:
-    padded = b"\x91\xc5\x00\x01a"  # bin 16 where bin 8 is canonical
-    for bad in (padded, b"\x91\xa1a", b"\xdc\x00\x01\xc4\x01a", b"\x92\xc4\x01a", b"", b"\x80"):
+    good = b"\x02\0\0\0\x01\0\0\0\x02\0\0\0ab"
+    assert decode_body(good) == [b"a", b"b"]
+    descending = good[:4] + good[8:12] + good[4:8] + b"ab"
+    beyond = good[:8] + b"\x03" + good[9:]
+    fewer = b"\x01" + good[1:]
+    more = b"\x03" + good[1:]
+    for bad in (descending, beyond, fewer, more, good[:-1], good[:7], b"\0\0\0", b"", b"\xff" * 4):
         with pytest.raises(LedgerError, match=r"^body "):
             decode_body(bad)
 

@@ -9,14 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.ledger import numbered
+from support.ledger import AllEqual, numbered
 
 from honeybadger.ledger import History, encode_body
 from honeybadger.ledger import history as history_module
 from honeybadger.ledger import segment as segment_module
-from honeybadger.ledger.history import BodyReader, body_offsets
+from honeybadger.transactions import U64, Reader
+
+
+class ThreeValues(AllEqual):
+    """The fingerprint of a short transaction is one of three, by its length."""
+
+    def multipliers(self, count: int) -> U64:
+        return np.array([1 << 63, *[0] * (count - 1)], np.uint64)
+
+
+def found(history: History, asked: list[bytes]) -> dict[bytes, int]:
+    """What of `asked` is committed, and at what height."""
+    return {t: height for t, height in zip(asked, history.find(asked).tolist(), strict=True) if height}
 
 
 class Bodies:
@@ -27,32 +37,13 @@ class Bodies:
         self.opened: list[int] = []
 
     @contextmanager
-    def open(self, height: int) -> Iterator[BodyReader]:
+    def open(self, height: int) -> Iterator[Reader]:
         self.opened.append(height)
         yield self.bodies[height]
 
     def add(self, history: History, height: int, transactions: Sequence[bytes]) -> None:
         self.bodies[height] = encode_body(transactions)
         history.add(height, transactions)
-
-
-def check_offsets(transactions: list[bytes]) -> None:
-    body = encode_body(transactions)
-    for offset, transaction in zip(body_offsets(transactions).tolist(), transactions, strict=True):
-        assert body[offset : offset + len(transaction)] == transaction
-
-
-@given(st.lists(st.binary(max_size=70000).map(lambda b: b[:3] * (len(b) // 3 + 1)), max_size=30))
-@settings(max_examples=20)
-def test_offsets_are_where_the_transactions_stand(transactions: list[bytes]) -> None:
-    check_offsets(transactions)
-
-
-def test_offsets_at_the_limits_of_the_encoding() -> None:
-    for length in (0, 255, 256, 65535, 65536):
-        for count in (1, 15, 16):
-            check_offsets([bytes([i]) * length for i in range(count)])
-    check_offsets(numbered(70000))
 
 
 SOAK = [pytest.param(spill, compacting, marks=pytest.mark.soak) for spill, compacting in [(1 << 20, True), (0, True)]]
@@ -72,20 +63,21 @@ def test_against_a_dict(spill: int, compacting: bool, tmp_path: Path) -> None:
         if compacting:
             history.compact()
         asked = source.sample(sorted(expected), min(30, len(expected))) + [source.randbytes(6) for _ in range(30)]
-        assert history.find(asked) == {t: expected[t] for t in asked if t in expected}
+        assert found(history, asked) == {t: expected[t] for t in asked if t in expected}
     assert len(history) == len(expected)
-    assert history.find(list(expected)) == expected
+    assert found(history, list(expected)) == expected
     assert len(history._runs) <= (12 if compacting else history_module.MOST_RUNS)
     if compacting:
         assert any(isinstance(run.fingerprints, np.memmap) for run in history._runs) == (spill <= 100)
     assert not list(tmp_path.iterdir()), "temporary files must be unlinked"
 
 
-def test_forced_collisions_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("many", [1, 1000])
+def test_forced_collisions_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """All fingerprints fall on three values: every hit has to be settled by the bytes."""
-    monkeypatch.setattr(history_module, "fingerprint", lambda txs: np.array([len(t) % 3 for t in txs], dtype=np.uint64))
+    monkeypatch.setattr(history_module, "MANY_HITS", many)
     bodies = Bodies()
-    history = History(bodies.open, spill_entries=10)
+    history = History(bodies.open, ThreeValues(), spill_entries=10)
     expected: dict[bytes, int] = {}
     for height in range(1, 8):
         transactions = [b"%d" % (10**i + height) for i in range(1, 12)]
@@ -94,28 +86,29 @@ def test_forced_collisions_do_not_change_the_answer(monkeypatch: pytest.MonkeyPa
         if height % 2:
             history.compact()
     strangers = [b"%d" % (10**i + 77) for i in range(2, 12)]
-    assert history.find([*expected, *strangers]) == expected
+    assert found(history, [*expected, *strangers]) == expected
     assert bodies.opened
 
 
-def test_a_fingerprint_alone_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("many", [1, 1000])
+def test_a_fingerprint_alone_is_not_enough(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     """A prefix, an extension and an embedded copy of a committed transaction are not committed."""
-    monkeypatch.setattr(history_module, "fingerprint", lambda txs: np.zeros(len(txs), dtype=np.uint64))
+    monkeypatch.setattr(history_module, "MANY_HITS", many)
     bodies = Bodies()
-    history = History(bodies.open)
+    history = History(bodies.open, AllEqual())
     outer = b"head" + encode_body([b"inner"]) + b"tail"
     bodies.add(history, 1, [outer, b"abc"])
-    assert history.find([b"ab", b"abcd", b"inner", b"", b"head", outer, b"abc"]) == {outer: 1, b"abc": 1}
+    assert found(history, [b"ab", b"abcd", b"inner", b"", b"head", outer, b"abc"]) == {outer: 1, b"abc": 1}
 
 
 def test_unknown_transactions_open_no_body() -> None:
     bodies = Bodies()
     history = History(bodies.open)
     bodies.add(history, 1, numbered(5000))
-    assert history.find(numbered(5000, "other")) == {}
+    assert not history.find(numbered(5000, "other")).any()
     assert bodies.opened == []
-    assert history.find([]) == {}
-    assert history.find(numbered(5000)) == dict.fromkeys(numbered(5000), 1)
+    assert len(history.find([])) == 0
+    assert found(history, numbered(5000)) == dict.fromkeys(numbered(5000), 1)
     assert bodies.opened == [1]
 
 
@@ -132,7 +125,7 @@ def test_merge_in_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, direct
         assert np.all(run.fingerprints[:-1] <= run.fingerprints[1:])
     assert any(isinstance(run.fingerprints, np.memmap) for run in history._runs) == (not directory)
     for height in range(1, 40):
-        assert history.find(numbered(100, str(height))) == dict.fromkeys(numbered(100, str(height)), height)
+        assert found(history, numbered(100, str(height))) == dict.fromkeys(numbered(100, str(height)), height)
 
 
 def test_compaction_beside_adding_and_finding() -> None:
@@ -150,7 +143,7 @@ def test_compaction_beside_adding_and_finding() -> None:
             for height in range(1, 100):
                 bodies.add(history, height, numbered(40, str(height)))
                 asked = numbered(40, str(height // 2 + 1))
-                assert history.find(asked) == dict.fromkeys(asked, height // 2 + 1)
+                assert found(history, asked) == dict.fromkeys(asked, height // 2 + 1)
         finally:
             stop.set()
     worker.result()

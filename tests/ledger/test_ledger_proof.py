@@ -22,7 +22,12 @@ def reference_root(transactions: list[bytes]) -> bytes:
         return sha256(b"\x01" + top(leaves[:split]) + top(leaves[split:])).digest()
 
     groups = [transactions[i : i + 16] for i in range(0, len(transactions), 16)]
-    leaves = [sha256(b"\x00" + i.to_bytes(4, "big") + msgspec.msgpack.encode(g)).digest() for i, g in enumerate(groups)]
+    leaves = [
+        sha256(
+            b"\x00" + i.to_bytes(4, "big") + b"".join(len(t).to_bytes(4, "little") for t in g) + b"".join(g)
+        ).digest()
+        for i, g in enumerate(groups)
+    ]
     count = len(transactions).to_bytes(8, "big")
     return sha256(b"\x02" + count + (top(leaves) if leaves else b"")).digest()
 

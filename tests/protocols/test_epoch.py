@@ -208,7 +208,7 @@ def test_copied_ciphertext(origin):
 def test_plaintext_epochs():
     """Scenario 20 without encryption: the bytes are the batch, and nothing is revealed."""
     bench = EpochBench(encryption="never")
-    bench.accept(encode_contribution([b"a"]), b"\x90", b"junk")
+    bench.accept(encode_contribution([b"a"]), encode_contribution([]), b"junk")
     assert bench.completed == [[(0, [b"a"]), (1, []), (2, ())]]
     assert bench.faults == [(2, HoneyBadgerFault.BAD_CONTRIBUTION)] and not bench.of(DecryptionShares)
 

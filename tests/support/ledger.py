@@ -5,14 +5,32 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from honeybadger.ledger import Block, Chain, Header, SQLiteStore, build_block
 from honeybadger.ledger.body_log import segment_path
 from honeybadger.ledger.store import header_columns
+from honeybadger.transactions import U64, FingerprintKey
 
 CHAIN_ID = bytes(range(32))
 OTHER_ID = bytes(range(1, 33))
 #: damage to a ledger: SQL and its arguments, or what is done to the opened store
 Statement = tuple[str, tuple[object, ...]] | Callable[[SQLiteStore], object]
+
+
+class AllEqual(FingerprintKey):
+    """Every transaction has fingerprint 0."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes(16))
+
+    def multipliers(self, count: int) -> U64:
+        return np.zeros(count, np.uint64)
+
+
+def committed_in(chain: Chain, asked: list[bytes]) -> dict[bytes, int]:
+    """What of `asked` the chain holds, and at what height."""
+    return {t: height for t, height in zip(asked, chain.committed(asked).tolist(), strict=True) if height}
 
 
 def numbered(count: int, tag: str = "tx") -> list[bytes]:

@@ -12,7 +12,7 @@ Source: Miller et al. (CCS 2016), figure 1 and section 4.3. Departure: the paper
 VALID shares; they are combined optimistically and checked against the ciphertext's key commitment.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -28,6 +28,7 @@ from honeybadger.protocols.honey_badger.contribution import decode_contribution,
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, HoneyBadgerFault, Vote
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters, is_encrypted
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.transactions import EMPTY, Transactions
 
 #: room for the ciphertext's header and tag beyond the longest serialised proposal
 CIPHERTEXT_OVERHEAD = 1024
@@ -76,8 +77,8 @@ class Epoch:
         self._early_shares: dict[int, DecryptionShares] = {}
         #: proposer → sender → share, for each of `_ciphertexts`, in their order
         self._shares: dict[int, dict[int, bytes]] = {}
-        #: proposer → transactions, of the accepted proposals that are read; () for a malformed one
-        self._contributions: dict[int, Sequence[bytes]] = {}
+        #: proposer → transactions, of the accepted proposals that are read; none for a malformed one
+        self._contributions: dict[int, Transactions] = {}
         #: the accepted proposers, ascending
         self._subset: tuple[int, ...] = ()
         self.proposed = False
@@ -94,7 +95,7 @@ class Epoch:
         )
 
     @property
-    def contributions(self) -> list[tuple[int, Sequence[bytes]]]:
+    def contributions(self) -> list[tuple[int, Transactions]]:
         """(proposer, transactions) ascending by proposer; final once `complete`."""
         return [(j, self._contributions[j]) for j in self._subset]
 
@@ -107,7 +108,7 @@ class Epoch:
             elif vote is not Vote.PROPOSAL:
                 self.subset.agreements[proposer].resume(vote, round_number, value)
 
-    def propose(self, select: Callable[[int], Sequence[bytes]]) -> None:
+    def propose(self, select: Callable[[int], Transactions]) -> None:
         """Encrypt (if the schedule says so) and disperse this node's proposal, once: `select(epoch)`'s transactions.
 
         After a restart, the very proposal that was sent before.
@@ -142,7 +143,7 @@ class Epoch:
     def held_bytes(self) -> tuple[int, int]:
         """(of the whole epoch, of its largest broadcast): encoded shards, proposals, decryption shares."""
         broadcasts = self.subset.held_bytes
-        plain = sum(len(tx) for transactions in self._contributions.values() for tx in transactions)
+        plain = sum(transactions.encoded_bytes for transactions in self._contributions.values())
         shares = sum(SHARE_BYTES * len(message.shares) for message in self._early_shares.values())
         return sum(broadcasts) + plain + shares, max(broadcasts, default=0)
 
@@ -315,7 +316,7 @@ class Epoch:
             self._contributions[proposer] = transactions
 
     def _reject(self, proposer: int, kind: StrEnum) -> None:
-        self._contributions[proposer] = ()
+        self._contributions[proposer] = EMPTY
         self._context.outbox.fault(proposer, kind, f"epoch {self.number}")
 
     def _finish(self) -> None:

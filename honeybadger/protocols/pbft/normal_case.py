@@ -15,6 +15,7 @@ from honeybadger.protocols.pbft.log import Slot, batch_digest, decode_batch, enc
 from honeybadger.protocols.pbft.messages import Batch, Commit, PBFTFault, Prepare, PrePrepare
 from honeybadger.protocols.pbft.state import State
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import Transactions
 
 VoteMessage = PrePrepare | Prepare | Commit
 
@@ -136,7 +137,8 @@ class NormalCase:
                 contributions.append(content)
                 batches.append(content[1])
             state.executed += 1
-            state.application.commit(state.executed, contributions)
+            columns = [(proposer, Transactions.of(transactions)) for proposer, transactions in contributions]
+            state.application.commit(state.executed, columns)
             state.context.observe(state.executed, "committed")
         return batches
 

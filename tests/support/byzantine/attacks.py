@@ -8,15 +8,16 @@ from honeybadger.adversary import Adversary
 from honeybadger.adversary.dispersal import FalseProposer
 from honeybadger.adversary.garbage import PLAINTEXTS as SHORT_PLAINTEXTS
 from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.messages import Aux, BVal, Conf, DecryptionShares, Echo, Term
 from honeybadger.protocols.wire import Message
 
 #: proposals that decrypt, but to nothing acceptable (B/N = 4 and max_tx_bytes = 2,000 in the tests)
 PLAINTEXTS: dict[str, bytes] = {
     **SHORT_PLAINTEXTS,
-    "too many": b"\x95" + b"".join(b"\xc4\x01" + bytes([i]) for i in range(5)),
-    "long transaction": b"\x91\xc5" + (2001).to_bytes(2, "big") + bytes(2001),
-    "too long": b"\x91\xc6" + (9000).to_bytes(4, "big") + bytes(9000),
+    "too many": encode_contribution([bytes([i]) for i in range(5)]),
+    "long transaction": encode_contribution([bytes(2001)]),
+    "too long": encode_contribution([bytes(9000)]),
 }
 
 
