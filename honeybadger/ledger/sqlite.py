@@ -266,6 +266,21 @@ class SQLiteStore:
             rows = self._reader.execute(sql, (first, 2**62 if last is None else last)).fetchall()
         return list(map(self._header, rows))
 
+    def iter_headers(self, step: int = 1000) -> Iterator[tuple[int, Header]]:
+        """All heights there are, with the headers stored there, few in memory at a time."""
+        sql, height = "SELECT height, header FROM blocks WHERE height > ? ORDER BY height LIMIT ?", -(2**63)
+        while True:
+            with self._read_lock, self._translated():
+                rows = self._reader.execute(sql, (height, step)).fetchall()
+            if not rows:
+                return
+            yield from ((row[0], self._header(row)) for row in rows)
+            height = rows[-1][0]
+
+    def transactions_through(self, height: int) -> int:
+        """How many transactions the index counts in the blocks up to this height."""
+        return int((self._one("SELECT total(tx_count) FROM blocks WHERE height <= ?", height) or (0,))[0])
+
     def iter_blocks(self, first: int = 1) -> Iterator[Block]:
         """Blocks from height `first` to the present tip, one in memory at a time; none may be missing."""
         for height in range(first, self.height() + 1):
