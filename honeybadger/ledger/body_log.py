@@ -29,13 +29,14 @@ from pathlib import Path
 from honeybadger.ledger.block import MAX_BODY_BYTES, Block
 from honeybadger.ledger.body_frames import (
     FIRST_FRAME,
+    TAG_BYTES,
     Found,
     Frame,
     StoredBlock,
     frame_start,
-    is_segment_header,
     next_frame,
     read_frame,
+    read_tag,
     segment_header,
     write_all,
 )
@@ -124,6 +125,7 @@ class FileLog:
         self._chain_id = b""
         self._fsync = fsync
         self._file = -1
+        self._tag = b""
         #: the last segment, and the byte where it ends; 0 before it has a file
         self._segment = self._end = 0
         #: why nothing can be written any more
@@ -133,7 +135,12 @@ class FileLog:
         """Append behind byte `end` of a segment, which is its last; 0 begins it."""
         self._chain_id, self._segment, self._end = chain_id, segment, end
         if end:
-            self._file = os.open(segment_path(self._directory, segment), os.O_RDWR)
+            path = segment_path(self._directory, segment)
+            self._file = os.open(path, os.O_RDWR)
+            tag = read_tag(self._file, path, chain_id, segment)
+            if tag is None:
+                raise LedgerError(f"{path}: not a file of bodies")
+            self._tag = tag
 
     def append(self, frame: Frame, bodies: Sequence[bytes]) -> tuple[int, Found]:
         """Store all of it, as durable as the log is, or nothing; returns the segment, and where it is in it."""
@@ -142,13 +149,15 @@ class FileLog:
         if self._end > SEGMENT_BYTES:
             self._finish()
             self._segment, self._end = self._segment + 1, 0
-        place = self._end or FIRST_FRAME
-        start = frame_start(frame, place)
-        parts: list[bytes] = [start, *bodies]
-        path = segment_path(self._directory, self._segment)
         is_new = not self._end
         if is_new:
-            parts.insert(0, segment_header(self._chain_id, self._segment))
+            self._tag = os.urandom(TAG_BYTES)
+        place = self._end or FIRST_FRAME
+        start = frame_start(frame, place, self._tag)
+        parts: list[bytes] = [start, *bodies]
+        path = segment_path(self._directory, self._segment)
+        if is_new:
+            parts.insert(0, segment_header(self._chain_id, self._segment, self._tag))
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             write_all(self._file, parts, self._end)
@@ -277,10 +286,13 @@ def read_log(directory: Path, chain_id: bytes, known: Known | None) -> Tail:
         file = os.open(path, os.O_RDWR)
         try:
             size = os.fstat(file).st_size
-            if not start and not is_segment_header(path, os.pread(file, FIRST_FRAME, 0), chain_id, number) and is_last:
-                # The first append to it never returned. It takes no other.
+            tag = read_tag(file, path, chain_id, number)
+            if tag is None:
+                # The first append to it never returned, or its frames can no longer be told. It takes no other.
+                if number == last and durable < indexed:
+                    tail.lost_from = durable
                 continue
-            found, end = _frames(file, start or FIRST_FRAME, size, pass_over=not is_last or known is None)
+            found, end = _frames(file, start or FIRST_FRAME, size, tag, pass_over=not is_last or known is None)
             tail.frames += [(number, frame) for frame in found]
             if number == last and end < indexed:
                 tail.lost_from = end
@@ -298,16 +310,16 @@ def read_log(directory: Path, chain_id: bytes, known: Known | None) -> Tail:
     return tail
 
 
-def _frames(file: int, place: int, size: int, *, pass_over: bool) -> tuple[list[Found], int]:
+def _frames(file: int, place: int, size: int, tag: bytes, *, pass_over: bool) -> tuple[list[Found], int]:
     """The whole frames from `place` on, and where the last of them ends. `pass_over`: also those behind damage."""
     found: list[Found] = []
     end = place
     following: int | None = place
     while following is not None and following < size:
-        frame = read_frame(file, following, size)
+        frame = read_frame(file, following, size, tag)
         if frame is not None:
             found.append(frame)
             following = end = frame.end
         else:
-            following = next_frame(file, following + 1, size) if pass_over else None
+            following = next_frame(file, following + 1, size, tag) if pass_over else None
     return found, end
