@@ -17,6 +17,8 @@ SCHEMA_VERSION = 2
 CHECKPOINT_PAGES = 128
 """SQLite syncs after so many pages of its log, about every fortieth `append`: the rows since then are what a power
 failure may take, and what is made again from the body log."""
+SYNCHRONOUS = "NORMAL"
+"""Syncs at checkpoints only: a power failure may take the last rows, never the consistency."""
 BUSY_SECONDS = 10.0
 LONGEST_PATH = 504
 """Bytes: 512, minus what SQLite appends for its other files."""
@@ -40,16 +42,13 @@ CREATE TABLE segments (segment INTEGER PRIMARY KEY, indexed INTEGER NOT NULL, du
 
 
 def connect(path: Path, *, in_memory: bool) -> sqlite3.Connection:
-    """Open or create for writing, in autocommit mode; for any thread, one at a time (the caller locks).
-
-    `synchronous = NORMAL` syncs at checkpoints only: a power failure may take the last rows, never the consistency.
-    """
+    """Open or create for writing, in autocommit mode; for any thread, one at a time (the caller locks)."""
     if not in_memory and len(os.fsencode(path.absolute())) > LONGEST_PATH:
         raise LedgerError(f"the path is longer than the {LONGEST_PATH} bytes that SQLite takes: {path}")
     return _connect(
         ":memory:" if in_memory else f"{path.absolute().as_uri()}?mode=rwc",
         "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = NORMAL",
+        f"PRAGMA synchronous = {SYNCHRONOUS}",
         f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
     )
 

@@ -15,6 +15,7 @@ from support.ledger import CHAIN_ID, OTHER_ID, chain_of_blocks, flip, numbered, 
 from honeybadger.ledger import Block, Chain, LedgerError, SQLiteStore, verify_ledger
 from honeybadger.ledger import body_frames as body_frames_module
 from honeybadger.ledger import body_log as body_log_module
+from honeybadger.ledger import sqlite_open as sqlite_open_module
 from honeybadger.ledger.body_log import segment_numbers, segment_path
 
 BLOCKS = chain_of_blocks([numbered(20, f"{'x' * 50}-{height}") for height in range(1, 11)])
@@ -40,7 +41,10 @@ STATES = [
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A segment is full after two or three of the groups."""
+    """A segment is full after two or three of the groups. No test needs a disk that really syncs."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    monkeypatch.setattr(os, "fdatasync", lambda file: None)
+    monkeypatch.setattr(sqlite_open_module, "SYNCHRONOUS", "OFF")
     monkeypatch.setattr(body_log_module, "SEGMENT_BYTES", 5000)
     monkeypatch.setattr(body_frames_module, "PIECE", 256)
 
@@ -61,10 +65,13 @@ def write(directory: Path, durability: str = "fsync", groups: int = len(GROUPS))
             store.append(blocks, certificates)
 
 
-def go_on(directory: Path, durability: str = "fsync") -> int:
+def go_on(directory: Path, durability: str = "fsync", *, rows_ahead: bool = False) -> int:
     """Open the ledger; returns how many groups it has. Append the others: nothing is lost."""
     with closing(SQLiteStore(directory / "ledger.sqlite", durability, chain_id=CHAIN_ID)) as store:
-        found = STATES.index(state(store))
+        blocks, certificates = state(store)
+        # After a power failure with `os`, a certificate may outlive the blocks that came with it.
+        found = [there for there, _ in STATES].index(blocks) if rows_ahead else STATES.index((blocks, certificates))
+        assert certificates.items() <= STATES[-1][1].items()
         assert verify_ledger(store).ok
         for blocks, certificates in GROUPS[found:]:
             store.append(blocks, certificates)
@@ -169,7 +176,7 @@ def test_a_power_failure_without_syncs_leaves_an_earlier_ledger(tmp_path: Path) 
                 file.write(bytes(min(700, size - hole)))
         else:
             last.unlink()
-        found = go_on(place / "b", "os")
+        found = go_on(place / "b", "os", rows_ahead=True)
         assert found <= count
 
 
@@ -196,7 +203,6 @@ def test_a_torn_tail_is_cut_off_and_is_no_damage(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "before", place)
         shutil.copy(last, place)
         assert go_on(place) == 1
-        last.write_bytes(last.read_bytes())
     assert number > 40
 
 
@@ -304,7 +310,7 @@ def test_after_a_failed_sync_nothing_is_written_until_it_is_opened_again(
         mend()
         with pytest.raises(LedgerError, match="cannot be synced"):
             store.append(*GROUPS[1])
-        assert state(store) == STATES[0 + 1]
+        assert state(store) == STATES[1]
     assert go_on(tmp_path) in (1, 2)
 
 
@@ -347,7 +353,6 @@ def test_a_segment_that_is_gone_or_too_short_is_found_without_reading_bodies(tmp
                     store.replace(block, None)
                 assert store.first_unreadable() is None and verify_ledger(store).ok
                 assert list(store.iter_blocks()) == BLOCKS
-                store.append(chain_of_blocks([[b"%d" % i for i in range(3)]] * 11)[:0], {1: b"c"})
 
 
 def test_a_flipped_bit_is_found_when_the_block_is_read(tmp_path: Path) -> None:
