@@ -30,7 +30,7 @@ from honeybadger.transactions import COUNT_BYTES, END_BYTES, Transactions
 VERSION = 1
 HASH_BYTES = 32
 MAX_BODY_BYTES = 900_000_000
-"""Largest body in bytes: under SQLite's limit for one value (10^9) and the 32-bit offsets of `history`."""
+"""Largest body in bytes: under SQLite's limit for a value (10^9), which SQL on bodies must keep to."""
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

@@ -8,8 +8,9 @@ Threads: `extend` and `committed` belong to the thread that owns the protocol; `
 worker thread. `flush` writes the pending blocks in one group commit and drops them only then, so `committed` always
 finds a transaction, and a failed flush loses nothing.
 
-Opening rebuilds the history from every stored body, because the fingerprints are keyed per process: 1.1-1.5 million
-transactions of 250 bytes a second. It checks links, chain id and counts; only `verify` checks Merkle roots.
+Opening reads all headers, and checks links and chain id. The history comes from its files, as far as they go; bodies
+behind that are read. So a damaged body may go unnoticed, unless its file is missing or too short: only `verify` reads
+all bodies.
 
 Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: `extend` 30-37 ms of CPU (the block about
 15, duplicates and history 20, of which 6 are the first hash of each transaction), `flush` 25-40 ms.
@@ -29,6 +30,7 @@ from honeybadger.fingerprinted import Fingerprinted, Mask
 from honeybadger.ledger.block import Block, Header, build_block
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import History
+from honeybadger.ledger.history_files import RunFiles
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.transactions import U32, FingerprintKey, Reader, Transactions
 
@@ -68,8 +70,8 @@ class Chain:
     ) -> None:
         """Open the chain of `store`, which must be empty or hold blocks of `chain_id`.
 
-        `scratch` takes temporary files of the history (`None`: the system's place); `key`: for fingerprints (`None`: a
-        new one). Raises `LedgerError`.
+        `scratch` takes the files of the history, which stay there for the next start unless the store is in memory or a
+        `key` for fingerprints is given (`None`: temporary ones in the system's place). Raises `LedgerError`.
         """
         if store.chain_id != chain_id:
             raise LedgerError(f"store belongs to chain {store.chain_id.hex()}, not to {chain_id.hex()}")
@@ -85,14 +87,11 @@ class Chain:
         self._certificates: dict[int, bytes] = {}
         self._hand_over = threading.Lock()
         self._flushing = threading.Lock()
-        self._history = History(self._open_body, key, directory=scratch)
+        self._history = History(self._open_body, key, directory=scratch, kept=self._run_files(scratch, key))
         #: what the fingerprints of `extend` and `committed` depend on
         self.key = self._history.key
         try:
-            for block in store.iter_blocks():
-                self._reload(block)
-            if self.height != store.height():
-                raise LedgerError(f"block {self.height + 1} is missing in the store")
+            self._open()
         except LedgerError as error:
             bad = self.height + 1
             raise LedgerError(f"block {bad} is damaged (`honeybadger ledger repair` can fetch it): {error}") from None
@@ -191,8 +190,32 @@ class Chain:
             self.durable_height = top
             if certificates and (self._certified is None or max(certificates) > self._certified.height):
                 self._certified = self._store.header(max(certificates))
-            self._history.compact()
             return heights
+
+    def tidy(self) -> None:
+        """Merge what the history has of durable blocks. After a flush, from any thread; it may take seconds."""
+        self._history.compact(self.durable_height)
+
+    def close(self) -> None:
+        """Leave the history on disk, so that the next start need not read the bodies. The store stays open."""
+        self._history.save(self.durable_height)
+
+    def _run_files(self, directory: Path | None, key: FingerprintKey | None) -> RunFiles | None:
+        """The history's files, if there is a place for them to stay."""
+        if directory is None or key is not None or self._store.durability == "memory":
+            return None
+        try:
+            return RunFiles(directory / "history", self.chain_id, self._stored_hash)
+        except OSError:
+            # Then the next start takes longer.
+            return None
+
+    def _stored_hash(self, height: int) -> bytes | None:
+        try:
+            header = self._store.header(height)
+        except LedgerError:
+            return None
+        return None if header is None else header.hash
 
     def block_hash(self, epoch: int) -> bytes | None:
         """Hash of the epoch's block, durable or not; None unless it is among the newest `RECENT_HASHES`."""
@@ -206,21 +229,42 @@ class Chain:
         """Chain id, height and previous hash of the next block."""
         return self.chain_id, self.height + 1, self.tip_hash
 
-    def _reload(self, block: Block) -> None:
-        header = block.header
-        if (header.chain_id, header.height, header.previous) != self._next():
-            raise LedgerError(f"block {header.height} in the store does not follow block {self.height}")
-        transactions = block.transactions()
+    def _open(self) -> None:
+        """Read all headers, and the bodies that the history's files do not cover."""
+        store = self._store
+        top = store.height()
+        unreadable = store.first_unreadable()
+        covered = self._history.load(top)
+        if len(self._history) != store.transactions_through(covered):
+            self._history.clear()
+            covered = 0
+        for height, header in store.iter_headers():
+            if height != self.height + 1:
+                raise LedgerError(f"block {self.height + 1} is missing")
+            if (header.chain_id, header.height, header.previous) != self._next():
+                raise LedgerError(f"block {header.height} in the store does not follow block {self.height}")
+            if height == unreadable:
+                raise LedgerError("its body is missing")
+            if height > covered:
+                self._reload(header)
+            self._step(header)
+
+    def _reload(self, header: Header) -> None:
+        block = self._store.block(header.height)
+        transactions = block.transactions() if block is not None else ()
         if len(transactions) != header.tx_count:
             raise LedgerError(f"block {header.height} in the store has a wrong transaction count")
-        self._advance(block, transactions)
-        self._history.compact()
+        self._history.add(header.height, transactions)
+        self._history.compact(header.height)
 
     def _advance(self, block: Block, transactions: Sequence[bytes] | Fingerprinted) -> None:
         self._history.add(block.header.height, transactions)
-        self.height = block.header.height
-        self.epoch = block.header.epoch
-        self.tip_hash = self._recent[block.header.epoch] = block.header.hash
+        self._step(block.header)
+
+    def _step(self, header: Header) -> None:
+        self.height = header.height
+        self.epoch = header.epoch
+        self.tip_hash = self._recent[header.epoch] = header.hash
         if len(self._recent) > RECENT_HASHES:
             del self._recent[next(iter(self._recent))]
 

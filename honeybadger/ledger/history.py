@@ -22,23 +22,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from honeybadger.fingerprinted import Fingerprinted, Mask, equal_pairs
 from honeybadger.ledger.block import decode_body
-from honeybadger.ledger.segment import Segment, make_segment, merge_segments
+from honeybadger.ledger.history_files import RunFiles
+from honeybadger.ledger.segment import Files, Segment, TemporaryFiles, make_segment, merge_segments
 from honeybadger.transactions import U32, FingerprintKey, Index, Reader, Transactions, place_of
 
-SPILL_ENTRIES = 1 << 20
-"""Runs with more entries live in temporary files."""
-NEVER = 1 << 62
-"""A spill threshold no run reaches."""
+SPILL_ENTRIES = 1 << 19
+"""Runs with more entries live in files. At most twice as many are in memory: a killed node reads them again."""
 MANY_HITS = 1000
-"""With this many hits in one body, reading all of it is cheaper than seeking (SQLite: 2-5 us a seek)."""
+"""With this many hits in one body, reading all of it is cheaper than seeking (10 us to open a file, 2 us a seek)."""
 MOST_RUNS = 64
 """With this many runs, `add` compacts by itself."""
 
@@ -57,12 +56,14 @@ class History:
         *,
         directory: Path | None = None,
         spill_entries: int = SPILL_ENTRIES,
+        kept: RunFiles | None = None,
     ) -> None:
         """`key`: what fingerprints depend on (`None`: a new one); `directory` takes the temporary files of large runs
-        (`None`: the system's place)."""
-        self.key = FingerprintKey(os.urandom(16)) if key is None else key
+        (`None`: the system's place); `kept`: instead of both, files that outlive the process, and their key."""
+        self.key = kept.key if kept is not None else FingerprintKey(os.urandom(16)) if key is None else key
         self._open_body = open_body
-        self._directory = directory
+        self._kept = kept
+        self._files: Files = kept if kept is not None else TemporaryFiles(directory)
         self._spill = spill_entries
         self._runs: tuple[Segment, ...] = ()
         self._swap = threading.Lock()
@@ -78,8 +79,7 @@ class History:
         if not len(new):
             return
         # A segment carries two numbers with each fingerprint, whatever they mean: here height and position.
-        heights = np.full(len(new), height, np.uint32)
-        run = make_segment(new.ascending, heights, new.order.astype(np.uint32))
+        run = make_segment(new.ascending, height, new.order.astype(np.uint32))
         with self._swap:
             self._runs = (*self._runs, run)
         if len(self._runs) >= MOST_RUNS:
@@ -120,23 +120,62 @@ class History:
             pairs = zip(positions.tolist(), indices.tolist(), strict=True)
             return np.array([_stands_at(body, position, asked[index]) for position, index in pairs], bool)
 
-    def compact(self) -> None:
-        """Merge runs so that each is at least twice its successor; callable from a worker thread."""
+    def compact(self, through: int | None = None) -> None:
+        """Merge runs of blocks up to height `through` so that each is at least twice its successor; callable from a
+        worker thread."""
+        with self._merging(through) as snapshot:
+            first = _first_to_merge(list(map(len, snapshot)))
+            if first < len(snapshot) - 1:
+                large = sum(map(len, snapshot[first:])) > self._spill
+                self._merge(snapshot, first, self._files if large else None)
+
+    def load(self, top: int) -> int:
+        """Take over the files of an earlier process, as far as they are of blocks up to `top`, before anything is
+        added; returns the height up to which they cover the ledger."""
+        if self._kept is None:
+            return 0
+        with suppress(OSError):
+            self._runs = tuple(self._kept.load(top))
+        return self._runs[-1].last if self._runs else 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._files.forget(self._runs)
+        self._runs = ()
+
+    def save(self, through: int) -> None:
+        """Put what is in memory, of blocks up to height `through`, into a file too, if files are kept."""
+        if self._kept is None:
+            return
+        with self._merging(through) as snapshot:
+            first = 1 + max((i for i, run in enumerate(snapshot) if run.path is not None), default=-1)
+            if first < len(snapshot):
+                self._merge(snapshot, first, self._files)
+
+    @contextmanager
+    def _merging(self, through: int | None) -> Iterator[tuple[Segment, ...]]:
+        """The runs that may be merged, for one thread at a time; none for another."""
         if not self._compacting.acquire(blocking=False):
+            yield ()
             return
         try:
-            snapshot = self._runs
-            first = _first_to_merge(list(map(len, snapshot)))
-            if first >= len(snapshot) - 1:
-                return
-            try:
-                merged = merge_segments(snapshot[first:], self._spill, self._directory)
-            except OSError:  # no room for temporary files: use memory rather than fail
-                merged = merge_segments(snapshot[first:], NEVER, None)
-            with self._swap:
-                self._runs = (*snapshot[:first], merged, *self._runs[len(snapshot) :])
+            yield tuple(run for run in self._runs if through is None or run.last <= through)
         finally:
             self._compacting.release()
+
+    def _merge(self, snapshot: tuple[Segment, ...], first: int, files: Files | None) -> None:
+        """Replace the runs of `snapshot` from `first` on by one."""
+        old = snapshot[first:]
+        height = snapshot[first - 1].last + 1 if first else 1
+        try:
+            merged = merge_segments(old, height, files)
+        except OSError:  # no room for files: use memory rather than fail
+            merged = merge_segments(old, height, None)
+        with self._swap:
+            self._runs = (*snapshot[:first], merged, *self._runs[len(snapshot) :])
+        if merged.path is not None:
+            # What was merged in memory only is needed at the next start.
+            self._files.forget(old)
 
 
 def _first_to_merge(sizes: Sequence[int]) -> int:

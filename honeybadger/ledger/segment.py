@@ -4,17 +4,21 @@ An entry takes 16 bytes (`offsets`: of the transaction in its block's body), plu
 bit per fingerprint prefix at 16 to 32 bits an entry. So at most 6 % of the new fingerprints reach the binary search,
 which costs some twenty cache misses, or disk reads once the run lives in a file.
 
-Runs with more than `spill` entries are written to an unlinked temporary file and mapped read-only. `drop_pages` unmaps
+Large runs are written to a file and mapped read-only: here to an unlinked temporary one, in `history_files` to one that
+stays. `drop_pages` unmaps
 the pages that look-ups have touched, so that only the bitmaps stay resident; the file stays in the page cache. The file
 is written, and not mapped for writing, so that a full disk is an `OSError` and not a SIGBUS.
 """
 
+from __future__ import annotations
+
 import mmap
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +41,12 @@ class Segment:
     heights: U32
     offsets: U32
     bitmap: U8
+    #: the heights that it covers, both included: no other transactions are in those blocks
+    first: int
+    last: int
     mapped: tuple[mmap.mmap, ...] = ()
+    #: its file, if that has a name
+    path: Path | None = None
 
     def __len__(self) -> int:
         return len(self.fingerprints)
@@ -62,18 +71,44 @@ class Segment:
         return np.repeat(maybe, counts), entries
 
 
-def make_segment(ordered: U64, heights: U32, offsets: U32) -> Segment:
+class Files(Protocol):
+    """Where large runs go."""
+
+    def write(self, total: int, pieces: Iterable[Entries], first: int, last: int) -> Segment:
+        """The run of `total` entries, from sorted pieces, in a file. Raises `OSError`."""
+
+    def forget(self, runs: Iterable[Segment]) -> None:
+        """These are not needed any more."""
+
+
+class TemporaryFiles:
+    """Unlinked files in `directory`; `None`: the system's place for temporary files."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+
+    def write(self, total: int, pieces: Iterable[Entries], first: int, last: int) -> Segment:
+        # The mappings keep the unlinked file alive.
+        with tempfile.TemporaryFile(dir=self._directory, prefix="history-") as file:
+            bitmap, _ = write_columns(file, 0, total, pieces)
+            file.flush()
+            return map_columns(file, 0, total, bitmap, first, last, None)
+
+    def forget(self, runs: Iterable[Segment]) -> None:
+        """They are gone with their mappings."""
+
+
+def make_segment(ordered: U64, height: int, offsets: U32) -> Segment:
     """Build the in-memory run of a block from entries in the order of their fingerprints."""
     bitmap = _empty_bitmap(len(ordered))
     _set_bits(bitmap, ordered)
-    return Segment(ordered, heights, offsets, bitmap)
+    return Segment(ordered, np.full(len(ordered), height, np.uint32), offsets, bitmap, height, height)
 
 
-def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) -> Segment:
-    """Merge runs into one, in memory up to `spill` entries and in a file of `directory` above it.
+def merge_segments(runs: Sequence[Segment], first: int, files: Files | None) -> Segment:
+    """Merge neighbouring runs into one that covers the blocks from `first` on, in memory or in a file of `files`.
 
-    `directory=None` is the system's place for temporary files. Raises `OSError` when the file cannot be
-    written.
+    Raises `OSError` when the file cannot be written.
     """
     total = sum(map(len, runs))
     pieces = 1 << max(0, (total // PIECE).bit_length())
@@ -90,10 +125,11 @@ def merge_segments(runs: Sequence[Segment], spill: int, directory: Path | None) 
             for run in runs:
                 run.drop_pages()
 
-    return _in_file(total, merged(), directory) if total > spill else _in_memory(total, merged())
+    last = runs[-1].last
+    return _in_memory(total, merged(), first, last) if files is None else files.write(total, merged(), first, last)
 
 
-def _in_memory(total: int, pieces: Iterable[Entries]) -> Segment:
+def _in_memory(total: int, pieces: Iterable[Entries], first: int, last: int) -> Segment:
     columns: Entries = (np.empty(total, np.uint64), np.empty(total, np.uint32), np.empty(total, np.uint32))
     bitmap = _empty_bitmap(total)
     at = 0
@@ -102,29 +138,42 @@ def _in_memory(total: int, pieces: Iterable[Entries]) -> Segment:
         for column, part in zip(columns, piece, strict=True):
             column[at : at + len(part)] = part
         at += len(piece[0])
-    return Segment(columns[0], columns[1], columns[2], bitmap)
+    return Segment(columns[0], columns[1], columns[2], bitmap, first, last)
 
 
-def _in_file(total: int, pieces: Iterable[Entries], directory: Path | None) -> Segment:
+def write_columns(file: BinaryIO, start: int, total: int, pieces: Iterable[Entries]) -> tuple[U8, tuple[int, int, int]]:
+    """Write fingerprints, heights and offsets, one column behind the other from byte `start` of the file on; returns
+    the bitmap, and the CRC-32 of each column."""
     bitmap = _empty_bitmap(total)
-    starts = [0, total * 8, total * 12]
-    # The mappings keep the unlinked file alive.
-    with tempfile.TemporaryFile(dir=directory, prefix="history-") as file:
-        at = list(starts)
-        for piece in pieces:
-            _set_bits(bitmap, piece[0])
-            for number, part in enumerate(piece):
-                file.seek(at[number])
-                at[number] += file.write(part.data)
-        file.flush()
-        kinds = (np.uint64, np.uint32, np.uint32)
-        columns = [np.memmap(file, kind, "r", start, (total,)) for kind, start in zip(kinds, starts, strict=True)]
+    at = [start, start + total * 8, start + total * 12]
+    checksums = [0, 0, 0]
+    for piece in pieces:
+        _set_bits(bitmap, piece[0])
+        for number, part in enumerate(piece):
+            file.seek(at[number])
+            at[number] += file.write(part.data)
+            checksums[number] = zlib.crc32(part.data, checksums[number])
+    return bitmap, (checksums[0], checksums[1], checksums[2])
+
+
+def map_columns(
+    file: BinaryIO, start: int, total: int, bitmap: bytearray | U8, first: int, last: int, path: Path | None
+) -> Segment:
+    """The run of `total` > 0 entries whose columns `write_columns` wrote."""
+    kinds = ((np.uint64, start), (np.uint32, start + total * 8), (np.uint32, start + total * 12))
+    columns = [np.memmap(file, kind, "r", at, (total,)) for kind, at in kinds]
     mapped = tuple(getattr(column, "_mmap") for column in columns)  # noqa: B009
-    return Segment(columns[0], columns[1], columns[2], bitmap, mapped)
+    bits = np.frombuffer(bitmap, np.uint8)
+    return Segment(columns[0], columns[1], columns[2], bits, first, last, mapped, path)
+
+
+def bitmap_bytes(entries: int) -> int:
+    """Length of the bitmap of a run."""
+    return 1 << max(10, (2 * entries - 1).bit_length())
 
 
 def _empty_bitmap(entries: int) -> U8:
-    return np.zeros(1 << max(10, (2 * entries - 1).bit_length()), np.uint8)
+    return np.zeros(bitmap_bytes(entries), np.uint8)
 
 
 def _bit_positions(fingerprints: U64, bitmap_bytes: int) -> U64:

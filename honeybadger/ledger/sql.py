@@ -1,9 +1,10 @@
 """A ledger that answers questions in SQL, and nothing else: a connection that cannot write.
 
-Besides the tables of the file, it has two views that decode what the tables hold as bytes:
+Besides the tables of the file, it has views of what the tables do not say in words:
 
 - `transactions`, a row per transaction. SQLite carries a condition on `height` into the view, so that only the bodies
-  of those blocks are decoded, one at a time.
+  of those blocks are read and decoded, one at a time.
+- `bodies`, a row per block: the body, from the body log.
 - `proposers`, a row per block and node.
 
 A block's transactions pass through SQLite as JSON, in hexadecimal: that takes about five times the body's size in
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from honeybadger.ledger.block import decode_body
+from honeybadger.ledger.body_log import FileLog, Place
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.sqlite_open import BEYOND_REPAIR, SCHEMA, connect_anywhere, is_corrupt
 from honeybadger.wording import nearest
@@ -31,7 +33,9 @@ VIEWS = """
 CREATE TEMP VIEW transactions AS
     SELECT bodies.height AS height, key AS position, from_hex(value) AS tx, text_of(value) AS text,
         length(value) / 2 AS bytes
-    FROM main.bodies CROSS JOIN json_each(transactions_of(height, body));
+    FROM bodies CROSS JOIN json_each(transactions_of(height, body));
+CREATE TEMP VIEW bodies AS
+    SELECT height, body_of(height, segment, body_at, body_bytes) AS body FROM main.blocks;
 CREATE TEMP VIEW proposers AS
     SELECT height, value AS node FROM main.blocks CROSS JOIN json_each(proposers);
 """
@@ -53,7 +57,7 @@ def open_for_sql(path: Path, query: str = "") -> Iterator[sqlite3.Connection]:
     failures: list[Exception] = []
     try:
         with closing(connect_anywhere(path)) as connection:
-            for function in (transactions_of, from_hex, text_of):
+            for function in (_body_of(path), transactions_of, from_hex, text_of):
                 noting = _noting(function, failures)
                 connection.create_function(function.__name__, function.__code__.co_argcount, noting, deterministic=True)
             connection.executescript(VIEWS)
@@ -77,6 +81,20 @@ def open_for_sql(path: Path, query: str = "") -> Iterator[sqlite3.Connection]:
         if str(error) in ("interrupted", "user-defined function raised exception"):
             raise KeyboardInterrupt from None
         raise LedgerError(_explained(error)) from None
+
+
+def _body_of(path: Path) -> Callable[[int, object, object, object], bytes]:
+    """The function that reads a body of this ledger from its log."""
+    log = FileLog(path.resolve().parent, fsync=False)
+
+    def body_of(height: int, segment: object, position: object, length: object) -> bytes:
+        try:
+            with log.open_body(Place.of((segment, position, length))) as body:
+                return body[slice(0, None)]
+        except (LedgerError, OSError) as error:
+            raise LedgerError(f"block {height}: {printable(error)}") from None
+
+    return body_of
 
 
 def transactions_of(height: int, body: bytes) -> str:

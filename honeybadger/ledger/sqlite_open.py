@@ -1,4 +1,4 @@
-"""Opens and creates the SQLite file of a ledger: settings, schema, and what is not a ledger."""
+"""Opens and creates the SQLite file of a ledger, the index of its body log: settings, schema, and what is no ledger."""
 
 import fcntl
 import os
@@ -12,18 +12,20 @@ from typing import IO
 
 from honeybadger.ledger.block import HASH_BYTES
 from honeybadger.ledger.errors import LedgerError, printable
-from honeybadger.ledger.store import Durability
 
-SCHEMA_VERSION = 1
-PAGE_BYTES = 65536
-"""Large pages: a 10 MB body in 4 KiB pages costs a third more CPU."""
+SCHEMA_VERSION = 2
+CHECKPOINT_PAGES = 128
+"""SQLite syncs after so many pages of its log, about every fortieth `append`: the rows since then are what a power
+failure may take, and what is made again from the body log."""
+SYNCHRONOUS = "NORMAL"
+"""Syncs at checkpoints only: a power failure may take the last rows, never the consistency."""
 BUSY_SECONDS = 10.0
 LONGEST_PATH = 504
 """Bytes: 512, minus what SQLite appends for its other files."""
 
 BEYOND_REPAIR = (
     "the database file itself is damaged, and `honeybadger ledger repair` cannot mend that: move it and its -wal and"
-    " -shm files away and start the node, which then fetches the blocks from the others"
+    " -shm files away and start the node, which then makes it again from the bodies-*.seg files"
 )
 """Advice for a file with broken pages, where any write may break more."""
 
@@ -32,22 +34,22 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (
     height INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, hash BLOB NOT NULL, previous BLOB NOT NULL,
     tx_root BLOB NOT NULL, tx_count INTEGER NOT NULL, tx_bytes INTEGER NOT NULL, proposers TEXT NOT NULL,
-    timestamp REAL NOT NULL, header BLOB NOT NULL, certificate BLOB
+    timestamp REAL NOT NULL, header BLOB NOT NULL, certificate BLOB,
+    segment INTEGER NOT NULL, body_at INTEGER NOT NULL, body_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL
 );
-CREATE TABLE bodies (height INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE segments (segment INTEGER PRIMARY KEY, indexed INTEGER NOT NULL, durable INTEGER NOT NULL);
 """
 
 
-def connect(path: Path, durability: Durability) -> sqlite3.Connection:
+def connect(path: Path, *, in_memory: bool) -> sqlite3.Connection:
     """Open or create for writing, in autocommit mode; for any thread, one at a time (the caller locks)."""
-    in_memory = durability == "memory"
     if not in_memory and len(os.fsencode(path.absolute())) > LONGEST_PATH:
         raise LedgerError(f"the path is longer than the {LONGEST_PATH} bytes that SQLite takes: {path}")
     return _connect(
         ":memory:" if in_memory else f"{path.absolute().as_uri()}?mode=rwc",
-        f"PRAGMA page_size = {PAGE_BYTES}",
         "PRAGMA journal_mode = WAL",
-        f"PRAGMA synchronous = {'FULL' if durability == 'fsync' else 'NORMAL'}",
+        f"PRAGMA synchronous = {SYNCHRONOUS}",
+        f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
     )
 
 
@@ -98,16 +100,16 @@ def _connect(target: str, *statements: str) -> sqlite3.Connection:
     return connection
 
 
-def create_schema(connection: sqlite3.Connection, chain_id: bytes) -> None:
-    """Create the tables in an empty database, in one transaction; leaves any other database as it is."""
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            return
-        for statement in filter(str.strip, SCHEMA.split(";")):
-            connection.execute(statement)
-        meta = [("schema", str(SCHEMA_VERSION)), ("chain_id", chain_id.hex())]
-        connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", meta)
+def create_schema(connection: sqlite3.Connection, chain_id: bytes) -> bool:
+    """Create the tables in an empty database, within the caller's transaction; leaves any other database as it is, and
+    says so."""
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return False
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        connection.execute(statement)
+    meta = [("schema", str(SCHEMA_VERSION)), ("chain_id", chain_id.hex())]
+    connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", meta)
+    return True
 
 
 def is_corrupt(error: Exception) -> bool:

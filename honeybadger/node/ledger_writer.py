@@ -24,8 +24,10 @@ class LedgerWriter:
         self._through = chain.durable_height
         self._on_durable = on_durable
         self._on_failure = on_failure
-        self._pool = ThreadPool(1)
+        # Merging the history can take a second, which no block should wait for.
+        self._pool = ThreadPool(2)
         self._running = False
+        self._tidying = False
         self._failed = False
 
     def votes_synced(self) -> None:
@@ -43,6 +45,8 @@ class LedgerWriter:
         self._pool.join()
         if not self._failed:
             self._finish(self._flush())
+        if not self._failed:
+            self._chain.close()
         self._pool.kill()
 
     def _start(self) -> None:
@@ -58,9 +62,25 @@ class LedgerWriter:
             return error
         return None
 
+    def _tidy(self) -> Exception | None:
+        """In a worker thread, beside `_flush`."""
+        try:
+            self._chain.tidy()
+        except Exception as error:
+            return error
+        return None
+
+    def _tidied(self, result: Any) -> None:
+        self._tidying = False
+        if result.value is not None:
+            self._finish(result.value)
+
     def _finished(self, result: Any) -> None:
         self._running = False
         self._finish(result.value)
+        if not self._failed and not self._tidying:
+            self._tidying = True
+            self._pool.spawn(self._tidy).rawlink(self._tidied)
         if not self._failed and self._chain.durable_height < self._through:
             self._start()
 

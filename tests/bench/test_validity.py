@@ -151,7 +151,10 @@ def written(path, batches: list[list[bytes]]):
 def test_acknowledged_transactions_must_be_in_every_correct_ledger(tmp_path, correct, missing):
     workload = Workload(1, 20)
     first, second = workload.batch(0, 3), workload.batch(1, 3)
-    paths = {0: written(tmp_path / "a", [first, second]), 1: written(tmp_path / "b", [first])}
+    paths = {
+        0: written(tmp_path / "a" / "ledger.sqlite", [first, second]),
+        1: written(tmp_path / "b" / "ledger.sqlite", [first]),
+    }
     acknowledged = np.array([True, False, True, False, True, False])
     check = check_ledgers(paths, correct, [Offer(workload, [(0, 3, 0), (1, 3, 1)], acknowledged)])
     assert (check.problem, check.agree, check.transactions) == ("", True, 6)
@@ -160,7 +163,7 @@ def test_acknowledged_transactions_must_be_in_every_correct_ledger(tmp_path, cor
 
 def test_an_acknowledged_transaction_that_nobody_has_is_lost(tmp_path):
     workload = Workload(1, 20)
-    paths = {0: written(tmp_path / "a", [workload.batch(0, 3)])}
+    paths = {0: written(tmp_path / "a" / "ledger.sqlite", [workload.batch(0, 3)])}
     check = check_ledgers(paths, {0}, [Offer(workload, [(0, 3, 0), (1, 3, 0)], np.arange(6) % 3 == 0)])
     assert check.problem == "1 acknowledged transactions are not in the ledger"
 
@@ -176,7 +179,7 @@ def test_an_acknowledged_transaction_that_nobody_has_is_lost(tmp_path):
 def test_a_damaged_block_counts_against_its_node(tmp_path, column, value, says):
     workload = Workload(1, 20)
     batches = [workload.batch(0, 3), workload.batch(1, 3)]
-    paths = {index: written(tmp_path / str(index), batches) for index in range(3)}
+    paths = {index: written(tmp_path / str(index) / "ledger.sqlite", batches) for index in range(3)}
     tamper(paths[1], (f"UPDATE blocks SET {column} = ? WHERE height = 2", (value,)))
     check = check_ledgers(paths, {0, 1, 2}, [Offer(workload, [(0, 3, 0), (1, 3, 1)], np.ones(6, dtype=bool))])
     assert check.problem.startswith(says) and not check.agree
@@ -186,6 +189,9 @@ def test_a_damaged_block_counts_against_its_node(tmp_path, column, value, says):
 def test_sound_ledgers_that_differ_do_not_agree(tmp_path):
     workload = Workload(1, 20)
     first, second = workload.batch(0, 3), workload.batch(1, 3)
-    paths = {0: written(tmp_path / "a", [first, second]), 1: written(tmp_path / "b", [first, first])}
+    paths = {
+        0: written(tmp_path / "a" / "ledger.sqlite", [first, second]),
+        1: written(tmp_path / "b" / "ledger.sqlite", [first, first]),
+    }
     check = check_ledgers(paths, {0, 1}, [Offer(workload, [(0, 3, 0), (1, 3, 1)], np.ones(6, dtype=bool))])
     assert (check.problem, check.agree) == ("the ledgers of correct nodes differ at height 2", False)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.ledger import put_body
+from support.ledger import tamper as tamper_body
 
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.cluster.keys import NodeKeys
@@ -107,7 +109,7 @@ def test_repair_of_a_good_ledger_asks_nobody(ledger, monkeypatch):
 
 def test_repair_names_what_is_left(ledger, data):
     """Nobody listens at the manifest's addresses."""
-    tamper(data, "UPDATE bodies SET body = x'00000000' WHERE height IN (1, 3)")
+    tamper_body(data / "ledger.sqlite", put_body(1, b"\x90"), put_body(3, b"\x90"))
     tamper(data, "UPDATE blocks SET epoch = 99 WHERE height = 2")
     status, out, err = ledger("repair", "--timeout", 0.1, manifest=True)
     *lines, last = err.splitlines()

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.ledger import put_body, tamper
 
 from honeybadger.cli.ledger_sql import MOST_ROWS
 from honeybadger.cli.terminal_text import escaped, shown
@@ -95,8 +95,7 @@ def test_no_rows_are_an_answer(ask, form, nothing):
 
 def test_json_with_a_failure_half_way_cannot_be_read_as_all(ask, data):
     """The second block cannot be decoded."""
-    with sqlite3.connect(data / "ledger.sqlite") as connection:
-        connection.execute("UPDATE bodies SET body = x'c1' WHERE height = 2")
+    tamper(data / "ledger.sqlite", put_body(2, b"\xc1"))
     status, out, err = ask("SELECT height FROM transactions", "--format", "json")
     assert status == 1 and err.startswith("error: block 2: body cannot be decoded") and err.count("\n") == 1
     assert out.startswith('[\n{"height": 1},\n')
@@ -110,7 +109,10 @@ def test_json_with_a_failure_half_way_cannot_be_read_as_all(ask, data):
         (" ", "the query is empty"),
         (" -- nothing", "the query is empty"),
         ("SELECT 1 AS a, 2 AS a", "two columns are called a; name one of them with AS"),
-        ("SELECT 1 FROM nope", "no such table: nope; there are blocks, bodies, meta, proposers, transactions"),
+        (
+            "SELECT 1 FROM nope",
+            "no such table: nope; there are blocks, bodies, meta, proposers, segments, transactions",
+        ),
     ],
 )
 def test_errors_are_one_line(ask, query, error):

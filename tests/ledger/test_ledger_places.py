@@ -11,6 +11,7 @@ import pytest
 from support.ledger import CHAIN_ID, fill, opened
 
 from honeybadger.ledger import LedgerError, SQLiteStore, verify_ledger
+from honeybadger.ledger.body_log import segment_path
 
 #: a program that may write only where permissions let it: root loses the right to pass them over
 HELD_TO_PERMISSIONS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if not os.getuid() else []
@@ -38,6 +39,7 @@ def test_ledgers_on_a_read_only_medium_are_read_and_left_as_they_are(tmp_path: P
         medium.mkdir()
         for end in ends:
             shutil.copy(f"{store.path}{end}", medium)
+        shutil.copy(segment_path(tmp_path, 1), medium)
     (media[-1] / "ledger.sqlite-wal").touch()
     for medium in media:
         for path in medium.iterdir():
@@ -78,8 +80,8 @@ def test_a_path_too_long_for_sqlite_is_read_and_not_written(tmp_path: Path) -> N
     place = tmp_path.joinpath(*["d" * 200] * 5)
     place.mkdir(parents=True)
     store = with_two_blocks(tmp_path / "ledger.sqlite")
-    for end in ("", "-wal"):
-        shutil.copy(f"{store.path}{end}", place)
+    for part in (store.path, f"{store.path}-wal", segment_path(tmp_path, 1)):
+        shutil.copy(part, place)
     check(place / "ledger.sqlite")
     store.close()
     (place / "ledger.sqlite-wal").unlink()

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,7 +13,19 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from support.client import Chain as CertifiedChain
-from support.ledger import Statement, chain_of_blocks, moved, opened, put_header, tamper, without
+from support.ledger import (
+    Statement,
+    chain_of_blocks,
+    copied,
+    flip,
+    moved,
+    opened,
+    put_body,
+    put_header,
+    swapped_bodies,
+    tamper,
+    without,
+)
 
 from honeybadger.ledger import Block, Header, LedgerError, SQLiteStore, encode_body
 from honeybadger.ledger import fetch as fetch_module
@@ -48,7 +59,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def path(tmp_path: Path, original: Path) -> Path:
     """A closed ledger of eight blocks, of which the first six are certified."""
-    return Path(shutil.copy(original, tmp_path))
+    return copied(original, tmp_path)
 
 
 @dataclass(frozen=True)
@@ -87,15 +98,13 @@ class Member:
         return self._bend(answer, offset)
 
 
-def dump(path: Path) -> dict[tuple[str, int], tuple[object, ...]]:
-    """Every row of the ledger, its timestamp aside."""
-    rows = {}
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        for table in ("blocks", "bodies"):
-            for row in connection.execute(f"SELECT * FROM {table}"):
-                rows[table, row["height"]] = tuple(v for name, v in dict(row).items() if name != "timestamp")
-    return rows
+def dump(path: Path) -> dict[int, tuple[object, ...]]:
+    """What the ledger has of every height: certificate last; not when and where it is stored."""
+    with opened(path) as store:
+        return {
+            record.height: (record.columns, record.header, record.body, store.certificate(record.height))
+            for record in store.iter_records()
+        }
 
 
 def mend(path: Path, *members: Member, **options: float) -> tuple[RepairReport, list[str]]:
@@ -117,21 +126,20 @@ def header_at(height: int, **changes: object) -> Header:
 
 
 def change(height: int, **columns: object) -> Statement:
-    """For `tamper`: other values in one or two columns of a block."""
-    table = "bodies" if "body" in columns else "blocks"
-    return f"UPDATE {table} SET {' = ?, '.join(columns)} = ? WHERE height = ?", (*columns.values(), height)
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    """For `tamper`: other values in one or two columns of a block; or another body."""
+    if "body" in columns:
+        return put_body(height, columns["body"])
+    return f"UPDATE blocks SET {' = ?, '.join(columns)} = ? WHERE height = ?", (*columns.values(), height)
 
 
 DAMAGE: dict[str, tuple[list[Statement], list[int]]] = {
-    "a bit of a body": ([change(3, body=flipped(BLOCKS[2].body, 500))], [3]),
+    "a bit of a body": ([flip(3, 500)], [3]),
     "another canonical body": ([change(3, body=FORGED[2].body)], [3]),
-    "a body that is text": ([change(2, body="text")], [2]),
-    "no body": ([("DELETE FROM bodies WHERE height = 5", ())], [5]),
-    "no header": ([("DELETE FROM blocks WHERE height = 5", ())], [5]),
+    "a body that is nowhere": ([change(2, body_at="text")], [2]),
+    "a body behind the end": ([change(5, body_at=1 << 40)], [5]),
+    "a body in a segment that is gone": ([change(5, segment=9)], [5]),
+    "a body of endless length": ([change(5, body_bytes=1 << 60)], [5]),
+    "no row": (without(5), [5]),
     "junk for a header": ([change(4, header=b"\0\xff")], [4]),
     "no row at the bottom": (without(1), [1]),
     "no rows in the middle": (without(3, 4), [3, 4]),
@@ -143,10 +151,17 @@ DAMAGE: dict[str, tuple[list[Statement], list[int]]] = {
     "a header of another height": ([put_header(4, header_at(5))], [4]),
     "a header with another root": ([put_header(2, header_at(2, tx_root=bytes(32)))], [2]),
     "a forged block": ([put_header(4, FORGED[3].header), change(4, body=FORGED[3].body)], [4]),
-    "swapped bodies": (moved((3, 99), (6, 3), (99, 6), tables=("bodies",)), [3, 6]),
+    "swapped bodies": ([swapped_bodies(3, 6)], [3, 6]),
     "a moved block": (moved((3, 20)), [3, 20]),
     "rows that no block can have": (
-        [("INSERT INTO bodies VALUES (-5, x'90')", ()), ("INSERT INTO bodies VALUES (50000000000, x'90')", ())],
+        [
+            (
+                "INSERT INTO blocks SELECT ?, epoch, hash, previous, tx_root, tx_count, tx_bytes, proposers, timestamp,"
+                " header, certificate, segment, body_at, body_bytes, checksum FROM blocks WHERE height = 3",
+                (height,),
+            )
+            for height in (-5, 50000000000)
+        ],
         [-5, 50000000000],
     ),
     "a wrong column": ([change(4, tx_count="twenty")], [4]),
@@ -164,7 +179,7 @@ DAMAGE: dict[str, tuple[list[Statement], list[int]]] = {
     "the newest body": ([change(8, body=b"\x90")], [8]),
     "the two newest blocks": ([put_header(7, FORGED[6].header), put_header(8, FORGED[7].header)], [7, 8]),
     "everything": (
-        [c for h in range(1, 9) for c in (change(h, header=b"\0"), change(h, body=b"\x90"))],
+        [c for h in range(1, 9) for c in (change(h, body=b"\x90"), change(h, header=b"\0"))],
         [*range(1, 9)],
     ),
 }
@@ -185,13 +200,13 @@ def test_damage_is_found_and_mended_and_nothing_else_is_written(path: Path, kind
     assert sum(statement.startswith("COMMIT") for statement in writes) == len(heights), "one transaction a block"
     after = dump(path)
     assert after.keys() == good.keys()
-    for (table, height), row in good.items():
-        if table == "blocks" and height in heights:
-            # The certificate (the last column) may be new.
-            assert after[table, height][:-1] == row[:-1]
-            assert after[table, height][-1] in (row[-1], CERTIFICATES.get(height))
+    for height, row in good.items():
+        if height in heights:
+            # The certificate may be new.
+            assert after[height][:-1] == row[:-1]
+            assert after[height][-1] in (row[-1], CERTIFICATES.get(height))
         else:
-            assert after[table, height] == row
+            assert after[height] == row
     assert damaged(path) == []
 
 
@@ -223,7 +238,7 @@ def test_only_what_is_damaged_is_asked_for(path: Path, damage: Statement, offset
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["a bit of a body", "no header", "no rows in the middle", "a forged block"])
+@pytest.mark.parametrize("kind", ["a bit of a body", "no row", "no rows in the middle", "a forged block"])
 def test_without_any_certificate_the_block_above_vouches(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "ledger.sqlite", 0)
     good = dump(path)
@@ -302,7 +317,7 @@ def test_a_liar_is_named_and_the_next_one_is_asked(path: Path, kind: str) -> Non
 
 
 def test_a_member_that_drips_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tamper(path, ("DELETE FROM bodies WHERE height = 3", ()))
+    tamper(path, flip(3, 99))
     clock = itertools.count()
     monkeypatch.setattr(repair_module.time, "monotonic", lambda: float(next(clock)))
     dripping = Member("node 0", bend=lambda answer, _: replace(answer, part=answer.part[:1]))
@@ -320,7 +335,7 @@ def test_a_member_with_a_certificate_is_preferred(path: Path) -> None:
 
 
 def test_a_liar_or_a_silent_member_is_asked_last_from_then_on(path: Path) -> None:
-    tamper(path, ("DELETE FROM bodies WHERE height IN (2, 3, 4)", ()))
+    tamper(path, flip(2, 99), flip(3, 99), flip(4, 99))
     silent = Member("node 0", bend=lambda answer, _: "no answer for 5 s")
     liar = Member("node 1", bend=LIARS["junk header"])
     report, said = mend(path, silent, liar, Member("node 2"))
@@ -334,7 +349,7 @@ def test_a_member_that_is_slow_but_correct_costs_one_block(
     path: Path, monkeypatch: pytest.MonkeyPatch, certified: int
 ) -> None:
     """It keeps every deadline, so nothing can be said against it."""
-    tamper(path, ("DELETE FROM bodies WHERE height <= 7", ()))
+    tamper(path, ("UPDATE blocks SET segment = 9 WHERE height <= 7", ()))
     clock = SimpleNamespace(now=0.0)
     for module in (repair_module, fetch_module):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -354,7 +369,7 @@ def test_a_member_that_is_slow_but_correct_costs_one_block(
 
 
 def test_what_nobody_has_is_left_and_named(path: Path) -> None:
-    tamper(path, ("DELETE FROM bodies WHERE height IN (2, 5)", ()))
+    tamper(path, ("UPDATE blocks SET segment = 9 WHERE height IN (2, 5)", ()))
     report, _ = mend(path, Member(blocks=BLOCKS[2:]))
     assert report.repaired == [5]
     assert report.left == {2: "body is missing"}
@@ -363,7 +378,7 @@ def test_what_nobody_has_is_left_and_named(path: Path) -> None:
 
 def test_a_forged_row_at_a_great_height_does_not_take_for_ever(path: Path) -> None:
     far = msgspec.structs.replace(BLOCKS[7].header, height=2**32 - 1)
-    tamper(path, *moved((8, 2**32 - 1), tables=("blocks",)), put_header(2**32 - 1, far))
+    tamper(path, *moved((8, 2**32 - 1)), put_header(2**32 - 1, far))
     with pytest.raises(LedgerError, match="more than 100000 blocks are missing"):
         mend(path, Member())
 
@@ -381,10 +396,10 @@ def test_a_certificate_outweighs_a_forged_end(path: Path) -> None:
 
 
 def test_broken_pages_are_one_line_that_says_what_to_do(path: Path) -> None:
-    tamper(path, ("DELETE FROM bodies WHERE height = 3", ()))
+    tamper(path, *without(3))
     whole = path.read_bytes()
     with closing(sqlite3.connect(path)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'bodies'").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'blocks'").fetchone()
         (page,) = connection.execute("PRAGMA page_size").fetchone()
     for damage in (
         whole[: (root - 1) * page] + os.urandom(100) + whole[(root - 1) * page + 100 :],
@@ -400,17 +415,17 @@ def test_broken_pages_are_one_line_that_says_what_to_do(path: Path) -> None:
 
 def test_pages_that_only_a_check_finds_stop_the_repair_before_it_writes(path: Path) -> None:
     """A page that is in use and in the free list at once: the next write could overwrite a good block."""
-    root = "(SELECT rootpage FROM sqlite_master WHERE name = 'bodies')"
+    root = "(SELECT rootpage FROM sqlite_master WHERE name = 'blocks')"
     reuse = f"UPDATE sqlite_master SET rootpage = {root} WHERE name = 'scratch'"
     tamper(path, *((sql, ()) for sql in ("CREATE TABLE scratch (x)", "PRAGMA writable_schema = ON", reuse)))
-    tamper(path, ("DELETE FROM blocks WHERE height = 3", ()))
+    tamper(path, *without(3))
     before = dump(path)
     with pytest.raises(LedgerError, match="cannot mend"):
         mend(path, Member())
     assert dump(path) == before
 
 
-def test_replace_is_all_or_nothing_and_keeps_the_time_of_storing(path: Path) -> None:
+def test_what_is_replaced_keeps_its_time_of_storing_and_is_in_the_log_if_it_cannot_be_indexed(path: Path) -> None:
     stored = "SELECT timestamp FROM blocks WHERE height = 3"
     with closing(SQLiteStore(path, "os")) as store:
         before = store._writer.execute(stored).fetchone()
@@ -419,13 +434,18 @@ def test_replace_is_all_or_nothing_and_keeps_the_time_of_storing(path: Path) -> 
         assert store._writer.execute(stored).fetchone() == before
         with pytest.raises(LedgerError, match="belongs to chain"):
             store.replace(Block(header_at(3, chain_id=bytes(32)), b"\x90"), None)
-        with pytest.raises(LedgerError):
-            store.replace(Block(BLOCKS[2].header, None), None)
-        assert store.block(3) == FORGED[2], "the header went in without its body"
-        changes = store._writer.total_changes
-        store.replace(FORGED[2], CERTIFICATES[3])
-        assert store._writer.total_changes == changes + 1, "a body that is the same was written again"
-        assert store.certificate(3) == CERTIFICATES[3]
+        store._writer.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_INSERT else sqlite3.SQLITE_OK
+        )
+        with pytest.raises(LedgerError, match="not authorized"):
+            store.replace(BLOCKS[2], CERTIFICATES[3])
+        store._writer.set_authorizer(None)
+        assert (store.block(3), store.certificate(3)) == (FORGED[2], None)
+        with pytest.raises(LedgerError, match="the last blocks could not be indexed"):
+            store.replace(BLOCKS[2], None)
+    with closing(SQLiteStore(path, "os")) as store:
+        assert (store.block(3), store.certificate(3)) == (BLOCKS[2], CERTIFICATES[3]), "it is in the log"
+        assert store._writer.execute(stored).fetchone() == before
     with opened(path) as reader:
         for write_to_it in (lambda: reader.replace(BLOCKS[2], None), lambda: reader.discard(3)):
             with pytest.raises(LedgerError, match="reading only"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from honeybadger.ledger import Chain, LedgerError, SQLiteStore
+from honeybadger.ledger import Block, Chain, LedgerError, SQLiteStore
 from honeybadger.ledger.sql import open_for_sql
 
 CHAIN = b"c" * 32
@@ -48,12 +48,16 @@ def test_transactions_are_those_of_the_blocks_in_their_order(store):
     assert ask(store, "SELECT height, position FROM transactions WHERE tx = x'fffe'") == [(1, 1)]
 
 
+def test_bodies_are_read_from_the_log(store):
+    assert ask(store, "SELECT * FROM bodies") == [(block.header.height, block.body) for block in store.iter_blocks()]
+
+
 def test_proposers_are_those_of_the_headers(store):
     assert ask(store, "SELECT * FROM proposers") == [(1, 0), (1, 3), (3, 2)]
 
 
 def test_only_bodies_of_the_heights_asked_for_are_decoded(store):
-    damage(store, "UPDATE bodies SET body = x'c1' WHERE height = 1")
+    store.replace(Block(store.header(1), b"\xc1"), None)
     for condition in ("height = 3", "height > 1", "height = (SELECT max(height) FROM blocks)", "epoch = 2"):
         rows = ask(store, f"SELECT text FROM blocks JOIN transactions USING (height) WHERE {condition}")
         assert rows == [("last",)], condition
@@ -61,8 +65,9 @@ def test_only_bodies_of_the_heights_asked_for_are_decoded(store):
         ask(store, "SELECT count(*) FROM transactions")
 
 
-def test_a_body_of_another_type_is_named(store):
-    damage(store, "UPDATE bodies SET body = CAST('\x1b[2J' AS TEXT) WHERE height = 3")
+@pytest.mark.parametrize("place", ["body_at = '\x1b[2J'", "segment = -9", "body_bytes = 1 << 40", "body_at = 1000"])
+def test_a_body_that_is_nowhere_is_named(store, place):
+    damage(store, f"UPDATE blocks SET {place} WHERE height = 3")
     with pytest.raises(LedgerError, match=r"^block 3: ") as caught:
         ask(store, "SELECT * FROM transactions")
     assert str(caught.value).isprintable()
@@ -74,8 +79,8 @@ def test_a_body_of_another_type_is_named(store):
         *(
             "DELETE FROM blocks",
             "UPDATE meta SET value = 2",
-            "INSERT INTO bodies VALUES (9, x'90')",
-            "DROP TABLE bodies",
+            "INSERT INTO segments VALUES (9, 1, 1)",
+            "DROP TABLE segments",
         ),
         *("CREATE TEMP TABLE t (x)", "DROP VIEW transactions", "BEGIN", "REINDEX", "ANALYZE", "VACUUM"),
         *("ATTACH '{0}/other' AS other", "VACUUM INTO '{0}/other'", "DETACH main"),
@@ -102,7 +107,10 @@ def test_nor_could_the_connection_write_if_it_were_not_refused(store):
     ("query", "line"),
     [
         ("SELEC 1", 'near "SELEC": syntax error'),
-        ("SELECT 1 FROM nope", "no such table: nope; there are blocks, bodies, meta, proposers, transactions"),
+        (
+            "SELECT 1 FROM nope",
+            "no such table: nope; there are blocks, bodies, meta, proposers, segments, transactions",
+        ),
         ("SELECT * FROM transaction", 'near "transaction": syntax error; did you mean transactions?'),
         ("SELECT 1; SELECT 2", "that is more than one statement; ask one at a time"),
         ("SELECT '\udcff'", "the query is not UTF-8"),
@@ -146,7 +154,7 @@ def later() -> int:
 def test_a_damaged_file_is_told_from_a_bad_query(store):
     store.close()
     data = store.path.read_bytes()
-    page = 65536
+    page = 4096
     store.path.write_bytes(data[: 2 * page] + bytes([7]) * page + data[3 * page :])
     with pytest.raises(LedgerError, match="malformed; the database file itself is damaged"):
         ask(store, "SELECT * FROM blocks")

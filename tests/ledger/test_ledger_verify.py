@@ -6,11 +6,13 @@ from support.ledger import (
     CHAIN_ID,
     OTHER_ID,
     Statement,
+    apply,
     chain_of_blocks,
     fill,
     memory_store,
     moved,
     numbered,
+    put_body,
     put_header,
     without,
 )
@@ -25,8 +27,7 @@ def six_blocks() -> SQLiteStore:
 
 
 def verdict(store: SQLiteStore, *damage: Statement) -> tuple[int | None, str]:
-    for sql, arguments in damage:
-        store._writer.execute(sql, arguments)
+    apply(store, *damage)
     report = verify_ledger(store)
     if report.bad_height is not None:
         assert report.blocks == report.bad_height - 1
@@ -102,9 +103,9 @@ def test_bodies() -> None:
     for bad, reason in (
         (encode_body(transactions[::-1]), "Merkle root"),
         (encode_body(transactions[1:]), "header says 20"),
-        *((junk, "body ") for junk in (body + b"\0", body[:-1], b"\xdd\0\0" + body[1:], b"junk", "text")),
+        *((junk, "body ") for junk in (body + b"\0", body[:-1], b"\xdd\0\0" + body[1:], b"junk", b"")),
     ):
-        height, text = verdict(store, ("UPDATE bodies SET body = ? WHERE height = 2", (bad,)))
+        height, text = verdict(store, put_body(2, bad))
         assert height == 2 and reason in text
 
 
@@ -113,10 +114,12 @@ def test_bodies() -> None:
     [
         (without(1), 1, "block 1 is missing, the next one stored is 2"),
         (without(3), 3, "block 3 is missing, the next one stored is 4"),
-        ([("DELETE FROM bodies WHERE height = 6", ())], 6, "body is missing"),
-        ([("DELETE FROM blocks WHERE height = 3", ())], 3, "header is missing"),
-        ([("INSERT INTO bodies VALUES (7, x'90')", ())], 7, "header is missing"),
-        ([("INSERT INTO bodies VALUES (-5, x'90')", ())], 1, "block 1 is missing, the next one stored is -5"),
+        ([("UPDATE blocks SET body_at = 1000000 WHERE height = 6", ())], 6, "body is missing"),
+        ([("UPDATE blocks SET body_at = 'text' WHERE height = 6", ())], 6, "body is missing"),
+        ([("UPDATE blocks SET body_bytes = -1 WHERE height = 6", ())], 6, "body is missing"),
+        ([("UPDATE blocks SET header = 'text' WHERE height = 3", ())], 3, "header is missing"),
+        (moved((6, -5)), 1, "block 1 is missing, the next one stored is -5"),
+        (moved((6, -(2**63))), 1, f"block 1 is missing, the next one stored is {-(2**63)}"),
         (moved((3, 99), (4, 3), (99, 4)), 3, "header says height 4"),
     ],
     ids=str,

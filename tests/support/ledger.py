@@ -1,19 +1,21 @@
 """What several ledger tests share: a chain id, small chains, and a way to damage a stored ledger by hand."""
 
-import sqlite3
+import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from honeybadger.ledger import Block, Chain, Header, SQLiteStore, build_block
+from honeybadger.ledger.body_log import segment_path
 from honeybadger.ledger.store import header_columns
 from honeybadger.transactions import U64, FingerprintKey
 
 CHAIN_ID = bytes(range(32))
 OTHER_ID = bytes(range(1, 33))
-#: damage to a ledger: SQL and its arguments
-Statement = tuple[str, tuple[object, ...]]
+#: damage to a ledger: SQL and its arguments, or what is done to the opened store
+Statement = tuple[str, tuple[object, ...]] | Callable[[SQLiteStore], object]
 
 
 class AllEqual(FingerprintKey):
@@ -74,18 +76,64 @@ def opened(path: Path) -> closing[SQLiteStore]:
     return closing(SQLiteStore(path, read_only=True))
 
 
+def put_body(height: int, body: bytes) -> Statement:
+    """Another body, with the checksum that belongs to it. The forger is careful."""
+    return lambda store: store.replace(Block(store.header(height), body), store.certificate(height))
+
+
+def flip(height: int, at: int, count: int = 1) -> Statement:
+    """The lowest bits of `count` bytes of a body, in the file that it is in."""
+
+    def flip(store: SQLiteStore) -> None:
+        segment, position = store._one("SELECT segment, body_at FROM blocks WHERE height = ?", height)
+        with segment_path(store.path.parent, segment).open("r+b") as file:
+            file.seek(position + at)
+            data = file.read(count)
+            file.seek(position + at)
+            file.write(bytes(byte ^ 1 for byte in data))
+
+    return flip
+
+
 def without(*heights: int) -> list[Statement]:
     """These blocks are gone."""
-    return [(f"DELETE FROM {table} WHERE height = ?", (h,)) for h in heights for table in ("blocks", "bodies")]
+    return [("DELETE FROM blocks WHERE height = ?", (height,)) for height in heights]
 
 
-def moved(*steps: tuple[int, int], tables: tuple[str, ...] = ("blocks", "bodies")) -> list[Statement]:
+def moved(*steps: tuple[int, int]) -> list[Statement]:
     """Rows change their heights, from and to."""
-    return [(f"UPDATE {table} SET height = ? WHERE height = ?", (to, of)) for table in tables for of, to in steps]
+    return [("UPDATE blocks SET height = ? WHERE height = ?", (to, of)) for of, to in steps]
+
+
+def swapped_bodies(one: int, other: int) -> Statement:
+    """The rows of two blocks name each other's bodies."""
+
+    def swap(store: SQLiteStore) -> None:
+        names = "segment, body_at, body_bytes, checksum"
+        rows = [store._one(f"SELECT {names} FROM blocks WHERE height = ?", height) for height in (one, other)]
+        for row, height in zip(rows, (other, one), strict=True):
+            store._writer.execute(f"UPDATE blocks SET ({names}) = (?, ?, ?, ?) WHERE height = ?", (*row, height))
+
+    return swap
+
+
+def apply(store: SQLiteStore, *statements: Statement) -> None:
+    """Change an open ledger behind its back."""
+    for statement in statements:
+        if callable(statement):
+            statement(store)
+        else:
+            store._writer.execute(*statement)
 
 
 def tamper(path: Path, *statements: Statement) -> None:
-    """Change a closed ledger behind the store's back."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for sql, arguments in statements:
-            connection.execute(sql, arguments)
+    """Change a closed ledger."""
+    with closing(SQLiteStore(path, "os")) as store:
+        apply(store, *statements)
+
+
+def copied(path: Path, place: Path) -> Path:
+    """A copy of a closed ledger, with its log, in another directory."""
+    for part in (path, *path.parent.glob("bodies-*.seg")):
+        shutil.copy(part, place)
+    return place / path.name

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -24,13 +25,14 @@ from bench.places.hosts.preflight import Clock, check_facts, check_ports, descri
 from bench.places.place import Address, Place
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.ledger.body_log import segment_path
 
 #: seconds for installing an environment, or for one command in it, on a slow host
 INSTALL_TIMEOUT_S = 600.0
 CHECK_TIMEOUT_S = 120.0
 #: an agent that hears nothing gives up after this many times `lost-after`: later than the controller
 SILENCE_FACTOR = 2.0
-#: the files of a stopped node
+#: the files of a stopped node, besides the bodies
 LEDGER_FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 
 
@@ -216,8 +218,13 @@ class HostsPlace(Place):
                 await link.ask("flush")
                 for node in [node for node in self._nodes.values() if node.link is link]:
                     node.data.mkdir(exist_ok=True)
+                    data = f"{self._home()}/node-{node.index}/data"
                     for name in LEDGER_FILES:
-                        await link.get(f"{self._home()}/node-{node.index}/data/{name}", node.data / name)
+                        await link.get(f"{data}/{name}", node.data / name)
+                    for number in count(1):
+                        segment = segment_path(node.data, number)
+                        if not await link.get(f"{data}/{segment.name}", segment):
+                            break
                 await link.ask("forget", path=self._home())
             except HostError:
                 # If it was lost just now, the run goes on without it, and says so.
