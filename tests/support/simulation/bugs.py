@@ -40,7 +40,8 @@ def forgotten(*votes: Vote):
 
     def forget(journal: JournalModel, first_epoch: int) -> None:
         reopen(journal, first_epoch)
-        journal._slots = {slot: value for slot, value in journal._slots.items() if slot[1] not in votes}
+        for number, slots in journal._slots.items():
+            journal._slots[number] = {slot: value for slot, value in slots.items() if slot[0] not in votes}
 
     return lambda patch: patch.setattr(JournalModel, "reopen", forget)
 
