@@ -103,7 +103,7 @@ class Want(Message, frozen=True, tag=11):
     root: Digest
 
 
-HoneyBadgerMessage = Val | Echo | EchoHash | Want | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares
+HoneyBadgerMessage = Val | Echo | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares | EchoHash | Want
 MESSAGE_TYPES: tuple[type[Message], ...] = get_args(HoneyBadgerMessage)
 
 

@@ -270,8 +270,8 @@ class ReliableBroadcast:
         known.digests[place] = digest
         if not known.shards:
             known.length = len(echo.shard)
-        # A root that binds unequal leaves is no codeword. Whose fault it is cannot be told: the proposer's, or that of
-        # nodes which made the root up.
+        # A root that binds unequal leaves is no codeword. Whose fault that is cannot be told before N-f nodes have
+        # voted for it: liars may have made it up.
         if known.length == len(echo.shard):
             known.shards[place] = echo.shard
 
@@ -281,11 +281,17 @@ class ReliableBroadcast:
         known = self._roots.setdefault(root, _Root())
         known.votes += 1
         if known.votes == self._quorums.quorum and not self._ready_sent:
-            if len(known.shards) >= self._quorums.data_shards and not self._is_codeword(root, known):
+            if self._is_disproved(root, known):
                 self._abort()
                 return
             self._send_ready(root)
         self._try_deliver(root)
+
+    def _is_disproved(self, root: bytes, known: _Root) -> bool:
+        """Whether the shards that are here show that the root is no codeword. If they are enough, they tell."""
+        if len(known.digests) > len(known.shards):
+            return True
+        return len(known.shards) >= self._quorums.data_shards and not self._is_codeword(root, known)
 
     def _is_codeword(self, root: bytes, known: _Root) -> bool:
         """Whether re-encoding any N-2f shards gives `root`; remembers the value if so."""
@@ -329,11 +335,11 @@ class ReliableBroadcast:
             known = self._roots.get(root)
             if known is None:
                 return
-            if len(known.shards) < self._quorums.data_shards:
-                self._ask(root, known)
-                return
-            if not self._is_codeword(root, known):
+            if self._is_disproved(root, known):
                 self._abort()
+                return
+            if root not in self._checked:
+                self._ask(root, known)
                 return
             value = self._checked[root]
         self.delivered = True

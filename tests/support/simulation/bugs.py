@@ -5,17 +5,20 @@ has the script.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 from crypto.errors import InvalidCodeword
-from honeybadger.protocols.honey_badger import epoch
+from honeybadger.protocols.honey_badger import epoch, protocol
 from honeybadger.protocols.honey_badger.binary_agreement import BOTH, CONF, BinaryAgreement, singleton
 from honeybadger.protocols.honey_badger.common_subset import CommonSubset
-from honeybadger.protocols.honey_badger.messages import Vote
+from honeybadger.protocols.honey_badger.messages import Vote, Want
+from honeybadger.protocols.honey_badger.protocol import HoneyBadger
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.journals import JournalModel
 from support.byzantine.weakened import OwnSetAfterConf, WithoutConf
-from support.simulation import instances
+from support.simulation import instances, searches
 from support.simulation.searches import Agreement, Epochs, Subset
 
 
@@ -27,7 +30,7 @@ def instead(name: str, variant: object):
     """What agreements and epochs are made of, or with, is another thing of that name."""
 
     def apply(patch) -> None:
-        for module in (instances, epoch):
+        for module in (instances, epoch, protocol, searches):
             if hasattr(module, name):
                 patch.setattr(module, name, variant)
 
@@ -121,6 +124,70 @@ class CountsEveryEcho(ReliableBroadcast):
         super().handle_ready(sender, message)
 
 
+class ReadyAtDataShards(ReliableBroadcast):
+    """READY at N-2f votes."""
+
+    def _count(self, sender, root):
+        super()._count(sender, root)
+        known = self._roots.get(root)
+        if known is not None and known.votes == self._quorums.data_shards and not self._ready_sent:
+            self._send_ready(root)
+
+
+class CountsEchoAndHash(ReliableBroadcast):
+    """ECHO and ECHO_HASH of one sender are two votes."""
+
+    def handle_echo(self, sender, message):
+        voted = self._vote_root.get(sender)
+        super().handle_echo(sender, message)
+        if voted == message.root and not self.delivered and not self.aborted:
+            self._count(sender, message.root)
+
+
+class AsksNobody(ReliableBroadcast):
+    def _ask(self, root, known):
+        pass
+
+
+class AsksTooFew(ReliableBroadcast):
+    """As many as shards are missing, as if nobody withheld an answer."""
+
+    def _ask(self, root, known):
+        if len(known.asked) < self._quorums.data_shards - len(known.shards):
+            faults, self._quorums = self._quorums, SimpleNamespace(faults=0, data_shards=self._quorums.data_shards)
+            super()._ask(root, known)
+            self._quorums = faults
+
+
+class AnswersNobody(ShardAnswers):
+    def handle_want(self, requester, want):
+        pass
+
+
+class AnswersOncePerNode(ShardAnswers):
+    """Once per requester, not once per requester and broadcast."""
+
+    def handle_want(self, requester, want):
+        if not any(requester == before for answered in self._answered.values() for before, _ in answered):
+            super().handle_want(requester, want)
+
+
+class AnswersOncePerBroadcast(ShardAnswers):
+    """To the first requester only."""
+
+    def handle_want(self, requester, want):
+        if not any(want.proposer == before for _, before in self._answered.get(want.epoch, ())):
+            super().handle_want(requester, want)
+
+
+class AnswersInProgressOnly(HoneyBadger):
+    """A WANT for a committed epoch is late, so it is dropped."""
+
+    def _handle_late(self, sender, message):
+        if not isinstance(message, Want):
+            super()._handle_late(sender, message)
+
+
 class ZeroAfterDeliveries(CommonSubset):
     """0 for the rest when N-f broadcasts are delivered, not when N-f agreements have decided 1."""
 
@@ -178,6 +245,14 @@ BUGS = {
         "READYs counted again": instead("ReliableBroadcast", CountsEveryEcho),
         "0 after deliveries": instead("CommonSubset", ZeroAfterDeliveries),
         "1 before delivery": instead("CommonSubset", OneMoreThanDelivered),
+        "READY at N-2f votes": instead("ReliableBroadcast", ReadyAtDataShards),
+        "ECHO and its hash both count": instead("ReliableBroadcast", CountsEchoAndHash),
+        "no WANT": instead("ReliableBroadcast", AsksNobody),
+        "WANT to too few": instead("ReliableBroadcast", AsksTooFew),
+        "WANT not answered": instead("ShardAnswers", AnswersNobody),
+        "WANT answered once per node": instead("ShardAnswers", AnswersOncePerNode),
+        "WANT answered once per broadcast": instead("ShardAnswers", AnswersOncePerBroadcast),
+        "WANT for a committed epoch dropped": instead("HoneyBadger", AnswersInProgressOnly),
         "coin not bound to the proposer": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (e, number)),
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
         "SHARD forgotten": forgotten(Vote.SHARD),
