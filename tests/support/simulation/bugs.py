@@ -5,7 +5,6 @@ has the script.
 """
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 from crypto.errors import InvalidCodeword
 from honeybadger.protocols.honey_badger import epoch, protocol
@@ -150,13 +149,13 @@ class AsksNobody(ReliableBroadcast):
 
 
 class AsksTooFew(ReliableBroadcast):
-    """As many as shards are missing, as if nobody withheld an answer."""
+    """N-2f of them, as if nobody withheld an answer."""
 
     def _ask(self, root, known):
-        if len(known.asked) < self._quorums.data_shards - len(known.shards):
-            faults, self._quorums = self._quorums, SimpleNamespace(faults=0, data_shards=self._quorums.data_shards)
-            super()._ask(root, known)
-            self._quorums = faults
+        for node in [node for node, its in self._vote_root.items() if its == root and node not in known.asked]:
+            if self._place(node) not in known.digests and len(known.asked) < self._quorums.data_shards:
+                known.asked.add(node)
+                self._outbox.send(node, Want(self._epoch, self._proposer, root))
 
 
 class AnswersNobody(ShardAnswers):
