@@ -8,12 +8,12 @@ from honeybadger.adversary.base import EMPTY_BATCH, Adversary, flipped
 from honeybadger.adversary.bounded import Recent
 from honeybadger.adversary.dispersal import EPOCHS, FalseProposer, dispersal, echo_of, erasure_code
 from honeybadger.protocols.context import Context
-from honeybadger.protocols.honey_badger.messages import Echo, Ready, Val
+from honeybadger.protocols.honey_badger.messages import Echo, EchoHash, Ready, Val
 from honeybadger.protocols.wire import Message
 
 
 class EquivocateBroadcast(Adversary):
-    """Two valid proposals under two roots, one for each half of the nodes; ECHO and READY tell each half its own.
+    """Two valid proposals under two roots, one for each half of the nodes; votes and READY tell each half its own.
 
     In other nodes' broadcasts one half is told the truth and the other half a root that the node made up. The halves
     change with every epoch. The second proposal is an empty batch, so no unknown transaction gets in.
@@ -26,7 +26,10 @@ class EquivocateBroadcast(Adversary):
         super().__init__(context)
         self._code = erasure_code(context.quorums)
         self._second: Recent[int, list[Val]] = Recent(EPOCHS)
-        self._invented = dispersal([bytes(64)] * context.quorums.nodes, 0, 0)[self.me]
+        #: by proposer: the VAL that it did not send
+        self._invented = [
+            dispersal([bytes(64)] * context.quorums.nodes, 0, j)[self.me] for j in range(context.quorums.nodes)
+        ]
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
         if (recipient + message.epoch) % 2 == 0:
@@ -41,9 +44,9 @@ class EquivocateBroadcast(Adversary):
             case Ready(proposer=self.me):
                 return []
             case Echo():
-                return [replace(echo_of(self._invented), epoch=message.epoch, proposer=message.proposer)]
-            case Ready():
-                return [replace(message, root=self._invented.root)]
+                return [replace(echo_of(self._invented[message.proposer]), epoch=message.epoch)]
+            case EchoHash() | Ready():
+                return [replace(message, root=self._invented[message.proposer].root)]
         return [message]
 
     def _second_proposal(self, epoch: int) -> list[Val]:
@@ -57,8 +60,8 @@ class EquivocateBroadcast(Adversary):
 class BadShards(FalseProposer):
     """Shards that are no codeword, under one valid root; in others' broadcasts ECHOs that prove nothing.
 
-    By turns one shard is wrong, every second one, or one is longer than the rest; ECHOs have a wrong or missing
-    branch, a wrong shard or none at all.
+    By turns one shard is wrong, every second one, or one is longer than the rest; ECHOs, also those in answer to WANT,
+    have a wrong or missing branch, a wrong shard or none at all.
 
     Correct nodes must abort the broadcast, all of them, and leave the node out of the subset: BAD_CODEWORD. The
     spoilt ECHOs are dropped: BAD_BRANCH, BAD_SHARD_LENGTH.

@@ -9,7 +9,8 @@ from crypto.merkle import MerkleTree, verify_branch
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
 from honeybadger.protocols.context import Context
-from honeybadger.protocols.honey_badger.messages import Echo, Val
+from honeybadger.protocols.honey_badger.messages import Echo, EchoHash, Val
+from honeybadger.protocols.honey_badger.places import is_holder, place_of
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.protocols.wire import Message
 
@@ -27,12 +28,19 @@ def dispersal(shards: Sequence[bytes], epoch: int, proposer: int) -> list[Val]:
     if not shards:
         return []
     tree = MerkleTree(shards)
-    return [Val(epoch, proposer, tree.root, tree.branch(k), shard) for k, shard in enumerate(shards)]
+    places = [place_of(node, proposer, len(shards)) for node in range(len(shards))]
+    return [Val(epoch, proposer, tree.root, tree.branch(place), shards[place]) for place in places]
 
 
 def echo_of(val: Val) -> Echo:
-    """The ECHO that an honest node answers a VAL with."""
+    """The ECHO that an honest holder answers a VAL with, and any honest node a WANT."""
     return Echo(val.epoch, val.proposer, val.root, val.branch, val.shard)
+
+
+def vote_of(val: Val, node: int, quorums: Quorums) -> Echo | EchoHash:
+    """What honest node `node` answers its VAL with."""
+    holds = is_holder(node, val.proposer, quorums)
+    return echo_of(val) if holds else EchoHash(val.epoch, val.proposer, val.root)
 
 
 class FalseProposer(Adversary, ABC):
@@ -46,7 +54,7 @@ class FalseProposer(Adversary, ABC):
         super().__init__(context)
         self.code = erasure_code(context.quorums)
         self._vals: Recent[int, Sequence[Val]] = Recent(EPOCHS)
-        #: (epoch, proposer, root) → shards of others' broadcasts by node
+        #: (epoch, proposer, root) → shards of others' broadcasts by place
         self._overheard: Recent[tuple[int, int, bytes], dict[int, bytes]] = Recent()
 
     @abstractmethod
@@ -61,10 +69,11 @@ class FalseProposer(Adversary, ABC):
 
     def overhear(self, sender: int, echo: Echo) -> Sequence[bytes] | None:
         """The codeword of another node's broadcast, once ECHOs have shown just enough of it."""
-        if not verify_branch(echo.root, self.quorums.nodes, sender, echo.shard, echo.branch):
+        place = place_of(sender, echo.proposer, self.quorums.nodes)
+        if not verify_branch(echo.root, self.quorums.nodes, place, echo.shard, echo.branch):
             return None
         shards = self._overheard.once((echo.epoch, echo.proposer, echo.root), dict)
-        shards[sender] = echo.shard
+        shards[place] = echo.shard
         if len(shards) != self.quorums.data_shards:
             return None
         try:

@@ -24,6 +24,7 @@ from honeybadger.protocols.contract import ConsensusProtocol, Specification
 from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler, shuffled
 from honeybadger.transactions import Transactions
@@ -148,8 +149,8 @@ class ByzantineNode:
         self.submit = application.submit
 
     def honest(self, outbox: Outbox) -> ConsensusProtocol:
-        """An honest protocol object with this node's keys that speaks through `outbox`."""
-        return self.specification.build(replace(self.context, outbox=outbox))
+        """An honest protocol object with this node's keys that speaks through `outbox`, and remembers what it said."""
+        return self.specification.build(replace(self.context, outbox=outbox, journal=JournalModel()))
 
 
 @lru_cache(maxsize=64)
@@ -210,6 +211,7 @@ class SimulatedCluster:
                 outbox=self.network.outbox(me),
                 application=application,
                 randbytes=rng.randbytes,
+                journal=JournalModel(),
                 timers=self.network.timers(me),
                 signing_keys=signing[0],
                 signing_key=signing[1][me],

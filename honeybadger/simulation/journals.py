@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-#: epoch, vote, proposer, round
-Slot = tuple[int, int, int, int]
+#: vote, proposer, round
+Slot = tuple[int, int, int]
 
 
 class JournalModel:
@@ -13,26 +13,28 @@ class JournalModel:
     """
 
     def __init__(self) -> None:
-        self._slots: dict[Slot, bytes] = {}
-        self._fresh: set[Slot] = set()
+        #: by epoch
+        self._slots: dict[int, dict[Slot, bytes]] = {}
+        #: what was not synced
+        self._fresh: set[tuple[int, Slot]] = set()
         self._reserved = 0
         self.silent_through = 0
 
     def remember(self, epoch: int, vote: int, proposer: int, round_number: int, value: bytes) -> bytes:
-        slot = (epoch, vote, proposer, round_number)
-        if slot not in self._slots:
-            self._slots[slot] = value
-            self._fresh.add(slot)
-        return self._slots[slot]
+        slots, slot = self._slots.setdefault(epoch, {}), (vote, proposer, round_number)
+        if slot not in slots:
+            slots[slot] = value
+            self._fresh.add((epoch, slot))
+        return slots[slot]
 
     def recall(self, epoch: int, vote: int, proposer: int, round_number: int) -> bytes | None:
-        return self._slots.get((epoch, vote, proposer, round_number))
+        return self._slots.get(epoch, {}).get((vote, proposer, round_number))
 
     def epochs(self) -> Iterable[int]:
-        return sorted({slot[0] for slot in self._slots})
+        return sorted(self._slots)
 
     def votes(self, epoch: int) -> Iterable[tuple[int, int, int, bytes]]:
-        return sorted((*slot[1:], value) for slot, value in self._slots.items() if slot[0] == epoch)
+        return sorted((*slot, value) for slot, value in self._slots.get(epoch, {}).items())
 
     def reserve(self, epoch: int) -> None:
         """Something of `epoch` is about to be sent."""
@@ -44,14 +46,18 @@ class JournalModel:
 
     def prune(self, epoch: int) -> None:
         """Forget epochs up to this one. As in a real journal, what replaces them is durable before they go."""
-        kept = {slot: value for slot, value in self._slots.items() if slot[0] > epoch}
+        kept = {number: slots for number, slots in self._slots.items() if number > epoch}
         if len(kept) < len(self._slots):
             self.sync()
         self._slots = kept
 
     def crash(self) -> None:
         """What was not synced is gone."""
-        self._slots = {slot: value for slot, value in self._slots.items() if slot not in self._fresh}
+        for epoch, slot in self._fresh:
+            slots = self._slots.get(epoch, {})
+            slots.pop(slot, None)
+            if not slots:
+                self._slots.pop(epoch, None)
         self._fresh.clear()
 
     def lose(self, margin: int = 0) -> None:

@@ -31,9 +31,11 @@ from honeybadger.protocols.honey_badger.messages import (
     Conf,
     DecryptionShares,
     Echo,
+    EchoHash,
     Ready,
     Term,
     Val,
+    Want,
 )
 from honeybadger.protocols.wire import Message
 
@@ -45,6 +47,8 @@ MESSAGES = st.one_of(
     st.builds(Val, EPOCH, NODE, ROOT, BRANCH, SHARD),
     st.builds(Echo, EPOCH, NODE, ROOT, BRANCH, SHARD),
     st.builds(Ready, EPOCH, NODE, ROOT),
+    st.builds(EchoHash, EPOCH, NODE, ROOT),
+    st.builds(Want, EPOCH, NODE, ROOT),
     st.builds(BVal, EPOCH, NODE, ROUND, st.booleans()),
     st.builds(Aux, EPOCH, NODE, ROUND, st.booleans()),
     st.builds(Conf, EPOCH, NODE, ROUND, st.integers(1, 3)),
@@ -62,6 +66,8 @@ EXAMPLES: list[Message] = [
     CoinShare(1, 0, 0, bytes(48)),
     Term(2**53, 65535, True),
     DecryptionShares(1, [(0, bytes(48)), (3, bytes(48))]),
+    EchoHash(1, 0, bytes(32)),
+    Want(1, 0, bytes(32)),
 ]
 pack = msgspec.msgpack.encode
 

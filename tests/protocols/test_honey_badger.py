@@ -17,6 +17,7 @@ from honeybadger.protocols.honey_badger.messages import (
     Conf,
     DecryptionShares,
     Echo,
+    EchoHash,
     Ready,
     Term,
     Val,
@@ -90,7 +91,7 @@ def test_the_window():
     assert sorted(node.protocol._epochs) == list(range(1, 10)) and node.protocol.horizon == 9
     assert node.faults == [(3, FaultKind.FUTURE_EPOCH)] * 2 * (40 + 14)
     node.protocol.skip_to(5)
-    assert (node.protocol.epoch, node.protocol.horizon, node.protocol.settled) == (5, 13, 4)
+    assert (node.protocol.epoch, node.protocol.horizon, node.protocol.settled) == (5, 13, 3)
     node.hear(Ready(13, 0, bytes(32)))
     assert len(node.faults) == 108
 
@@ -211,11 +212,12 @@ def test_lingering_epochs_are_limited_even_with_gaps():
 # -- after a restart
 
 ROOT = bytes(range(32))
-ECHO = Echo(3, 2, ROOT, bytes(64), b"shard" * 20)
-#: what was written in epoch 3, and what is sent for it (an ECHO with the record of its shard)
+#: what was written in epoch 3, and what is sent for it (an ECHO with the record of its shard, or its hash)
 VOTES = [
+    (Vote.ECHO, 3, 0, ROOT + bytes(64), None),
+    (Vote.SHARD, 3, 0, b"shard" * 20, Echo(3, 3, ROOT, bytes(64), b"shard" * 20)),
     (Vote.ECHO, 2, 0, ROOT + bytes(64), None),
-    (Vote.SHARD, 2, 0, ECHO.shard, ECHO),
+    (Vote.SHARD, 2, 0, b"shard" * 20, EchoHash(3, 2, ROOT)),
     (Vote.READY, 2, 0, ROOT, Ready(3, 2, ROOT)),
     (Vote.BVAL_TRUE, 2, 0, b"", BVal(3, 2, 0, True)),
     (Vote.BVAL_FALSE, 2, 0, b"", BVal(3, 2, 0, False)),

@@ -22,12 +22,15 @@ from honeybadger.protocols.honey_badger.messages import (
     CoinShare,
     Conf,
     DecryptionShares,
+    EchoHash,
     HoneyBadgerFault,
     Ready,
     Term,
+    Want,
 )
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.simulation.cluster import SimulatedCluster
+from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import InMemoryNetwork
 
 
@@ -36,7 +39,7 @@ def reachable(root, *kinds):
     seen, queue, found = set(), [root], []
     while queue:
         item = queue.pop()
-        if id(item) in seen or isinstance(item, type(sys) | type | InMemoryNetwork | Context):
+        if id(item) in seen or isinstance(item, type(sys) | type | InMemoryNetwork | Context | JournalModel):
             continue
         seen.add(id(item))
         if isinstance(item, kinds):
@@ -59,7 +62,8 @@ def size(node):
     agreements = [a for epoch in epochs for a in epoch.subset.agreements]
     return {
         "epochs": len(epochs),
-        "echoes": sum(len(b._echo_root) for b in broadcasts),
+        "votes": sum(len(b._vote_root) for b in broadcasts),
+        "asked": sum(len(answered) for answered in node._answers._answered.values()),
         "shards": sum(len(r.shards) for b in broadcasts for r in b._roots.values()),
         "roots": sum(len(b._roots) + len(b._ready_count) for b in broadcasts),
         "rounds": sum(len(a._rounds) for a in agreements),
@@ -88,20 +92,24 @@ def test_far_rounds():
 
 
 def test_replayed_and_varied_messages():
-    """READYs of 1,000 roots, ECHOs of 50, shares, TERMs, again and again: one slot per sender each."""
+    """READYs of 1,000 roots, ECHOs and hashes of 50, WANTs, shares, TERMs, again and again: one slot per sender."""
     cluster, node = target()
     for k in range(50):
         vals = dispersal([bytes([k]) * 64] * 4, 1, 2)
         node.handle(3, echo_of(vals[3]))
+        node.handle(3, EchoHash(1, 2, vals[3].root))
     for k in range(1000):
+        node.handle(3, Want(1, 2, k.to_bytes(32, "big")))
+        node.handle(3, Want(k, 2, vals[3].root))
         node.handle(3, Ready(1, 2, k.to_bytes(32, "big")))
         node.handle(3, DecryptionShares(1, [(j, bytes(48)) for j in range(k % 5)]))
         node.handle(3, Term(1, 2, bool(k & 1)))
     counts = size(node)
-    assert counts["echoes"] == counts["shards"] == 1
+    assert counts["votes"] == counts["shards"] == 1
     assert counts["roots"] == 2
+    assert counts["asked"] == 0
     assert counts["early"] == 1
-    assert {f.kind for f in cluster.network.faults} == {FaultKind.EQUIVOCATION}
+    assert {f.kind for f in cluster.network.faults} == {FaultKind.EQUIVOCATION, FaultKind.FUTURE_EPOCH}
 
 
 def test_erased_once_all_terms_are_in():

@@ -8,9 +8,9 @@ from support.byzantine.harness import ALL_SIZES, faulty_nodes
 from support.byzantine.scripted import EPOCH, BroadcastNet, Recorder
 
 from crypto.erasure import ErasureCode
-from honeybadger.adversary.dispersal import dispersal, echo_of
+from honeybadger.adversary.dispersal import dispersal, echo_of, vote_of
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.protocols.honey_badger.messages import Echo, HoneyBadgerFault, Ready, Val
+from honeybadger.protocols.honey_badger.messages import EchoHash, HoneyBadgerFault, Ready, Val
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 
@@ -129,9 +129,9 @@ def test_one_echo_and_one_ready_of_ones_own():
         instance.handle_val(0, vals[6])
         for sender in senders:
             instance.handle_ready(sender, Ready(EPOCH, 0, vals[0].root))
-    for sender in range(7):
+    for sender in range(6):
         instance.handle_echo(sender, echo_of(vals[sender]))
-    assert len(recorder.of(Echo)) == 1
+    assert len(recorder.of(EchoHash)) == 1
     assert len(recorder.of(Ready)) == 1
     assert recorder.faults == [(0, FaultKind.EQUIVOCATION)]
 
@@ -220,17 +220,17 @@ def test_shard_length_limit():
     assert not recorder.sent
     at_limit = dispersal([bytes(1 << 14)] * 4, EPOCH, 0)
     instance.handle_val(0, at_limit[3])
-    assert isinstance(recorder.sent[0], Echo)
+    assert isinstance(recorder.sent[0], EchoHash)
 
 
 def test_a_bad_val_does_not_use_up_the_slot():
-    instance, recorder, _, _, code = alone(4, me=3)
+    instance, recorder, _, q, code = alone(4, me=3)
     vals = dispersal(code.encode(VALUE), EPOCH, 0)
     instance.handle_val(0, vals[2])
     instance.handle_val(1, vals[3])
     assert not recorder.sent
     instance.handle_val(0, Val(EPOCH, 0, vals[3].root, vals[3].branch, vals[3].shard))
-    assert recorder.of(Echo) == [echo_of(vals[3])]
+    assert recorder.sent == [vote_of(vals[3], 3, q)]
     assert recorder.faults == [(0, HoneyBadgerFault.BAD_BRANCH), (1, HoneyBadgerFault.NOT_THE_PROPOSER)]
 
 
@@ -263,7 +263,7 @@ def test_spoilt_vals_and_echoes(nodes, kind):
     instance.handle_val(0, val)
     for sender in range(q.quorum):
         instance.handle_echo(sender, echo_of(vals[sender]))
-    assert recorder.sent == [echo_of(val), Ready(EPOCH, 0, val.root)]
+    assert recorder.sent == [vote_of(val, nodes - 1, q), Ready(EPOCH, 0, val.root)]
 
 
 @pytest.mark.parametrize("nodes", [4, 7, 10])

@@ -1,7 +1,8 @@
 """Wire messages of Honey Badger: flat, typed, each carrying its own address (epoch, proposer, round).
 
 Names follow the papers: VAL, ECHO, READY (Bracha; Cachin and Tessaro), BVAL, AUX (Mostefaoui, Moumen, Raynal), CONF
-(Cobalt), TERM. At the end: what a node writes to its journal (`Vote`), and how a peer can be seen to misbehave.
+(Cobalt), TERM. ECHO_HASH and WANT are our own. At the end: what a node writes to its journal (`Vote`), and how a peer
+can be seen to misbehave.
 """
 
 from enum import IntEnum, StrEnum
@@ -28,7 +29,7 @@ class Val(Message, frozen=True, tag=1):
 
 
 class Echo(Message, frozen=True, tag=2):
-    """A node's own shard, to everybody."""
+    """The sender's own shard: a vote for the root. Holders send it to everybody, others to those who ask."""
 
     proposer: NodeIndex
     root: Digest
@@ -37,7 +38,7 @@ class Echo(Message, frozen=True, tag=2):
 
 
 class Ready(Message, frozen=True, tag=3):
-    """The sender knows that the proposal under `root` can be restored."""
+    """The sender knows that correct nodes hold enough shards of the proposal under `root`."""
 
     proposer: NodeIndex
     root: Digest
@@ -88,7 +89,21 @@ class DecryptionShares(Message, frozen=True, tag=9):
     shares: Annotated[list[tuple[NodeIndex, GroupElement]], Meta(max_length=65536)]
 
 
-HoneyBadgerMessage = Val | Echo | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares
+class EchoHash(Message, frozen=True, tag=10):
+    """A vote for the root without the shard, from a node that is no holder; it sends the shard when asked."""
+
+    proposer: NodeIndex
+    root: Digest
+
+
+class Want(Message, frozen=True, tag=11):
+    """To a node that voted by hash: the sender lacks shards of the proposal under `root`."""
+
+    proposer: NodeIndex
+    root: Digest
+
+
+HoneyBadgerMessage = Val | Echo | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares | EchoHash | Want
 MESSAGE_TYPES: tuple[type[Message], ...] = get_args(HoneyBadgerMessage)
 
 
@@ -98,6 +113,7 @@ class HoneyBadgerFault(StrEnum):
     NOT_THE_PROPOSER = "sent VAL in another node's broadcast"
     BAD_BRANCH = "shard does not belong to the root at the sender's index"
     BAD_SHARD_LENGTH = "shard length not allowed"
+    WITHHELD_SHARD = "voted by hash where it owes the shard"
     BAD_CODEWORD = "broadcast shards that are not a codeword"
     FUTURE_ROUND = "agreement round outside the window"
     BAD_COIN_SHARE = "invalid coin share"
@@ -115,9 +131,9 @@ class Vote(IntEnum):
     Liveness needs all of them. Others have acted on what they heard: they hold AUX(b) because 2f+1 nodes sent BVAL(b),
     or decided 1 because 2f+1 READYs promised that the proposal can be restored. After a crash of all nodes, those who
     cannot take back their AUX or TERM wait forever unless the messages that caused it come again. So each vote is
-    sent again as it was when its epoch is opened again, not when its cause happens to occur again: the shard of an
-    ECHO, too, since a faulty proposer will not send it twice. It has a record of its own, and none if the proposer is
-    this node, whose PROPOSAL gives it again.
+    sent again as it was when its epoch is opened again, not when its cause happens to occur again. ECHO and ECHO_HASH
+    are one vote, ECHO. Its shard is kept as well, for others who lack it, since a faulty proposer will not send it
+    twice. It has a record of its own, and none if the proposer is this node, whose PROPOSAL gives it again.
     """
 
     PROPOSAL = 1

@@ -13,7 +13,8 @@ Windows. Messages for epochs up to `epoch_window` beyond the first uncommitted o
 later ones (`horizon`), so anything beyond is a fault.
 
 What lingers. Of a committed epoch only the binary agreements remain, until 2f+1 TERMs say that nobody needs them (a
-slow node may depend on this node's BVAL relay), and only of the last `pipeline_depth` epochs. Older ones nobody needs:
+slow node may depend on this node's BVAL relay), and only of the last `pipeline_depth` epochs; and as long the votes in
+the journal (`settled`), so that WANT is answered with this node's shards. Older ones nobody needs:
 N-f nodes have proposed in the epoch E that was just committed, at least f+1 of them correct, and a correct node
 proposes there only when it has finished all epochs up to E - pipeline_depth. If all f+1 have decided the agreements of
 an older epoch, their TERMs are on their way to everybody, which is enough to decide; if one of them took over its
@@ -37,12 +38,15 @@ from honeybadger.protocols.honey_badger.messages import (
     Conf,
     DecryptionShares,
     Echo,
+    EchoHash,
     Ready,
     Term,
     Val,
     Vote,
+    Want,
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
+from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.wire import Message
 
 
@@ -63,6 +67,7 @@ class HoneyBadger(ConsensusProtocol):
         self._heard = 0
         #: the lowest epoch that is not committed
         self._current = context.first_epoch
+        self._answers = ShardAnswers(context.me, context.quorums, context.journal, context.outbox)
         #: epochs in which this node voted before a restart, to be opened as soon as the window allows
         self._voted = set(context.journal.epochs())
 
@@ -73,6 +78,11 @@ class HoneyBadger(ConsensusProtocol):
     @property
     def horizon(self) -> int:
         return self._current + self._context.parameters.epoch_window
+
+    @property
+    def settled(self) -> int:
+        """Not the last `pipeline_depth` committed ones: a node that is a little behind may want their shards."""
+        return max(0, self._current - 1 - self._context.parameters.pipeline_depth)
 
     def poke(self) -> None:
         if self._voted:
@@ -108,6 +118,7 @@ class HoneyBadger(ConsensusProtocol):
         for number in [number for number in self._epochs if number < epoch]:
             self._epochs.pop(number).release()
         self._current = epoch
+        self._answers.forget(self.settled)
         self._commit_completed()
 
     def held_bytes(self) -> HeldBytes:
@@ -143,6 +154,8 @@ class HoneyBadger(ConsensusProtocol):
                 subset.broadcasts[proposer].handle_ready(sender, message)
             case Echo():
                 subset.broadcasts[proposer].handle_echo(sender, message)
+            case EchoHash():
+                subset.broadcasts[proposer].handle_echo_hash(sender, message)
             case Term():
                 subset.agreements[proposer].handle_term(sender, message)
             case Val():
@@ -151,11 +164,16 @@ class HoneyBadger(ConsensusProtocol):
                 subset.agreements[proposer].handle_conf(sender, message)
             case CoinShare():
                 subset.agreements[proposer].handle_coin_share(sender, message)
+            case Want():
+                self._answers.handle_want(sender, message)
             case _:
                 self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
 
     def _handle_late(self, sender: int, message: Message) -> None:
-        """A committed epoch: others may still need our BVAL relay, and TERMs tell when they no longer do."""
+        """A committed epoch: others may still need our shards or our BVAL relay, and TERMs tell when they do not."""
+        if isinstance(message, Want):
+            self._answers.handle_want(sender, message)
+            return
         if not isinstance(message, BVal | Term):
             return
         agreements = self._lingering.get(message.epoch)
@@ -218,3 +236,4 @@ class HoneyBadger(ConsensusProtocol):
         oldest = epoch.number - self._context.parameters.pipeline_depth
         while self._lingering and next(iter(self._lingering)) <= oldest:
             del self._lingering[next(iter(self._lingering))]
+        self._answers.forget(self.settled)

@@ -3,19 +3,34 @@
 Guarantee. If a correct node delivers v then every correct node delivers v (agreement, totality); a correct
 proposer's value is delivered by all (validity).
 
-Thresholds. READY after N-f valid ECHOs of one root, or after f+1 READYs; delivery after 2f+1 READYs and N-2f
-valid ECHOs. Each node sends at most one ECHO and one READY per instance over its lifetime, and at most one of
-each is counted per sender.
+Votes. The proposer sends each node its shard (VAL). A node votes once: a holder (`places`) by ECHO with its shard, the
+others by ECHO_HASH. READY after N-f votes for one root, or after f+1 READYs; one READY per node. Delivery after 2f+1
+READYs with N-2f shards that pass the check. Who lacks shards then sends WANT to nodes that voted by hash, and they
+answer with their ECHO (`shard_answers`). One vote and one READY per sender count.
 
-Why the codeword check. A faulty proposer can put shards that are no codeword under one valid root; different
-subsets of them then restore different values. Before its own first-hand READY a node therefore restores all N
-shards from any N-2f, recomputes the root, and aborts the instance if it differs. The root commits to every leaf
-(and to its length), so every subset gives the same verdict: either no correct node sends a first-hand READY, or the
-check would succeed everywhere, and READYs of f+1 nodes stand for it. "Abort" means silence: nothing is
-delivered, and agreement ends with 0.
+The check. A faulty proposer can put shards that are no codeword under one valid root; different subsets of them restore
+different values. So a node computes all N shards from any N-2f and compares the root before it delivers. The root
+commits to every leaf and its length: if one subset of leaves gives the root then all leaves are that codeword, and
+every other subset gives the same value; so all correct nodes come to one verdict. Where the shards are here at N-f
+votes, the check is made before READY, which stops most false broadcasts early. Nothing below relies on that. Whoever
+finds out "aborts": it says nothing more, nobody delivers, so nobody correct votes 1, and agreement ends with 0.
+
+Why it is a reliable broadcast.
+  - Agreement. Two sets of N-f voters share a correct one, which votes once. So first READYs of correct nodes are for
+    one root, and f+1 READYs contain a correct one. Hence 2f+1 READYs exist for one root only, and it has one value.
+  - Totality. If a correct node delivers, f+1 correct nodes have sent READY, so all do (who has aborted excepted, but
+    then no correct node delivers) and all get 2f+1. The first of them saw N-f votes, so N-2f correct nodes
+    have voted, with valid leaves in their journals. Their votes reach everybody: ECHOs with the shard,
+    ECHO_HASHes to which WANT brings the shard.
+  - Enough are asked. A node asks as many as it lacks and f more, or all who voted by hash. At most f of those never
+    answer, each answer lowers both what it lacks and whom it waits for, and a new vote is asked if there is room.
+  - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
+
+Nobody waits for holders, nor for a timer: N-f votes and 2f+1 READYs need no shard, and WANT goes out the moment
+they are here without it. A WANT for a shard that is still on its way costs that shard once more, for one node.
 
 Source: Cachin and Tessaro, "Asynchronous Verifiable Information Dispersal" (2005); Miller et al. (CCS 2016),
-figure 2; Bracha (1987).
+figure 2; Bracha (1987). ECHO_HASH and WANT: poanetwork/hbbft has hash-only ECHOs, too; the places are our own.
 """
 
 from collections.abc import Callable
@@ -28,18 +43,24 @@ from crypto.errors import InvalidCodeword
 from crypto.merkle import DIGEST_LENGTH, MerkleTree, leaf_digest, verify_digest
 from honeybadger.protocols.context import NoJournal, Outbox, VoteJournal
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.protocols.honey_badger.messages import Echo, HoneyBadgerFault, Ready, Val, Vote
+from honeybadger.protocols.honey_badger.messages import Echo, EchoHash, HoneyBadgerFault, Ready, Val, Vote, Want
+from honeybadger.protocols.honey_badger.places import is_holder, place_of
 from honeybadger.protocols.quorums import Quorums
 
 
 @dataclass(slots=True)
-class _Shards:
-    """What is known of one root: the valid shards by index, with their leaf digests."""
+class _Root:
+    """What is known of one root."""
 
+    votes: int = 0
     #: of each shard, in bytes: that of the first one that came
-    length: int
+    length: int = 0
+    #: place → valid shard of that length
     shards: dict[int, bytes] = field(default_factory=dict)
+    #: place → digest of the valid leaf, whatever its length
     digests: dict[int, bytes] = field(default_factory=dict)
+    #: nodes that were sent WANT
+    asked: set[int] = field(default_factory=set)
 
 
 class ReliableBroadcast:
@@ -74,12 +95,12 @@ class ReliableBroadcast:
         self._own_root: bytes | None = None
         #: the root of the proposer's VAL: a second VAL must have the same
         self._val_root: bytes | None = None
-        #: sender → the root of its first ECHO and of its first READY: only those count
-        self._echo_root: dict[int, bytes] = {}
+        #: sender → the root of its vote (the first ECHO or ECHO_HASH) and of its first READY: only those count
+        self._vote_root: dict[int, bytes] = {}
         self._ready_root: dict[int, bytes] = {}
         self._ready_count: dict[bytes, int] = {}
-        #: root → the valid shards of its ECHOs; at most one root for each sender
-        self._roots: dict[bytes, _Shards] = {}
+        #: root → its votes and shards; at most one root for each sender
+        self._roots: dict[bytes, _Root] = {}
         #: root → value, where this node has found that the root is that of a codeword
         self._checked: dict[bytes, bytes] = {}
         self._ready_sent = False
@@ -90,7 +111,7 @@ class ReliableBroadcast:
     @property
     def begun(self) -> bool:
         """Whether anything valid has been heard of this broadcast."""
-        return self._val_root is not None or bool(self._echo_root) or bool(self._ready_root)
+        return self._val_root is not None or bool(self._vote_root) or bool(self._ready_root)
 
     @property
     def held_bytes(self) -> int:
@@ -112,8 +133,9 @@ class ReliableBroadcast:
         self._own_root = tree.root
         # Own shards are a codeword by construction; remember the value instead of restoring it later.
         self._checked[tree.root] = value
-        for node, shard in enumerate(shards):
-            self._outbox.send(node, Val(self._epoch, self._proposer, tree.root, tree.branch(node), shard))
+        for node in range(self._quorums.nodes):
+            place = self._place(node)
+            self._outbox.send(node, Val(self._epoch, self._proposer, tree.root, tree.branch(place), shards[place]))
 
     def resume(self, vote: Vote, value: bytes) -> None:
         """After a restart: send again what the journal holds, before anything else happens here."""
@@ -123,11 +145,12 @@ class ReliableBroadcast:
             sent = self._journal.recall(self._epoch, Vote.ECHO, self._proposer, 0)
             if sent is not None:
                 self._val_root = sent[:DIGEST_LENGTH]
-                self._send_echo(Echo(self._epoch, self._proposer, sent[:DIGEST_LENGTH], sent[DIGEST_LENGTH:], value))
+                digest = leaf_digest(self._quorums.nodes, self._place(self._me), value)
+                self._vote(Echo(self._epoch, self._proposer, self._val_root, sent[DIGEST_LENGTH:], value), digest)
         # ECHO without SHARD is this node's own broadcast: its VAL to itself brings the shard.
 
     def handle_val(self, sender: int, message: Val) -> None:
-        """The proposer's shard for this node: answer with ECHO, once."""
+        """The proposer's shard for this node: vote, once."""
         if sender != self._proposer:
             self._fault(sender, HoneyBadgerFault.NOT_THE_PROPOSER)
             return
@@ -135,42 +158,43 @@ class ReliableBroadcast:
             if self._val_root != message.root:
                 self._fault(sender, FaultKind.EQUIVOCATION, "VAL")
             return
-        if self._valid_leaf(sender, self._me, message) is None:
+        digest = self._valid_leaf(sender, self._me, message)
+        if digest is None:
             return
         self._val_root = message.root
         if not self.delivered:
-            self._send_echo(Echo(self._epoch, self._proposer, message.root, message.branch, message.shard))
+            self._vote(Echo(self._epoch, self._proposer, message.root, message.branch, message.shard), digest)
 
     def handle_echo(self, sender: int, message: Echo) -> None:
-        """A node's own shard: count it if it proves itself at the sender's index."""
-        if self.delivered or self.aborted:
+        """A node's own shard, as its vote or in answer to WANT: taken if it proves itself at the sender's place."""
+        if self.delivered or self.aborted or self._contradicts(sender, message):
             return
-        if sender in self._echo_root:
-            if self._echo_root[sender] != message.root:
-                self._fault(sender, FaultKind.EQUIVOCATION, "ECHO")
+        voted = sender in self._vote_root
+        if message.root in self._checked:
+            # The value is known, so the shard is of no use: as good as a vote by hash.
+            if not voted:
+                self._count(sender, message.root)
+            return
+        known = self._roots.get(message.root)
+        if known is not None and self._place(sender) in known.digests:
             return
         digest = self._valid_leaf(sender, sender, message)
         if digest is None:
             return
-        self._echo_root[sender] = message.root
-        known = self._roots.get(message.root)
-        if known is None:
-            known = self._roots[message.root] = _Shards(len(message.shard))
-        elif known.length != len(message.shard):
-            # A root that binds unequal leaves is no codeword. Whose fault it is cannot be told: the proposer's,
-            # or that of echoing nodes which made the root up.
+        self._store(sender, message, digest)
+        if voted:
+            self._try_deliver(message.root)
+        else:
+            self._count(sender, message.root)
+
+    def handle_echo_hash(self, sender: int, message: EchoHash) -> None:
+        """A vote without the shard."""
+        if self.delivered or self.aborted or self._contradicts(sender, message) or sender in self._vote_root:
             return
-        known.shards[sender] = message.shard
-        known.digests[sender] = digest
-        # Two sets of N-f share a correct node, which sends one ECHO: READYs of correct nodes are for one root only.
-        if len(known.shards) == self._quorums.quorum and not self._ready_sent:
-            if not self._is_codeword(message.root, known):
-                self.aborted = True
-                self._roots.clear()
-                self._fault(self._proposer, HoneyBadgerFault.BAD_CODEWORD)
-                return
-            self._send_ready(message.root)
-        self._try_deliver(message.root)
+        if is_holder(sender, self._proposer, self._quorums):
+            # Its vote counts all the same: what it withholds, others have.
+            self._fault(sender, HoneyBadgerFault.WITHHELD_SHARD)
+        self._count(sender, message.root)
 
     def handle_ready(self, sender: int, message: Ready) -> None:
         """Amplify at f+1; deliver at 2f+1."""
@@ -184,7 +208,7 @@ class ReliableBroadcast:
         self._ready_root[sender] = root
         count = self._ready_count[root] = self._ready_count.get(root, 0) + 1
         if count == self._quorums.weak and not self._ready_sent and not self.aborted:
-            # No check needed: one of the f+1 is correct and has checked, or relies on one who has.
+            # One of the f+1 is correct, and saw N-f votes or relies on one who did.
             self._send_ready(root)
         # f+1 of the 2f+1 are correct: every correct node will see f+1 READYs and send its own, so all get here.
         if count >= self._quorums.ready:
@@ -192,36 +216,99 @@ class ReliableBroadcast:
 
     def status(self) -> dict[str, Any]:
         return {
-            "echoes": len(self._echo_root),
+            "votes": len(self._vote_root),
             "readies": len(self._ready_root),
             "delivered": self.delivered,
             "aborted": self.aborted,
         }
 
-    def _valid_leaf(self, sender: int, index: int, message: Val | Echo) -> bytes | None:
-        """The leaf digest if the shard belongs to the root at `index`, else None and a fault."""
+    def _place(self, node: int) -> int:
+        return place_of(node, self._proposer, self._quorums.nodes)
+
+    def _valid_leaf(self, sender: int, holder: int, message: Val | Echo) -> bytes | None:
+        """The leaf digest if this is the shard of `holder` under the root, else None and a fault of `sender`."""
         shard = message.shard
         if not 0 < len(shard) <= self._longest_shard:
             self._fault(sender, HoneyBadgerFault.BAD_SHARD_LENGTH, str(len(shard)))
             return None
-        nodes = self._quorums.nodes
-        digest = leaf_digest(nodes, index, shard)
-        if not verify_digest(message.root, nodes, index, digest, message.branch):
+        nodes, place = self._quorums.nodes, self._place(holder)
+        digest = leaf_digest(nodes, place, shard)
+        if not verify_digest(message.root, nodes, place, digest, message.branch):
             self._fault(sender, HoneyBadgerFault.BAD_BRANCH, type(message).__name__.upper())
             return None
         return digest
 
-    def _is_codeword(self, root: bytes, known: _Shards) -> bool:
+    def _contradicts(self, sender: int, message: Echo | EchoHash) -> bool:
+        """Whether the sender has voted for another root, which is a fault."""
+        if self._vote_root.get(sender, message.root) == message.root:
+            return False
+        self._fault(sender, FaultKind.EQUIVOCATION, "ECHO")
+        return True
+
+    def _vote(self, echo: Echo, digest: bytes) -> None:
+        """Vote with the own shard, whose leaf digest is known: to the journal, to all, and counted here."""
+        value = echo.root + echo.branch
+        if self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, value) != value:
+            # Before a restart it was another root: that vote stands, and is sent again by `resume`.
+            return
+        if self._proposer != self._me:
+            self._journal.remember(self._epoch, Vote.SHARD, self._proposer, 0, echo.shard)
+        if is_holder(self._me, self._proposer, self._quorums):
+            self._outbox.broadcast(echo)
+        else:
+            self._outbox.broadcast(EchoHash(self._epoch, self._proposer, echo.root))
+        if self.aborted:
+            return
+        if echo.root not in self._checked:
+            self._store(self._me, echo, digest)
+        # At once, not when it comes back: the shard is hashed already.
+        self._count(self._me, echo.root)
+
+    def _store(self, holder: int, echo: Echo, digest: bytes) -> None:
+        """Keep a shard that belongs to the root."""
+        known, place = self._roots.setdefault(echo.root, _Root()), self._place(holder)
+        known.digests[place] = digest
+        if not known.shards:
+            known.length = len(echo.shard)
+        # A root that binds unequal leaves is no codeword. Whose fault that is cannot be told before N-f nodes have
+        # voted for it: liars may have made it up.
+        if known.length == len(echo.shard):
+            known.shards[place] = echo.shard
+
+    def _count(self, sender: int, root: bytes) -> None:
+        """The sender's vote."""
+        self._vote_root[sender] = root
+        known = self._roots.setdefault(root, _Root())
+        known.votes += 1
+        if known.votes == self._quorums.quorum and not self._ready_sent:
+            if self._is_disproved(root, known):
+                self._abort()
+                return
+            self._send_ready(root)
+        self._try_deliver(root)
+
+    def _is_disproved(self, root: bytes, known: _Root) -> bool:
+        """Whether the shards that are here show that the root is no codeword. If they are enough, they tell."""
+        if len(known.digests) > len(known.shards):
+            return True
+        return len(known.shards) >= self._quorums.data_shards and not self._is_codeword(root, known)
+
+    def _is_codeword(self, root: bytes, known: _Root) -> bool:
         """Whether re-encoding any N-2f shards gives `root`; remembers the value if so."""
         if root in self._checked:
             return True
         try:
             shards = self._code.complete(known.shards)
-            digests = [
-                # A shard that came in is unchanged in `shards` unless it was recomputed; hash only those.
-                known.digests[i] if known.shards.get(i) is shard else leaf_digest(len(shards), i, shard)
-                for i, shard in enumerate(shards)
-            ]
+            digests = []
+            for place, shard in enumerate(shards):
+                held = known.shards.get(place)
+                if held is None:
+                    digests.append(leaf_digest(len(shards), place, shard))
+                elif held == shard:
+                    # Its digest is known. Comparing bytes is far cheaper than hashing them.
+                    digests.append(known.digests[place])
+                else:
+                    return False
             if MerkleTree.from_digests(len(shards), digests).root != root:
                 return False
             self._checked[root] = self._code.value(shards)
@@ -229,14 +316,11 @@ class ReliableBroadcast:
             return False
         return True
 
-    def _send_echo(self, echo: Echo) -> None:
-        value = echo.root + echo.branch
-        if self._journal.remember(self._epoch, Vote.ECHO, self._proposer, 0, value) != value:
-            # Before a restart it was another root: that ECHO stands, and is sent again by `resume`.
-            return
-        if self._proposer != self._me:
-            self._journal.remember(self._epoch, Vote.SHARD, self._proposer, 0, echo.shard)
-        self._outbox.broadcast(echo)
+    def _abort(self) -> None:
+        """N-f nodes have voted for a root that is no codeword. Some of them are correct and had VAL of the proposer."""
+        self.aborted = True
+        self._roots.clear()
+        self._fault(self._proposer, HoneyBadgerFault.BAD_CODEWORD)
 
     def _send_ready(self, root: bytes) -> None:
         self._ready_sent = True
@@ -249,19 +333,33 @@ class ReliableBroadcast:
         value = self._checked.get(root)
         if value is None:
             known = self._roots.get(root)
-            # N-2f restore the value, and N-2f correct ECHOs are on their way: those among the N-f behind a READY.
-            if known is None or len(known.shards) < self._quorums.data_shards:
+            if known is None:
                 return
-            # 2f+1 READYs contain a correct node's check, so this succeeds; a failure means more than f faults.
-            if not self._is_codeword(root, known):
-                self.aborted = True
+            if self._is_disproved(root, known):
+                self._abort()
+                return
+            if root not in self._checked:
+                self._ask(root, known)
                 return
             value = self._checked[root]
         self.delivered = True
-        # Nothing is owed to anybody any more: our ECHO and READY are in the links' hands.
+        # Nothing is owed to anybody but what the journal has: our vote and READY are in the links' hands.
         self._roots.clear()
         self._checked.clear()
         self._deliver(value)
+
+    def _ask(self, root: bytes, known: _Root) -> None:
+        """WANT to those who voted by hash: to as many as shards are missing and f more, who may be faulty."""
+        without = [
+            node for node, its in self._vote_root.items() if its == root and self._place(node) not in known.digests
+        ]
+        room = self._quorums.data_shards - len(known.shards) + self._quorums.faults
+        room -= sum(node in known.asked for node in without)
+        for node in without:
+            if room > 0 and node not in known.asked:
+                room -= 1
+                known.asked.add(node)
+                self._outbox.send(node, Want(self._epoch, self._proposer, root))
 
     def _fault(self, node: int, kind: StrEnum, detail: str = "") -> None:
         self._outbox.fault(node, kind, f"epoch {self._epoch} broadcast {self._proposer} {detail}".rstrip())

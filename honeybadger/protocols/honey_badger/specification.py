@@ -33,7 +33,8 @@ def _shares(parameters: Parameters, quorums: Quorums) -> int:
 
 
 def _live_bytes(parameters: Parameters, quorums: Quorums) -> int:
-    """All that one node says to a peer in the epochs from the peer's first uncommitted one, e.
+    """All that one node says to a peer in the epochs from the peer's first uncommitted one, e: in each, its VAL, and
+    at most one shard in each broadcast, to all or in answer to WANT.
 
     Who proposes in an epoch has committed all but the `pipeline_depth` - 1 before it, and an epoch needs the proposals
     of N-f nodes, f+1 of them correct. So nobody has got beyond e + depth while e is not in the ledgers of f+1 correct
@@ -53,6 +54,8 @@ SPECIFICATION = Specification(
     message_types=MESSAGE_TYPES,
     build=HoneyBadger,
     live_bytes=_live_bytes,
+    # A node that is a little behind may want shards of epochs that are certified here.
+    kept_epochs=lambda parameters: parameters.pipeline_depth,
     phases=(
         Phase("proposed", ""),
         Phase("broadcast", "broadcast"),

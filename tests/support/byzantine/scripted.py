@@ -8,10 +8,23 @@ from typing import Any
 
 from crypto.erasure import ErasureCode
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
-from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Echo, Ready, Term, Val
+from honeybadger.protocols.honey_badger.messages import (
+    Aux,
+    BVal,
+    CoinShare,
+    Conf,
+    Echo,
+    EchoHash,
+    Ready,
+    Term,
+    Val,
+    Want,
+)
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Scheduler, shuffled
 
@@ -89,6 +102,7 @@ class IdealCoin:
 HANDLERS: dict[type[Message], str] = {
     Val: "handle_val",
     Echo: "handle_echo",
+    EchoHash: "handle_echo_hash",
     Ready: "handle_ready",
     BVal: "handle_bval",
     Aux: "handle_aux",
@@ -182,6 +196,8 @@ class BroadcastNet:
         for me in range(nodes):
             if me in silent:
                 continue
+            journal, outbox = JournalModel(), self.network.outbox(me)
+            answers = ShardAnswers(me, quorums, journal, outbox)
             self.nodes[me] = instance = ReliableBroadcast(
                 me,
                 EPOCH,
@@ -189,10 +205,18 @@ class BroadcastNet:
                 quorums,
                 self.code,
                 1 << 14,
-                self.network.outbox(me),
+                outbox,
                 partial(once, self.delivered, me),
+                journal,
             )
-            self.network.attach(me, Endpoint(partial(deliver, instance)))
+            self.network.attach(me, Endpoint(partial(self._deliver, instance, answers)))
+
+    @staticmethod
+    def _deliver(instance: ReliableBroadcast, answers: ShardAnswers, sender: int, message: Message) -> None:
+        if isinstance(message, Want):
+            answers.handle_want(sender, message)
+        else:
+            deliver(instance, sender, message)
 
     def send(self, sender: int, recipients: Sequence[int], message: Message) -> None:
         for recipient in recipients:

@@ -7,15 +7,17 @@ has the script.
 from collections.abc import Callable
 
 from crypto.errors import InvalidCodeword
-from honeybadger.protocols.honey_badger import epoch
+from honeybadger.protocols.honey_badger import epoch, protocol
 from honeybadger.protocols.honey_badger.binary_agreement import BOTH, CONF, BinaryAgreement, singleton
 from honeybadger.protocols.honey_badger.common_subset import CommonSubset
-from honeybadger.protocols.honey_badger.messages import Vote
+from honeybadger.protocols.honey_badger.messages import Vote, Want
+from honeybadger.protocols.honey_badger.protocol import HoneyBadger
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.journals import JournalModel
 from support.byzantine.weakened import OwnSetAfterConf, WithoutConf
-from support.simulation import instances
+from support.simulation import instances, searches
 from support.simulation.searches import Agreement, Epochs, Subset
 
 
@@ -27,7 +29,7 @@ def instead(name: str, variant: object):
     """What agreements and epochs are made of, or with, is another thing of that name."""
 
     def apply(patch) -> None:
-        for module in (instances, epoch):
+        for module in (instances, epoch, protocol, searches):
             if hasattr(module, name):
                 patch.setattr(module, name, variant)
 
@@ -40,7 +42,8 @@ def forgotten(*votes: Vote):
 
     def forget(journal: JournalModel, first_epoch: int) -> None:
         reopen(journal, first_epoch)
-        journal._slots = {slot: value for slot, value in journal._slots.items() if slot[1] not in votes}
+        for number, slots in journal._slots.items():
+            journal._slots[number] = {slot: value for slot, value in slots.items() if slot[0] not in votes}
 
     return lambda patch: patch.setattr(JournalModel, "reopen", forget)
 
@@ -120,6 +123,70 @@ class CountsEveryEcho(ReliableBroadcast):
         super().handle_ready(sender, message)
 
 
+class ReadyAtDataShards(ReliableBroadcast):
+    """READY at N-2f votes."""
+
+    def _count(self, sender, root):
+        super()._count(sender, root)
+        known = self._roots.get(root)
+        if known is not None and known.votes == self._quorums.data_shards and not self._ready_sent:
+            self._send_ready(root)
+
+
+class CountsEchoAndHash(ReliableBroadcast):
+    """ECHO and ECHO_HASH of one sender are two votes."""
+
+    def handle_echo(self, sender, message):
+        voted = self._vote_root.get(sender)
+        super().handle_echo(sender, message)
+        if voted == message.root and not self.delivered and not self.aborted:
+            self._count(sender, message.root)
+
+
+class AsksNobody(ReliableBroadcast):
+    def _ask(self, root, known):
+        pass
+
+
+class AsksTooFew(ReliableBroadcast):
+    """N-2f of them, as if nobody withheld an answer."""
+
+    def _ask(self, root, known):
+        for node in [node for node, its in self._vote_root.items() if its == root and node not in known.asked]:
+            if self._place(node) not in known.digests and len(known.asked) < self._quorums.data_shards:
+                known.asked.add(node)
+                self._outbox.send(node, Want(self._epoch, self._proposer, root))
+
+
+class AnswersNobody(ShardAnswers):
+    def handle_want(self, requester, want):
+        pass
+
+
+class AnswersOncePerNode(ShardAnswers):
+    """Once per requester, not once per requester and broadcast."""
+
+    def handle_want(self, requester, want):
+        if not any(requester == before for answered in self._answered.values() for before, _ in answered):
+            super().handle_want(requester, want)
+
+
+class AnswersOncePerBroadcast(ShardAnswers):
+    """To the first requester only."""
+
+    def handle_want(self, requester, want):
+        if not any(want.proposer == before for _, before in self._answered.get(want.epoch, ())):
+            super().handle_want(requester, want)
+
+
+class AnswersInProgressOnly(HoneyBadger):
+    """A WANT for a committed epoch is late, so it is dropped."""
+
+    def _handle_late(self, sender, message):
+        if not isinstance(message, Want):
+            super()._handle_late(sender, message)
+
+
 class ZeroAfterDeliveries(CommonSubset):
     """0 for the rest when N-f broadcasts are delivered, not when N-f agreements have decided 1."""
 
@@ -177,6 +244,14 @@ BUGS = {
         "READYs counted again": instead("ReliableBroadcast", CountsEveryEcho),
         "0 after deliveries": instead("CommonSubset", ZeroAfterDeliveries),
         "1 before delivery": instead("CommonSubset", OneMoreThanDelivered),
+        "READY at N-2f votes": instead("ReliableBroadcast", ReadyAtDataShards),
+        "ECHO and its hash both count": instead("ReliableBroadcast", CountsEchoAndHash),
+        "no WANT": instead("ReliableBroadcast", AsksNobody),
+        "WANT to too few": instead("ReliableBroadcast", AsksTooFew),
+        "WANT not answered": instead("ShardAnswers", AnswersNobody),
+        "WANT answered once per node": instead("ShardAnswers", AnswersOncePerNode),
+        "WANT answered once per broadcast": instead("ShardAnswers", AnswersOncePerBroadcast),
+        "WANT for a committed epoch dropped": instead("HoneyBadger", AnswersInProgressOnly),
         "coin not bound to the proposer": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (e, number)),
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
         "SHARD forgotten": forgotten(Vote.SHARD),

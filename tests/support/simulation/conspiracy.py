@@ -3,7 +3,8 @@
 For each instance the correct nodes are parted in two sides: one victim and the rest, just as many as make a quorum with
 the liars and the rest, or halves. Each liar runs an honest protocol object per side (or one for both), so that each
 side hears a consistent story; on top of that it flips, withholds and drops messages, sends a broadcast that is no
-codeword, and adds votes in the rounds that it sees others in: several per slot, and to one side only.
+codeword, or to a few nodes only, sends hashes in place of shards, wrong shards or none, and adds votes in the rounds
+that it sees others in, and WANTs: several per slot, and to one side only.
 """
 
 import random
@@ -14,7 +15,18 @@ from msgspec.structs import replace
 
 from honeybadger.adversary.dispersal import dispersal, erasure_code
 from honeybadger.adversary.outbox import FilteredOutbox
-from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Ready, Term, Val
+from honeybadger.protocols.honey_badger.messages import (
+    Aux,
+    BVal,
+    CoinShare,
+    Conf,
+    Echo,
+    EchoHash,
+    Ready,
+    Term,
+    Val,
+    Want,
+)
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import ByzantineNode, HoldsBack, Strategy
 
@@ -46,12 +58,18 @@ class Conspirator(Strategy):
         self.adds, self.sticks, self.spoils = draw([0, 0.1, 0.5, 1]), draw([0.7, 1]), draw([0, 0, 0.3])
         #: after this many messages it has done its harm, and says nothing more
         self.left = draw([10**9, self.rng.randrange(200)])
-        self.broadcast = draw(["honest", "honest", "no codeword"])
+        self.broadcast = draw(["honest", "honest", "no codeword", "to few"])
+        #: what becomes of the shards that it owes; "half": one side gets them
+        self.shards = draw(["sent", "sent", "hash", "none", "half", "wrong"])
+        self.wants = draw([0, 0, 0.3])
 
     def start(self, node: ByzantineNode) -> None:
         self.node, self.me, self.quorums = node, node.me, node.context.quorums
         self.own_transactions = [b"%d of liar %d" % (k, node.me) for k in range(4)]
         node.submit(self.own_transactions)
+        # From too few to just enough for READY, with the votes of the liars or without.
+        some = self.rng.randrange(self.quorums.data_shards - 1, self.quorums.quorum + 1)
+        self._few = frozenset(self.rng.sample(range(self.quorums.nodes), some))
         self._withheld: list[tuple[int, Message]] = []
         self._vals: dict[tuple[int, int], list[Val]] = {}
         ways = [partial(self._out, face) for face in range(1 + self.two_faced)]
@@ -70,10 +88,17 @@ class Conspirator(Strategy):
 
     def _out(self, face: int, recipient: int, message: Message) -> Sequence[Message]:
         """What goes to `recipient` of what a face says; a liar is honest with itself."""
-        if isinstance(message, Val) and message.proposer == self.me and self.broadcast != "honest":
-            return [] if face else [self._val(message.epoch, self.me, recipient)]
+        if isinstance(message, Val) and message.proposer == self.me:
+            if self.broadcast == "no codeword":
+                return [] if face else [self._val(message.epoch, self.me, recipient)]
+            if self.broadcast == "to few" and recipient not in self._few:
+                return []
         if recipient == self.me:
             return [message]
+        if isinstance(message, Echo) and self.shards != "sent":
+            message = self._instead_of_shard(recipient, message)
+            if message is None:
+                return []
         self.left -= 1
         if self.left < 0:
             return []
@@ -89,6 +114,15 @@ class Conspirator(Strategy):
         if self.rng.random() < self.flips:
             return self.rng.choice([[self._flipped(message)], [message, self._flipped(message)]])
         return [message]
+
+    def _instead_of_shard(self, recipient: int, echo: Echo) -> Message | None:
+        if self.shards == "hash" or (
+            self.shards == "half" and recipient not in self.plot.of(echo.epoch, echo.proposer)[1]
+        ):
+            return EchoHash(echo.epoch, echo.proposer, echo.root)
+        if self.shards == "wrong":
+            return replace(echo, shard=bytes(len(echo.shard)))
+        return None if self.shards == "none" else echo
 
     def _flipped(self, message: Message) -> Message:
         match message:
@@ -113,7 +147,11 @@ class Conspirator(Strategy):
         return self._vals[epoch, proposer][recipient]
 
     def _add(self, message: Message) -> None:
-        """Votes in addition to those of the faces, where somebody else is, to one side or both."""
+        """Votes in addition to those of the faces, where somebody else is, to one side or both; WANTs to all."""
+        if hasattr(message, "root") and self.rng.random() < self.wants:
+            for recipient in range(self.quorums.nodes):
+                if recipient != self.me:
+                    self.node.outbox.send(recipient, Want(message.epoch, message.proposer, message.root))
         if self.left < 0 or self.rng.random() >= self.adds or not hasattr(message, "proposer"):
             return
         epoch, proposer, number = message.epoch, message.proposer, getattr(message, "round", 0)

@@ -19,9 +19,11 @@ from honeybadger.protocols.honey_badger.messages import (
     Conf,
     DecryptionShares,
     Echo,
+    EchoHash,
     Ready,
     Term,
     Val,
+    Want,
 )
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import InMemoryNetwork
@@ -36,7 +38,7 @@ class SaidTwice(AssertionError):
 
 #: The field that must never differ. BVALs may differ; so may the shard of VAL, by recipient, and the root binds ECHO's.
 ONCE: dict[type[Message], str] = {
-    **dict.fromkeys((Val, Echo, Ready), "root"),
+    **dict.fromkeys((Val, Echo, EchoHash, Ready, Want), "root"),
     **dict.fromkeys((Aux, Term), "value"),
     Conf: "values",
     CoinShare: "share",
@@ -61,7 +63,9 @@ class OneShotMonitor:
         if once and sender not in self._exempt:
             value = getattr(message, once)
             proposer, number = getattr(message, "proposer", -1), getattr(message, "round", 0)
-            slot = (sender, type(message).__name__, message.epoch, proposer, number)
+            # ECHO and ECHO_HASH are one vote.
+            kind = "Vote" if isinstance(message, Echo | EchoHash) else type(message).__name__
+            slot = (sender, kind, message.epoch, proposer, number)
             first = self.said.setdefault(slot, value)
             if first != value:
                 raise SaidTwice(f"node {sender} said {first!r} and {value!r} as {slot[1:]}")
@@ -77,6 +81,7 @@ class Evidence:
 
     def __init__(self, nodes: int, faults: int, every_round: bool) -> None:
         self._nodes, self._quorum, self._ready, self._weak = nodes, nodes - faults, 2 * faults + 1, faults + 1
+        self._data_shards = nodes - 2 * faults
         self._every_round = every_round
         self._heard: dict[tuple, set[int]] = defaultdict(set)
         self._rounds: dict[tuple, set[int]] = defaultdict(set)
@@ -91,15 +96,22 @@ class Evidence:
                 self._heard[*key, number, what].add(sender)
             case Term():
                 self._heard[*key, 0, message.value].add(sender)
-            case Echo() | Ready():
+            case Echo() | EchoHash():
+                self._heard[me, "vote", message.epoch, message.proposer, 0, message.root].add(sender)
+                if isinstance(message, EchoHash):
+                    self._heard[*key, 0, message.root].add(sender)
+            case Ready() | Want():
                 self._heard[*key, 0, message.root].add(sender)
             case Val() if sender == message.proposer:
                 self._heard[*key, 0, message.root].add(sender)
 
-    def say(self, me: int, message: Message) -> None:
-        """Raises Unjustified."""
-        if not self._is_justified(me, message):
+    def say(self, me: int, message: Message, recipient: int | None = None) -> None:
+        """Raises Unjustified. Without a recipient: to everybody."""
+        if not self._is_justified(me, message, recipient):
             raise Unjustified(f"node {me} has no reason to say {message}")
+        if isinstance(message, Echo | EchoHash):
+            # A node counts its own vote at once.
+            self.hear(me, me, message)
         address = (me, type(message), message.epoch, getattr(message, "proposer", None))
         self._said |= {address, (*address, getattr(message, "round", 0))}
         if isinstance(message, CoinShare):
@@ -110,8 +122,8 @@ class Evidence:
     def _has_coin(self, number: int) -> bool:
         return self._every_round or number % 3 == 2
 
-    def _is_justified(self, me: int, message: Message) -> bool:
-        def senders(kind: type, number: int, *values: object) -> set[int]:
+    def _is_justified(self, me: int, message: Message, recipient: int | None) -> bool:
+        def senders(kind: type | str, number: int, *values: object) -> set[int]:
             keys = [(me, kind, message.epoch, message.proposer, number, value) for value in values]
             return set().union(*(self._heard[key] for key in keys if key in self._heard))
 
@@ -142,11 +154,18 @@ class Evidence:
                     else bit == 1 - number % 3 and voters(Aux, number, bit) >= self._quorum
                     for number in self._rounds[me, message.epoch, message.proposer]
                 )
-            case Echo():
-                return bool(senders(Val, 0, message.root))
+            case Echo() | EchoHash():
+                asked = recipient is None or recipient in senders(Want, 0, message.root)
+                holds = (me - message.proposer) % self._nodes < self._data_shards
+                to_all = recipient is None and holds == isinstance(message, Echo)
+                answer = recipient is not None and isinstance(message, Echo) and asked and not holds
+                return bool(senders(Val, 0, message.root)) and (to_all or answer)
             case Ready():
-                echoes = len(senders(Echo, 0, message.root))
-                return echoes >= self._quorum or len(senders(Ready, 0, message.root)) >= self._weak
+                votes = len(senders("vote", 0, message.root))
+                return votes >= self._quorum or len(senders(Ready, 0, message.root)) >= self._weak
+            case Want():
+                promised = len(senders(Ready, 0, message.root)) >= self._ready
+                return promised and recipient in senders(EchoHash, 0, message.root)
             case DecryptionShares():
                 return all((me, Term, message.epoch, j) in self._said for j in range(self._nodes))
         return True
@@ -171,7 +190,7 @@ class Watched:
         self._outbox.broadcast(message)
 
     def send(self, node: int, message: Message) -> None:
-        self._evidence.say(self._me, message)
+        self._evidence.say(self._me, message, node)
         self._outbox.send(node, message)
 
     def fault(self, node: int, kind: StrEnum, detail: str) -> None:
