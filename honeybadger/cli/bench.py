@@ -186,6 +186,11 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     headings = ["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)]
     print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
+    for one in comparisons:
+        for name, heading in comparing.FIGURES:
+            if (ratio := one.ratios[name]) is not None and ratio.error is not None:
+                what = "no difference (≈): within" if ratio.is_none else "a difference: beyond"
+                click.echo(f"{one.a.label(keys)}: {heading} {ratio.median:.2f} ± {ratio.error:.2f}, {what} the error")
     for name, groups in (("A", groups_a), ("B", groups_b)):
         for figure, heading in comparing.FIGURES:
             if any(group.is_bound(figure) for group in groups):
@@ -304,4 +309,4 @@ def _ratio(ratio: Any) -> str:
     if ratio is None:
         return "–"
     spread = "" if ratio.pairs == 1 else f" [{ratio.low:.2f} … {ratio.high:.2f}]"
-    return f"{ratio.median:.2f}{spread}" + ("" if ratio.pairs else " *")
+    return ("≈ " if ratio.is_none else "") + f"{ratio.median:.2f}{spread}" + ("" if ratio.pairs else " *")
