@@ -188,7 +188,8 @@ def node_row(
     return {
         "id": index,
         "byzantine": byzantine,
-        **{name: usage.get(name) for name in ("cpu_s", "peak_rss_bytes", "sent_bytes", "received_bytes", "written_bytes")},
+        **{name: usage.get(name) for name in ("cpu_s", "peak_rss_bytes")},
+        **{name: usage.get(name) for name in ("sent_bytes", "received_bytes", "written_bytes")},
         "blocks_with_proposal": included,
         "block_share": included / len(blocks) if blocks else None,
         **{name: usage.get(name) for name in ("messages_handled", "messages_sent", "bytes_sent")},
