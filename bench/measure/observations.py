@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 #: counters of a usage report that begin at 0 in each life
-COUNTERS = ("cpu_s", "sent_bytes", "received_bytes", "messages_handled", "faults")
+COUNTERS = ("cpu_s", "sent_bytes", "received_bytes", "written_bytes", "messages_handled", "faults")
 
 
 @dataclass
@@ -44,7 +44,9 @@ class NodeObservations:
         last = [*self._last_words, *(report for report in self.usage[-1:] if report["t"] >= born)]
         if not last:
             return {}
-        sums = {name: sum(report.get(name) or 0 for report in last) for name in COUNTERS}
+        # What the system does not tell stays untold.
+        told = [name for name in COUNTERS if any(report.get(name) is not None for report in last)]
+        sums = {name: sum(report.get(name) or 0 for report in last) for name in told}
         by_type: dict[str, dict[str, int]] = {"messages_sent": defaultdict(int), "bytes_sent": defaultdict(int)}
         for name, totals in by_type.items():
             for report in last:

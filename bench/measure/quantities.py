@@ -1,6 +1,7 @@
 """The figures of a run in `summary.json`; their names have the units.
 
-A transaction counts once, when it is in the ledger of every correct node. Throughput is over the measured window only.
+A transaction counts once, when it is in the ledger of every correct node. Throughput is over the measured window only
+(`bench.measure.throughput`).
 Latency is of the transactions offered in that window (`bench.load.waits`), from the scheduled sending time until the
 transaction is durable on the node it was sent to.
 """
@@ -14,8 +15,9 @@ import numpy as np
 from bench.measure.observations import NodeObservations, durable_blocks
 from honeybadger.protocols.contract import Phase
 
-#: since 2, latency is of what was offered in the window; before, of what was answered in it
-SCHEMA = 2
+#: since 2, latency is of what was offered in the window; before, of what was answered in it. Since 3, throughput and
+#: costs are from commit to commit; before, whole blocks were counted
+SCHEMA = 3
 #: a correct node is left out if its proposals are in a smaller share of the blocks
 LEFT_OUT_SHARE = 0.5
 
@@ -99,12 +101,12 @@ def agreement_means(window: tuple[float, float], nodes: Sequence[NodeObservation
 def used_in(window: tuple[float, float], nodes: Sequence[NodeObservations], counter: str) -> float | None:
     """How much a counter of the usage reports grew inside `window`, over all lives of `nodes`.
 
-    Interpolated between reports; None if a node reported too little.
+    Interpolated between reports; None if a node reported too little, or cannot tell.
     """
     total = 0.0
     for node in nodes:
         times, values = counter_curve(node, counter)
-        if len(times) < 2:
+        if len(times) < 2 or any(report.get(counter) is None for report in node.usage):
             return None
         first, last = np.interp(window, times, values)
         total += float(last - first)
@@ -186,7 +188,8 @@ def node_row(
     return {
         "id": index,
         "byzantine": byzantine,
-        **{name: usage.get(name) for name in ("cpu_s", "peak_rss_bytes", "sent_bytes", "received_bytes")},
+        **{name: usage.get(name) for name in ("cpu_s", "peak_rss_bytes")},
+        **{name: usage.get(name) for name in ("sent_bytes", "received_bytes", "written_bytes")},
         "blocks_with_proposal": included,
         "block_share": included / len(blocks) if blocks else None,
         **{name: usage.get(name) for name in ("messages_handled", "messages_sent", "bytes_sent")},

@@ -32,6 +32,7 @@ from bench.measure.quantities import (
     phase_means,
     used_in,
 )
+from bench.measure.throughput import Commit, throughput
 from bench.measure.validity import how_to_get_blocks, too_few_blocks, why_invalid
 from bench.places.hardware import machine, versions
 from bench.places.place import RunningNode
@@ -71,7 +72,9 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         offered.offers,
     )
     blocks = blocks_in(window, live)
-    transactions, size = (sum(block[what] for block in blocks) for what in ("transactions", "bytes"))
+    everywhere = durable_blocks(live)
+    commits = [Commit(at, block["transactions"], block["bytes"]) for at, block in everywhere]
+    rate = throughput(window, outcome.schedule_zero, commits)
     in_window = offered.within(window)
     waits, refused = offered.waits(in_window), offered.refused_of(in_window)
     restarts, from_kill = measure(outcome.plan.outages, window, honest)
@@ -108,9 +111,10 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         "unanswered_tx": offered.unanswered,
         "abandoned_tx": offered.abandoned,
         "accepted_tx_per_s": (len(waits) - refused) / length,
-        "committed_tx": transactions,
-        "throughput_tx_per_s": transactions / length,
-        "throughput_bytes_per_s": size / length,
+        "committed_tx": sum(block["transactions"] for block in blocks),
+        "throughput_tx_per_s": rate.tx_per_s,
+        "throughput_error_tx_per_s": rate.error_tx_per_s,
+        "throughput_bytes_per_s": rate.bytes_per_s,
         "latency_s": waits.distribution(quantiles),
         "latency_at_least": waits.at_least(quantiles),
         "epochs": len(blocks),
@@ -118,8 +122,10 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
         "phase_s": phase_means(window, live, settings.specification.phases),
         "agreement": agreement_means(window, live),
-        "cpu_s_per_tx": _per(used_in(window, live, "cpu_s"), transactions),
-        "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), transactions),
+        "cpu_s_per_tx": _per(used_in(window, live, "cpu_s"), rate.transactions),
+        "cpu_s_per_epoch": _per(used_in(window, live, "cpu_s"), rate.epochs),
+        "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), rate.transactions),
+        "written_bytes_per_tx": _per(used_in(window, live, "written_bytes"), rate.transactions),
         "messages_by_type": _by_type(live, "messages_sent"),
         "bytes_by_type": _by_type(live, "bytes_sent"),
         "ledger": {"height": check.height, "tip": check.tip, "agree": check.agree},
@@ -160,7 +166,7 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         "commit": _commit(),
     }
     quorum, rounds_left = settings.quorums.quorum, outcome.plan.rounds_left
-    durable_at = [at for at, _ in durable_blocks(live)]
+    durable_at = [at for at, _ in everywhere]
     ended = max([window[1], *durable_at, *(node.usage[-1]["t"] for node in live if node.usage)])
     advice = how_to_get_blocks(durable_at, outcome.schedule_zero, ended, settings.duration_s)
     summary["reason"] = why_invalid(summary, check, quorum, outcome.died, rounds_left, outcome.same_height, advice)
@@ -174,7 +180,8 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         for index in summary["left_out"]
     ]
     if summary["valid"]:
-        summary["warnings"] += too_few_blocks(len(blocks), settings.duration_s, advice)
+        error = _per(rate.error_tx_per_s, rate.tx_per_s)
+        summary["warnings"] += too_few_blocks(len(blocks), settings.duration_s, error, advice)
     summary["warnings"] += idle_liars(summary["per_node"])
     summary["warnings"] += waited_through(summary["waited_through_tx"])
     return summary
@@ -217,9 +224,9 @@ def _only(count: int, blocks: int) -> str:
     return f"only {count} of {blocks} blocks" if count else f"none of the {blocks} blocks"
 
 
-def _per(total: float | None, transactions: int) -> float | None:
-    """`total`, over all nodes, for each transaction that is committed at all of them."""
-    return total / transactions if total is not None and transactions else None
+def _per(total: float | None, count: float) -> float | None:
+    """`total` for each of `count`; None of nothing."""
+    return total / count if total is not None and count else None
 
 
 def _by_type(live: list[NodeObservations], name: str) -> dict[str, int]:

@@ -9,9 +9,9 @@ from bench.measure.ledger_check import LedgerCheck
 from honeybadger.wording import counted
 
 #: with fewer blocks in the measured time there is a warning; with none, the result is invalid
-FEWEST_BLOCKS = 5
-#: the measured time that is recommended then holds about so many
-ENOUGH_BLOCKS = 10
+FEWEST_BLOCKS = 10
+#: the measured time that is recommended then holds about so many: rounded to one digit, still enough
+ENOUGH_BLOCKS = 15
 
 
 def how_to_get_blocks(durable_at: Sequence[float], began: float, ended: float, duration_s: float) -> str:
@@ -31,11 +31,13 @@ def how_to_get_blocks(durable_at: Sequence[float], began: float, ended: float, d
     return f"a block takes about {shown} s here; try --duration {longer_s:g}"
 
 
-def too_few_blocks(blocks: int, duration_s: float, advice: str) -> list[str]:
-    """The warning about so few blocks in the measured time, if they are too few; `advice`: of `how_to_get_blocks`."""
+def too_few_blocks(blocks: int, duration_s: float, error: float | None, advice: str) -> list[str]:
+    """The warning about so few blocks in the measured time, if they are too few. `error`: of throughput, relative;
+    `advice`: of `how_to_get_blocks`."""
     if not 0 < blocks < FEWEST_BLOCKS:
         return []
-    few = f"only {counted(blocks, 'block')} in the measured {duration_s:g} s, so its figures say little"
+    few = f"too few epochs: only {counted(blocks, 'block')} in the measured {duration_s:g} s, so its figures say little"
+    few += "" if error is None else f" (throughput ± {100 * error:.2g} %)"
     return [f"{few}: {advice}" if advice else few]
 
 

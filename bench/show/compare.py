@@ -1,9 +1,10 @@
 """Compares two results: ratios with their spread, and differing settings."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from bench.measure.results import Group, Result, figure, in_words
@@ -19,19 +20,34 @@ FIGURES = (
     ("latency_s.p99", "latency p99"),
     ("epoch_s.p50", "epoch p50"),
     ("cpu_s_per_tx", "CPU per tx"),
+    ("cpu_s_per_epoch", "CPU per epoch"),
     ("sent_bytes_per_tx", "sent bytes per tx"),
+    ("written_bytes_per_tx", "written bytes per tx"),
 )
+#: figures whose error each run states
+ERRORS = {"throughput_tx_per_s": "throughput_error_tx_per_s"}
+#: the median of many values varies by this factor more than their mean
+_OF_MEDIANS = math.sqrt(math.pi / 2)
 
 
 @dataclass(frozen=True)
 class Ratio:
     """B over A: median and extremes. `pairs`: how many repeats were compared one by one; 0 if every run of B was
-    compared with every run of A."""
+    compared with every run of A.
+
+    `error`: half of the 95 % interval of the median, as the runs themselves state their errors; None if they do not.
+    """
 
     median: float
     low: float
     high: float
     pairs: int
+    error: float | None = None
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the two do not differ by more than their error."""
+        return self.error is not None and abs(self.median - 1) <= self.error
 
 
 @dataclass(frozen=True)
@@ -114,11 +130,26 @@ def ratio(a: Group, b: Group, name: str) -> Ratio | None:
     second = {r.repeat: value for r in b.valid if (value := figure(r.summary, name)) is not None}
     if not first or not second:
         return None
+    relative = (_relative_error(a, name), _relative_error(b, name))
+    known = [one for one in relative if one is not None]
+    error = math.hypot(*known) if len(known) == 2 else None
     if first.keys() == second.keys():
         ratios = [second[repeat] / first[repeat] for repeat in sorted(first)]
-        return Ratio(median(ratios), min(ratios), max(ratios), len(ratios))
-    x, y = list(first.values()), list(second.values())
-    return Ratio(median(y) / median(x), min(y) / max(x), max(y) / min(x), 0)
+        middle, low, high, pairs = median(ratios), min(ratios), max(ratios), len(ratios)
+    else:
+        x, y = list(first.values()), list(second.values())
+        middle, low, high, pairs = median(y) / median(x), min(y) / max(x), max(y) / min(x), 0
+    return Ratio(middle, low, high, pairs, None if error is None else middle * error)
+
+
+def _relative_error(group: Group, name: str) -> float | None:
+    """Of the median of `name` over the valid runs, from the errors that these state; None if one does not."""
+    values = [(figure(r.summary, name), figure(r.summary, ERRORS.get(name, ""))) for r in group.valid]
+    errors = [error / value for value, error in values if value and error is not None]
+    if not errors or len(errors) < len(values):
+        return None
+    of_one = math.sqrt(fmean(error * error for error in errors))
+    return of_one * (_OF_MEDIANS if len(errors) > 2 else 1.0) / math.sqrt(len(errors))
 
 
 def _tolerates_most(group: Group) -> bool:

@@ -65,6 +65,11 @@ def throughput_rows(groups: Sequence[Group], key: str) -> list[Row]:
     ]
 
 
+def cpu_per_epoch(group: Group) -> Row:
+    """Processor seconds of all nodes for an epoch."""
+    return _spread("cpu_s_per_epoch", group.figures("cpu_s_per_epoch"))
+
+
 def latency_curve_rows(groups: Sequence[Group], key: str) -> list[Row]:
     """Latency against `key`."""
     return [

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.measure.quantities import SCHEMA
 from bench.measure.results import Group, Result, commits, figure, in_words
 from bench.plan.experiment import varied_keys
 from bench.show.interval import FEWEST, Interval, interval
@@ -20,6 +19,8 @@ class Column:
     heading: str
     factor: float = 1.0
     digits: int = 0
+    #: the figure of the summary that states its error, if there is one
+    error: str = ""
     #: the lower, the narrower the terminals that show it
     rank: int = 5
 
@@ -27,26 +28,35 @@ class Column:
 COLUMNS = (
     Column("offered_tx_per_s", "offered tx/s", rank=3),
     Column("accepted_tx_per_s", "accepted tx/s", rank=3),
-    Column("throughput_tx_per_s", "committed tx/s", rank=1),
+    Column("throughput_tx_per_s", "committed tx/s", error="throughput_error_tx_per_s", rank=1),
     Column("throughput_bytes_per_s", "MB/s", 1e-6, 2),
     Column("latency_s.p50", "latency p50 ms", 1e3, 1, rank=1),
     Column("latency_s.p99", "latency p99 ms", 1e3, 1, rank=2),
     Column("epoch_s.p50", "epoch p50 ms", 1e3, 1),
     Column("cpu_s_per_tx", "CPU µs/tx", 1e6, 1, rank=4),
+    Column("cpu_s_per_epoch", "CPU ms/epoch", 1e3, 1),
     Column("sent_bytes_per_tx", "sent bytes/tx", rank=4),
+    Column("written_bytes_per_tx", "written bytes/tx"),
     Column("agreement.rounds_mean", "agreement rounds", digits=2),
     Column("agreement.coins_per_epoch_mean", "coins/epoch", digits=1),
     Column("agreement.accepted_mean", "proposals/block", digits=2),
 )
+#: what is different in summaries before this schema
+OLDER = {
+    2: "latency is of what was answered in the measured time, not of what was offered in it",
+    3: "throughput and costs are of whole blocks in the measured time, one more or less, and no error is stated",
+}
 #: tables that are less than all, the best first: columns up to which rank, and those up to which with their spread
 NARROWER = ((4, 1), (3, 1), (3, 0), (2, 1), (2, 0), (1, 0))
 #: figures of `run_rows`
 RUN_FIGURES = (
-    *("offered_tx_per_s", "accepted_tx_per_s", "throughput_tx_per_s", "throughput_bytes_per_s"),
+    *("offered_tx_per_s", "accepted_tx_per_s"),
+    *("throughput_tx_per_s", "throughput_error_tx_per_s", "throughput_bytes_per_s"),
     *(f"latency_s.{name}" for name in ("mean", "p50", "p90", "p99", "p999", "max")),
     *("epochs", "epoch_s.mean", "epoch_s.p50", "epoch_s.p99"),
     *(f"agreement.{name}_mean" for name in ("rounds", "coins_per_epoch", "accepted")),
-    *("cpu_s_per_tx", "sent_bytes_per_tx", "recovery_worst_s", "pause_worst_s"),
+    *("cpu_s_per_tx", "cpu_s_per_epoch", "sent_bytes_per_tx", "written_bytes_per_tx"),
+    *("recovery_worst_s", "pause_worst_s"),
 )
 #: settings that `run_rows` always have, so that rows of several experiments fit together
 USUAL_SETTINGS = ("protocol", "nodes", "batch-size", "tx-size", "rate")
@@ -164,9 +174,10 @@ def notes(groups: Sequence[Group]) -> list[str]:
     lines += sorted({"machine: {processor}, {cores} cores, {system}".format(**machine) for machine in machines})
     if len(code := commits(results)) > 1:
         lines.append(f"attention: these runs are of {len(code)} versions of the code: {', '.join(code)}")
-    if old := sum(result.valid and result.summary.get("schema") != SCHEMA for result in results):
-        of = "of what was answered in the measured time, not of what was offered in it"
-        lines.append(f"attention: {old} runs are older: their latency is {of}")
+    for schema, what in OLDER.items():
+        if old := sum(result.valid and result.summary.get("schema", 1) < schema for result in results):
+            are = "run is" if old == 1 else "runs are"
+            lines.append(f"attention: {old} {are} older: {what}")
     lines += [f"attention: {r.directory.name}: {warning}" for r in results for warning in r.summary.get("warnings", ())]
     if any(len(group.valid) >= FEWEST for group in groups):
         lines.append(
@@ -200,6 +211,8 @@ def _cell(column: Column, group: Group, *, with_spread: bool) -> str:
         return f"{value * column.factor:,.{column.digits}f}"
 
     cell = "≥ " * group.is_bound(column.name) + shown(median(values))
+    if with_spread and len(values) == 1 and (errors := group.figures(column.error)):
+        cell += f" ± {shown(errors[0])}"
     if with_spread and len(values) > 1:
         cell += f" [{shown(min(values))} … {shown(max(values))}]"
         if (of_mean := _interval(group, column.name)) is not None:

@@ -1,9 +1,12 @@
-"""The limit of this machine: the work that no node can avoid in an epoch, timed with the same libraries.
+"""Two limits of this machine: work that nobody can avoid in an epoch, timed with the same libraries.
 
-Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes every shard once, passes each
-proposal through the cipher once, and sends and receives its shards. Each transaction is packed and unpacked once and
-leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between these calls are left out, so
-that no run can exceed the bound.
+**The limit of this design.** Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes
+every shard once, passes each proposal through the cipher once, and sends and receives its shards. Each transaction is
+packed and unpacked once and leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between
+these calls are left out, so that no run can exceed the bound.
+
+**The limit of any design** that brings the payload to every node once, over authenticated and encrypted links
+(`bench.studies.any_design`): what a better protocol could gain, and no better programming of this one.
 
 All nodes of `honeybadger local` share the processors of one machine, so the bound is cores / (processor time per epoch
 of all nodes).
@@ -22,6 +25,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench.places.hardware import machine, versions
 from bench.plan.workload import SHORTEST_TX, Workload
+from bench.studies.any_design import payload_once
+from bench.studies.timing import Primitive, best, timed
 from crypto.erasure import ErasureCode
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.node.mempool import Mempool, Request
@@ -31,19 +36,15 @@ from honeybadger.transactions import Transactions
 
 #: bytes; a summary of hundreds of nodes has less
 LONGEST_SUMMARY = 64 * 1024 * 1024
-#: least number of timings of each primitive; the best one counts
-LEAST_REPEATS = 5
 #: bytes of transactions in the blocks that `unavoidable_s_per_tx` times; its time grows with them
 LARGEST_TIMED_BLOCK = 5_000_000
-
-#: what it is; how many times a node does it in an epoch; what does it once and returns the seconds
-Primitive = tuple[str, int, Callable[[], float]]
 
 
 def limit_of(
     nodes: int, batch_size: int, tx_bytes: int, seconds: float, reached: float | None = None
 ) -> dict[str, Any]:
-    """Time the primitives for about `seconds` and work out the bound; `reached`: transactions per second of a run.
+    """Time the primitives of this design for about `seconds` and work out its bound; `reached`: transactions per second
+    of a run.
 
     Units are in the names. The best of many repetitions counts, because the others were disturbed.
     """
@@ -51,30 +52,48 @@ def limit_of(
     context: Any = zmq.Context()
     try:
         primitives = _primitives(context, quorums, max(1, batch_size // nodes), tx_bytes)
-        rows: list[dict[str, Any]] = [
-            {"what": what, "times": times, "seconds": _best(run, seconds / len(primitives))}
-            for what, times, run in primitives
-        ]
+        bound = _bound(primitives, nodes, batch_size, seconds, reached)
     finally:
         context.destroy(0)
-    per_node = sum(row["times"] * row["seconds"] for row in rows)
-    for row in rows:
-        row["share"] = row["times"] * row["seconds"] / per_node
-    cores = machine()["cores"]
-    transactions = max(1, batch_size // nodes) * nodes
-    bound = min(cores, nodes) * transactions / (per_node * nodes)
     return {
         "nodes": nodes,
         "batch_size": batch_size,
         "tx_bytes": tx_bytes,
-        "cores": cores,
+        "cores": machine()["cores"],
+        **bound,
+        "achieved_tx_per_s": reached,
+        "machine": machine(),
+        "versions": versions(),
+    }
+
+
+def limit_of_any_design(
+    nodes: int, batch_size: int, tx_bytes: int, seconds: float, reached: float | None = None
+) -> dict[str, Any]:
+    """The same for a node that gets the payload once: `primitives`, `cpu_s_per_epoch`, `bound_tx_per_s`,
+    `achieved_ratio`."""
+    with payload_once(nodes, max(1, batch_size // nodes) * tx_bytes) as primitives:
+        return _bound(primitives, nodes, batch_size, seconds, reached)
+
+
+def _bound(
+    primitives: list[Primitive], nodes: int, batch_size: int, seconds: float, reached: float | None
+) -> dict[str, Any]:
+    """Time each for its part of `seconds`, and add them up."""
+    rows: list[dict[str, Any]] = [
+        {"what": what, "times": times, "seconds": best(run, seconds / len(primitives))}
+        for what, times, run in primitives
+    ]
+    per_node = sum(row["times"] * row["seconds"] for row in rows)
+    for row in rows:
+        row["share"] = row["times"] * row["seconds"] / per_node
+    transactions = max(1, batch_size // nodes) * nodes
+    bound = min(machine()["cores"], nodes) * transactions / (per_node * nodes)
+    return {
         "primitives": rows,
         "cpu_s_per_epoch": per_node * nodes,
         "bound_tx_per_s": bound,
-        "achieved_tx_per_s": reached,
         "achieved_ratio": None if reached is None else reached / bound,
-        "machine": machine(),
-        "versions": versions(),
     }
 
 
@@ -137,16 +156,16 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
         pool = Mempool(2 * per_node, 2 * len(transactions.data), 1 << 30)
         pool.add(Request(b"", 0), transactions)
         chosen = pool.select(1, per_node, per_node, 1 << 40)
-        return _timed(lambda: pool.commit(1, chosen))
+        return timed(lambda: pool.commit(1, chosen))
 
     return [
-        ("erasure encode, own proposal", 1, partial(_timed, lambda: code.encode(proposal))),
-        ("erasure re-encode, accepted proposal", nodes, partial(_timed, lambda: code.complete(enough))),
-        ("hash of a proposal's shards", nodes, partial(_timed, hashing)),
-        ("AEAD, a proposal", nodes, partial(_timed, lambda: cipher.decrypt(nonce, sealed, None))),
-        # A VAL of its own proposal and an ECHO of each, to every peer, and the same number from them.
-        ("transport, N+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (nodes + 1))),
-        ("codec, a proposal", nodes, partial(_timed, lambda: Transactions.decode(encode_contribution(transactions)))),
+        ("erasure encode, own proposal", 1, partial(timed, lambda: code.encode(proposal))),
+        ("erasure re-encode, accepted proposal", nodes, partial(timed, lambda: code.complete(enough))),
+        ("hash of a proposal's shards", nodes, partial(timed, hashing)),
+        ("AEAD, a proposal", nodes, partial(timed, lambda: cipher.decrypt(nonce, sealed, None))),
+        # A VAL of its own proposal to every peer, ECHOs with the data shards that it holds, and as many from them.
+        ("transport, N-2f+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (len(enough) + 1))),
+        ("codec, a proposal", nodes, partial(timed, lambda: Transactions.decode(encode_contribution(transactions)))),
         ("mempool removal, own transactions", 1, mempool),
     ]
 
@@ -174,24 +193,3 @@ def _transport(context: Any, parts: list[bytes]) -> Callable[[], float]:
         return (time.process_time() - began) / count
 
     return run
-
-
-def _timed(function: Callable[[], Any]) -> float:
-    began = time.process_time()
-    began_wall = time.perf_counter()
-    function()
-    wall = time.perf_counter() - began_wall
-    # The clock of processor time is coarse; for less than one of its steps use the other clock.
-    used = time.process_time() - began
-    return min(used, wall) if used > 1e-4 else wall
-
-
-def _best(run: Callable[[], float], seconds: float) -> float:
-    run()
-    best = float("inf")
-    until = time.monotonic() + seconds
-    count = 0
-    while count < LEAST_REPEATS or time.monotonic() < until:
-        best = min(best, run())
-        count += 1
-    return best

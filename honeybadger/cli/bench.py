@@ -186,6 +186,11 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
     headings = ["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)]
     print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
+    for one in comparisons:
+        for name, heading in comparing.FIGURES:
+            if (ratio := one.ratios[name]) is not None and ratio.error is not None:
+                what = "no difference (≈): within" if ratio.is_none else "a difference: beyond"
+                click.echo(f"{one.a.label(keys)}: {heading} {ratio.median:.2f} ± {ratio.error:.2f}, {what} the error")
     for name, groups in (("A", groups_a), ("B", groups_b)):
         for figure, heading in comparing.FIGURES:
             if any(group.is_bound(figure) for group in groups):
@@ -236,7 +241,7 @@ def plot(
 
 @command.command(
     "limit",
-    short_help="Time the work that no node can avoid.",
+    short_help="Time the work that nobody can avoid.",
     cls=GroupedCommand,
     params=field_options(every_field(), "nodes", "batch-size", "tx-size"),
 )
@@ -245,13 +250,14 @@ def plot(
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 @click.pass_context
 def limit(context: click.Context, /, seconds: float, summary: Path | None, as_json: bool, **_: Any) -> None:
-    """Time the work that no node can avoid, and print the throughput that this machine cannot exceed.
+    """Time the work that nobody can avoid, and print two throughputs that this machine cannot exceed.
 
-    With --summary, the run decides nodes, batch size and size of transactions.
+    The limit of this design: shards to all, erasure code, hashes, encryption. The limit of any design: the payload to
+    each node once. With --summary, the run decides nodes, batch size and size of transactions.
     """
     import msgspec
 
-    from bench.studies.limit import limit_of, setting_of
+    from bench.studies.limit import limit_of, limit_of_any_design, setting_of
 
     reached = None
     if summary is not None:
@@ -259,22 +265,24 @@ def limit(context: click.Context, /, seconds: float, summary: Path | None, as_js
     else:
         settings = build_run(given(context))
         nodes, batch_size, tx_bytes = settings.nodes, settings.parameters.batch_size, settings.tx_sizes.mean
-    found = limit_of(nodes, batch_size, tx_bytes, seconds, reached)
+    found = limit_of(nodes, batch_size, tx_bytes, seconds / 2, reached)
+    any_design = limit_of_any_design(nodes, batch_size, tx_bytes, seconds / 2, reached)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(found | {"any_design": any_design}), indent=2))
         return
-    rows = [
-        [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]
-        for one in found["primitives"]
-    ]
-    print_table((["per node and epoch", "times", "µs each", "share"], rows))
-    click.echo(
-        f"N = {nodes}, B = {batch_size:,}, {tx_bytes} bytes: at least {found['cpu_s_per_epoch'] * 1000:,.1f} ms of "
-        f"processor per epoch at all {nodes} nodes; with {found['cores']} cores no more than "
-        f"{found['bound_tx_per_s']:,.0f} tx/s"
-    )
-    if reached is not None:
-        click.echo(f"achieved: {reached:,.0f} tx/s, {found['achieved_ratio']:.1%} of the bound")
+    for name, limit in (("this", found), ("any", any_design)):
+        rows = [
+            [one["what"], f"{one['times']:g}", f"{one['seconds'] * 1e6:,.1f}", f"{one['share']:.0%}"]
+            for one in limit["primitives"]
+        ]
+        print_table((["per node and epoch", "times", "µs each", "share"], rows))
+        click.echo(
+            f"limit of {name} design, N = {nodes}, B = {batch_size:,}, {tx_bytes} bytes: at least "
+            f"{limit['cpu_s_per_epoch'] * 1000:,.1f} ms of processor per epoch at all {nodes} nodes; with "
+            f"{found['cores']} cores no more than {limit['bound_tx_per_s']:,.0f} tx/s"
+        )
+        if reached is not None:
+            click.echo(f"achieved: {reached:,.0f} tx/s, {limit['achieved_ratio']:.1%} of the limit of {name} design")
 
 
 def _warn(*lines: str) -> None:
@@ -304,4 +312,4 @@ def _ratio(ratio: Any) -> str:
     if ratio is None:
         return "–"
     spread = "" if ratio.pairs == 1 else f" [{ratio.low:.2f} … {ratio.high:.2f}]"
-    return f"{ratio.median:.2f}{spread}" + ("" if ratio.pairs else " *")
+    return ("≈ " if ratio.is_none else "") + f"{ratio.median:.2f}{spread}" + ("" if ratio.pairs else " *")

@@ -77,7 +77,7 @@ def _load_rows(summary: dict[str, Any]) -> list[Row]:
         rows.append(("", f"{unanswered:,}", "of these were never answered"))
     rows += [
         ("committed", f"{summary['committed_tx']:,}", f"transactions {seconds}, whenever offered"),
-        ("throughput", f"{summary['throughput_tx_per_s']:,.0f}", "tx/s, each in every correct node's ledger"),
+        ("throughput", f"{summary['throughput_tx_per_s']:,.0f}", f"tx/s{_error(summary)}, in every correct ledger"),
         ("", f"{summary['throughput_bytes_per_s'] / 1e6:,.2f}", "MB/s"),
         ("backlog", f"{summary['backlog_start_tx']:,}", waiting),
         ("drained", f"{summary['drain_s']:.1f}", "s waited for answers after the end"),
@@ -91,6 +91,12 @@ def _load_rows(summary: dict[str, Any]) -> list[Row]:
         text += f"; {summary['abandoned_tx']:,} at killed nodes" if summary["abandoned_tx"] else ""
         rows.append(("unanswered", f"{summary['unanswered_tx']:,}", text))
     return rows
+
+
+def _error(summary: dict[str, Any]) -> str:
+    """Of throughput, with 95 % confidence."""
+    error = summary["throughput_error_tx_per_s"]
+    return "" if error is None else f" ± {error:,.0f}"
 
 
 def _load(summary: dict[str, Any]) -> str:
@@ -147,7 +153,11 @@ def _cost_rows(summary: dict[str, Any], unavoidable_s_per_tx: float | None) -> l
     text = "µs at all nodes together"
     if used and unavoidable_s_per_tx is not None:
         text = f"µs at all nodes; {unavoidable_s_per_tx / used:.0%} of it no node can avoid"
-    return [("CPU per tx", "–" if used is None else f"{used * 1e6:,.1f}", text)]
+    written = summary["written_bytes_per_tx"]
+    return [
+        ("CPU per tx", "–" if used is None else f"{used * 1e6:,.1f}", text),
+        ("written per tx", "–" if written is None else f"{written:,.0f}", "bytes to disk, at all nodes together"),
+    ]
 
 
 def _node_table(summary: dict[str, Any]) -> Table:

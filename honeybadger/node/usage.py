@@ -16,28 +16,52 @@ LAG_PERIOD_S = 0.05
 class ProcessUsage:
     def __init__(self) -> None:
         # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
-        self._statm = -1
-        with suppress(OSError):
-            self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+        self._statm = _opened("/proc/self/statm")
+        self._io = _opened("/proc/self/io")
 
     def read(self) -> dict[str, Any]:
-        """`cpu_s`; `rss_bytes`, resident now, None where the system does not tell; `peak_rss_bytes`."""
+        """`cpu_s`; `rss_bytes`, resident now; `peak_rss_bytes`; `written_bytes`, to the disk since the start.
+
+        None where the system does not tell.
+        """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "rss_bytes": self._resident(),
             "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "written_bytes": self._written(),
         }
 
     def close(self) -> None:
-        if self._statm >= 0:
-            os.close(self._statm)
-            self._statm = -1
+        for descriptor in (self._statm, self._io):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._statm = self._io = -1
 
     def _resident(self) -> int | None:
         with suppress(OSError, IndexError, ValueError):
             return int(os.pread(self._statm, 1000, 0).split()[1]) * resource.getpagesize()
         return None
+
+    def _written(self) -> int | None:
+        """Whole pages that all threads dirtied in files, a page again after each sync: what the disk gets.
+
+        Not `wchar`, which counts what was passed to write(): it has pipes and memory file systems too, and of a small
+        append that is synced only its own few bytes.
+        """
+        with suppress(OSError, ValueError):
+            for line in os.pread(self._io, 1000, 0).splitlines():
+                name, _, value = line.partition(b":")
+                if name == b"write_bytes":
+                    return int(value)
+        return None
+
+
+def _opened(path: str) -> int:
+    """A descriptor, or -1 where the system has no such file or does not let us read it."""
+    with suppress(OSError):
+        return os.open(path, os.O_RDONLY)
+    return -1
 
 
 class HubLag:

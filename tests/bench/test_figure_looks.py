@@ -29,6 +29,14 @@ EXPERIMENTS = {
     },
     "powers of two": {"batch-size": [2**power for power in range(8, 19)], "nodes": [8, 64], "warmup": 30},
     "one run": {"delay": "1s@1-2"},
+    "same share": {
+        "protocol": PROTOCOLS,
+        "series": [
+            {"nodes": nodes, "batch-size": nodes * share, "duration": nodes}
+            for nodes in (4, 8, 16)
+            for share in (10, 99)
+        ],
+    },
 }
 STEPS = {
     "honeybadger": ["broadcast", "agreement", "decryption", "in_order", "ledger"],

@@ -4,9 +4,11 @@ import math
 
 import pytest
 
-from bench.show.interval import Interval, interval, t_quantile
+from bench.measure.student import t_quantile
+from bench.show.interval import Interval, interval
 
-PRINTED = {4: 2.7764, 5: 2.5706, 6: 2.4469, 7: 2.3646, 8: 2.3060, 9: 2.2622, 10: 2.2281, 12: 2.1788, 15: 2.1314}
+PRINTED = {1: 12.7062, 2: 4.3027, 3: 3.1824}
+PRINTED |= {4: 2.7764, 5: 2.5706, 6: 2.4469, 7: 2.3646, 8: 2.3060, 9: 2.2622, 10: 2.2281, 12: 2.1788, 15: 2.1314}
 PRINTED |= {20: 2.0860, 25: 2.0595, 29: 2.0452, 30: 2.0423, 40: 2.0211, 60: 2.0003, 120: 1.9799, 10**6: 1.9600}
 
 

@@ -14,6 +14,7 @@ from bench.measure.quantities import (
     most_held,
     node_row,
     phase_means,
+    used_in,
 )
 from bench.measure.summary import idle_liars, recorded_faults
 from bench.plan.outage_plan import Outage
@@ -276,6 +277,15 @@ def test_what_was_not_reported_is_not_zero():
     assert silent["most_held"] == {} and silent["hub_lag_s"] is None and silent["mempool_max"] is None
     told = node_row(0, node(usage(1.0, hub_lag_s=0.0, mempool=0), usage(2.0, hub_lag_s=None)), [], 0)
     assert (told["hub_lag_s"], told["mempool_max"]) == (0.0, 0)
+    # A system that does not tell what is written to the disk, and one that does, over two lives.
+    untold = node(usage(1.0, written_bytes=None), usage(3.0, written_bytes=None))
+    assert node_row(0, untold, [], 0)["written_bytes"] is None and silent["written_bytes"] is None
+    assert used_in((1.0, 3.0), [untold], "written_bytes") is None
+    lives = node(usage(1.0, written_bytes=100), usage(2.0, written_bytes=300))
+    lives.take({"event": "started", "t": 2.5, "height": 0})
+    lives.take(usage(3.0, written_bytes=50))
+    assert used_in((1.5, 3.0), [lives], "written_bytes") == pytest.approx(150)
+    assert used_in((1.5, 3.0), [lives, untold], "written_bytes") is None
 
 
 def test_a_liar_that_did_what_a_correct_node_does_is_named():

@@ -135,9 +135,10 @@ def test_lower_bounds_warnings_older_definitions_and_versions_of_the_code_are_to
     assert [row["lower_bounds"] for row in csv_rows(groups)] == ["latency_s.p99", ""]
     assert [row["lower_bounds"] for row in latency_rows(groups)] == ["p99", ""]
     said = "\n".join(notes(groups))
-    assert "in 2 of 85 blocks" in said and "attention: 1 runs are older" in said
+    assert "in 2 of 85 blocks" in said and "attention: 1 run is older: latency is of" in said
+    assert "attention: 1 run is older: throughput and costs are of whole blocks" in said
     assert "of 2 versions of the code: abc, def" in said
-    assert differences(*groups, ["batch-size"]) == ["schema of the summary: 2 against 1 and 2"]
+    assert differences(*groups, ["batch-size"]) == ["schema of the summary: 3 against 1 and 3"]
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])

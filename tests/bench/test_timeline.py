@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from bench.load.waits import Waits
 from bench.measure.observations import NodeObservations
 from bench.measure.quantities import agreement_means, phase_means, phase_steps, used_in
 from bench.measure.timeline import epoch_rows, histogram, merged_events, per_second
-from bench.studies.limit import limit_of, setting_of
+from bench.studies import any_design
+from bench.studies.any_design import payload_once
+from bench.studies.limit import limit_of, limit_of_any_design, setting_of
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.protocols.registry import find_protocol
 
@@ -117,12 +120,46 @@ def test_events_of_all_nodes_are_kept_but_for_broken_lines(tmp_path):
 
 
 def test_the_limit_adds_up():
-    found = limit_of(4, 40, 100, 0.05, reached=100.0)
-    assert sum(row["share"] for row in found["primitives"]) == pytest.approx(1)
-    per_node = sum(row["times"] * row["seconds"] for row in found["primitives"])
-    assert found["cpu_s_per_epoch"] == pytest.approx(4 * per_node)
-    assert found["bound_tx_per_s"] == pytest.approx(min(4, found["cores"]) * 40 / found["cpu_s_per_epoch"])
-    assert found["achieved_ratio"] == pytest.approx(100 / found["bound_tx_per_s"])
+    this = limit_of(4, 40, 100, 0.05, reached=100.0)
+    for found in (this, limit_of_any_design(4, 40, 100, 0.05, reached=100.0)):
+        assert sum(row["share"] for row in found["primitives"]) == pytest.approx(1)
+        per_node = sum(row["times"] * row["seconds"] for row in found["primitives"])
+        assert found["cpu_s_per_epoch"] == pytest.approx(4 * per_node)
+        assert found["bound_tx_per_s"] == pytest.approx(min(4, this["cores"]) * 40 / found["cpu_s_per_epoch"])
+        assert found["achieved_ratio"] == pytest.approx(100 / found["bound_tx_per_s"])
+
+
+def test_the_limit_of_any_design_moves_hashes_and_writes_every_byte_once():
+    with payload_once(4, 200_000) as primitives:
+        times = [(what.split(" ")[0], times) for what, times, _ in primitives]
+        assert times == [("receive", 3), ("AES-GCM", 3), ("AES-GCM", 3), ("hash", 4), ("write", 4)]
+        assert all(run() > 0 for _, _, run in primitives)
+    with pytest.raises(OSError):
+        primitives[0][2]()
+
+
+def test_a_proposal_arrives_whole_and_is_written_whole(monkeypatch, tmp_path):
+    """However little the kernel gives or takes at a time."""
+    data = bytes(range(256)) * 1000
+    got = []
+
+    class Half:
+        def sendall(self, chunk):
+            got.append([bytes(chunk), 0])
+
+        def recv_into(self, space, most):
+            part = max(1, most // 2)
+            got[-1][1] += part
+            return part
+
+    monkeypatch.setattr(any_design, "LEAST_SENT", len(data))
+    any_design._transport(Half(), Half(), data)()
+    assert b"".join(chunk for chunk, _ in got) == data and all(len(chunk) == read for chunk, read in got)
+    with (tmp_path / "f").open("wb") as file:
+        pwrite = os.pwrite
+        monkeypatch.setattr(os, "pwrite", lambda f, view, at: pwrite(f, view[:1000], at))
+        any_design._write(file.fileno(), data)
+    assert (tmp_path / "f").read_bytes() == data
 
 
 @pytest.mark.parametrize(

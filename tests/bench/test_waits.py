@@ -102,6 +102,11 @@ def test_a_run_with_a_slow_node(tmp_path):
     # 200 were due in the window and one more was not sent; of every four one waits.
     told = {name: summary[f"offered_{name}"] for name in ("tx", "committed_tx", "refused_tx", "unanswered_tx")}
     assert told == {"tx": 201, "committed_tx": 194, "refused_tx": 2, "unanswered_tx": 5}
+    # 15 a second until 109.5, and then a block of 54 in 2.5 s, of which 0.5 s are in the window.
+    late = 54 * 0.5 / 2.5
+    assert summary["throughput_tx_per_s"] == pytest.approx((15 * 9.5 + late) / 10)
+    assert summary["throughput_bytes_per_s"] / summary["throughput_tx_per_s"] == pytest.approx(SIZES.mean, rel=0.3)
+    assert summary["committed_tx"] == 150 and 0 < summary["throughput_error_tx_per_s"] < 2
     latency = summary["latency_s"]
     assert latency["p50"] == pytest.approx(0.2) and latency["p90"] > 8
     first_of_node_3 = 98 + 43 / 20
@@ -186,10 +191,11 @@ def test_the_drain_is_patient_with_a_slow_cluster(hears):
 
 def test_a_measured_time_with_few_blocks_and_with_none(tmp_path):
     few = scripted(tmp_path / "few", window=(100.0, 102.5))
-    assert "only 2 blocks in the measured 2.5 s, so its figures say little: " in few["warnings"][-2]
-    assert few["valid"] and "a block takes about 1 s here; try --duration 10" in few["warnings"][-2]
+    says = "too few epochs: only 2 blocks in the measured 2.5 s, so its figures say little (throughput ± "
+    assert says in few["warnings"][-2]
+    assert few["valid"] and "a block takes about 1 s here; try --duration 20" in few["warnings"][-2]
     none = scripted(tmp_path / "none", window=(110.0, 111.0))
-    assert none["reason"].endswith("measured window: a block takes about 1 s here; try --duration 10")
+    assert none["reason"].endswith("measured window: a block takes about 1 s here; try --duration 20")
 
 
 def test_one_transaction_that_waited_is_one():

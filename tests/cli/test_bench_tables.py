@@ -37,9 +37,9 @@ def test_it_fits_without_breaking_a_word_or_a_number(report, columns, options):
     shown = [line for line in lines if line and line[0] in "┏┃┡│└"]
     assert all(len(line) <= columns for line in shown)
     cells = [cell.strip() for line in shown for cell in re.split("[┃│]", line) if cell.strip() and line[0] in "┃│"]
-    words = "nodes protocol partition repeat seed valid runs offered accepted committed latency epoch CPU sent "
+    words = "nodes protocol partition repeat seed valid runs offered accepted committed latency epoch CPU sent written "
     words += "agreement rounds coins/epoch proposals/block "
-    words += f"p50 p99 ms tx/s MB/s µs/tx bytes/tx honeybadger pbft – yes of 3 … {PARTITION}"
+    words += f"p50 p99 ms tx/s MB/s µs/tx ms/epoch ± bytes/tx honeybadger pbft – yes of 3 … {PARTITION}"
     for word in " ".join(cells).split():
         assert word in words.split() or re.fullmatch(r"\[?\d{1,3}(,\d{3})*(\.\d+)?\]?", word), word
     assert bool(shown) != ("protocol: pbft" in lines)
@@ -62,7 +62,7 @@ def test_a_pipe_without_columns_is_wide(run, monkeypatch, results):
 
 
 def test_ratios_are_a_table_or_blocks(run, monkeypatch, results):
-    for columns, line in ((200, "│ 3, 3 "), (80, "committed tx/s: 1.00 [1.00 … 1.00]")):
+    for columns, line in ((200, "│ 3, 3 "), (80, "committed tx/s: ≈ 1.00 [1.00 … 1.00]")):
         monkeypatch.setenv("COLUMNS", str(columns))
         status, out, _ = run("bench", "compare", results, results)
         assert status == 0 and line in re.sub(" +", " ", out)

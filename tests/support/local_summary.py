@@ -12,7 +12,7 @@ def summary(**changes: Any) -> dict[str, Any]:
     absent = ("recovery_median_s", "recovery_worst_s", "pause_median_s", "pause_worst_s", "committed_tx_after_crash")
     zero = ("offered_refused_tx", "offered_unanswered_tx", "late_sends", "unanswered_tx", "abandoned_tx")
     empty = ("latency_at_least", "warnings", "crashed", "restarted", "restarts", "link_faults", "faults_recorded")
-    rates = ("offered_tx_per_s", "throughput_tx_per_s", "throughput_bytes_per_s")
+    rates = ("offered_tx_per_s", "throughput_tx_per_s", "throughput_error_tx_per_s", "throughput_bytes_per_s")
     made: dict[str, Any] = dict.fromkeys(absent) | dict.fromkeys(zero, 0) | dict.fromkeys((*empty, "left_out"), ())
     made |= dict.fromkeys(rates, 5.0) | {"byzantine": {}, "refused_tx": {}, "valid": True}
     made |= {"protocol": "honeybadger", "nodes": 4, "faults_tolerated": 1, "batch_size": 400, "tx_bytes": 250}
@@ -20,7 +20,7 @@ def summary(**changes: Any) -> dict[str, Any]:
     made |= {"committed_tx": 10, "offered_tx": 12, "offered_committed_tx": 12, "epochs": 3}
     made |= {"backlog_start_tx": 3, "backlog_end_tx": 4, "drain_s": 0.1, "ledger": {"height": 5, "tip": "ab" * 32}}
     made |= {"latency_s": {"p50": 0.1, "p99": 0.2, "max": 0.3}, "parameters": {"encryption": "always"}}
-    made |= {"epoch_s": {"p50": 0.1, "mean": 0.125}, "cpu_s_per_tx": 2e-5}
+    made |= {"epoch_s": {"p50": 0.1, "mean": 0.125}, "cpu_s_per_tx": 2e-5, "written_bytes_per_tx": 1234.5}
     made |= {"phase_s": {"broadcast": 0.05, "agreement": 0.03, "decryption": 0.04, "in_order": 0.005, "ledger": 0.02}}
     made |= {"agreement": {"rounds_mean": 1.25, "coins_per_epoch_mean": 0.5, "accepted_mean": 3.9}}
     made |= {"per_node": [{"id": index, **row} for index in range(4)]}

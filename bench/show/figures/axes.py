@@ -50,11 +50,12 @@ def value_axis(axis: Any, values: Sequence[float], style: Style, *, log: bool = 
     count_ticks(axis, style)
 
 
-def parameter_axis(axis: Any, values: Sequence[float], style: Style) -> None:
-    """For a parameter: a tick at each value, logarithmic if they span decades. Not for a single value."""
+def parameter_axis(axis: Any, values: Sequence[float], style: Style, *, log: bool = False) -> None:
+    """For a parameter: a tick at each value, logarithmic if they span decades or `log` asks for it. Not for a single
+    value."""
     set_scale, set_limits = _setters(axis)
     low, high = min(values), max(values)
-    if span(values) >= PARAMETER_DECADES:
+    if log or span(values) >= PARAMETER_DECADES:
         set_scale("log")
         margin = (high / low) ** MARGIN
         set_limits(low / margin, high * margin)

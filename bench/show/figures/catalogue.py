@@ -28,6 +28,7 @@ from bench.show.figure_data import (
 from bench.show.figures import bars, curves, series
 from bench.show.figures.frame import Sheet
 from bench.show.figures.style import Style
+from bench.show.growth import at_fixed_share, growth_rows
 
 #: groups in one figure; with more nobody can read it
 MOST_PANELS = 8
@@ -130,6 +131,14 @@ KINDS = {
     ),
     "throughput-batch-size": _throughput("batch-size", "the batch size"),
     "throughput-nodes": _throughput("nodes", "the number of nodes"),
+    "cpu-per-epoch-nodes": Kind(
+        "Processor time of an epoch against the number of nodes, at the same B / N",
+        "points",
+        at_fixed_share,
+        growth_rows,
+        curves.growth,
+        most=MOST_LINES,
+    ),
     "latency-batch-size": Kind(
         "Latency against the batch size",
         "points",

@@ -15,6 +15,8 @@ from bench.show.figures.axes import parameter_axis, value_axis
 from bench.show.figures.frame import Sheet, draw_around
 from bench.show.figures.labels import Label, label_points
 from bench.show.figures.style import GREY, Style, line_styles
+from bench.show.growth import fit, in_words
+from bench.show.words import number
 
 #: from this many milliseconds on, an axis of latency is in seconds
 SECONDS_FROM_MS = 10_000
@@ -36,6 +38,30 @@ def throughput_curve(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group], *, k
     value_axis(axes.yaxis, _values(rows, "throughput_tx_per_s"), style, log=style.log_y)
     axes.set(xlabel=PARAMETERS[key], ylabel=THROUGHPUT)
     draw_around(sheet, [_handles(lines)], style.body)
+
+
+def growth(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) -> None:
+    """Both axes are logarithmic, so that a power of N is a straight line: the one that fits best is dotted."""
+    axes, style = sheet.figure.subplots(), sheet.style
+    lines = by_line(rows)
+    fitted: dict[str, Any] = {"linestyle": ":", "linewidth": 1.2}
+    for points, looks in zip(lines.values(), _looks(lines), strict=True):
+        exponent, factor = fit(points)
+        ends = [points[0]["nodes"], points[-1]["nodes"]]
+        axes.plot(ends, [factor * nodes**exponent for nodes in ends], color=looks["color"], **fitted)
+        _points(axes, points, "nodes", "cpu_s_per_epoch", 1.0, **looks | {"linestyle": "none"})
+    parameter_axis(axes.xaxis, [row["nodes"] for row in rows], style, log=True)
+    value_axis(axes.yaxis, _values(rows, "cpu_s_per_epoch"), style, log=True)
+    axes.set(xlabel=PARAMETERS["nodes"], ylabel="CPU per epoch, all nodes (s)")
+    if len(lines) == 1:
+        sheet.notes += f"; B / N = {number(rows[0]['batch-size'] / rows[0]['nodes'])}"
+    for name, points in lines.items():
+        sheet.notes += f"; {name} {in_words(points)}" if len(lines) > 1 else f"; {in_words(points)}"
+    sheet.notes += "; fitted by least squares of logarithms"
+    single = [Line2D([], [], label="measured", **looks | {"linestyle": "none"}) for looks in _looks(lines)]
+    named = [handle for handle in _handles(lines) if not handle.set_linestyle("none")] or single
+    law = f"N^{rows[0]['exponent']:.2f}" if len(lines) == 1 else "powers of N that fit best"
+    draw_around(sheet, [named, [Line2D([], [], color=GREY, label=law, **fitted)]], style.body)
 
 
 def latency_curve(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group], *, key: str) -> None:
