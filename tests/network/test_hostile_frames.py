@@ -48,7 +48,7 @@ class EndlessTransport:
     """A peer that sends faster than it is read; `patience` ends a main loop that never looks up."""
 
     def __init__(self, frames: list[bytes], patience: int) -> None:
-        self.frames = [zmq.Frame(frame) for frame in frames]
+        self.frames = frames
         self.patience = patience
         self.read = 0
 

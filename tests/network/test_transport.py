@@ -16,9 +16,10 @@ import zmq
 from support.endless import MIB, gone, part
 from support.network import HOST, Endpoint, connect_all, credentials, endpoints, free_ports, push, until
 
+from honeybadger.network.peer_socket import end_connection, is_connected
 from honeybadger.network.receive_guard import Limits
 from honeybadger.network.security import secure_peer
-from honeybadger.network.transport import AddressInUse, Transport, end_connection, is_connected, listen
+from honeybadger.network.transport import AddressInUse, Transport, listen
 
 
 @pytest.mark.parametrize("curve", [True, False])
@@ -147,7 +148,7 @@ def deaf(listener: socket.socket) -> socket.socket:
     raw, _ = listener.accept()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"PLAIN".ljust(20, b"\0") + b"\1" + bytes(31))
-    for awaited, answer in ((b"HELLO", b"\x07WELCOME"), (b"INITIATE", b"\x05READY\x0bSocket-Type\0\0\0\x04PULL")):
+    for awaited, answer in ((b"HELLO", b"\x07WELCOME"), (b"INITIATE", b"\x05READY\x0bSocket-Type\0\0\0\x06ROUTER")):
         heard = b""
         while awaited not in heard:
             heard += raw.recv(1000)

@@ -56,7 +56,7 @@ class Endpoint:
         self.zap.serve()
         self.events += self.transport.events()
         while (arrived := self.transport.receive()) is not None:
-            self.received.append((arrived[0], [frame.bytes for frame in arrived[1]]))
+            self.received.append((arrived[0], [bytes(part) for part in arrived[1]]))
 
     def up(self, peer: int) -> bool:
         """Whether the newest event of `peer` is an open connection."""
@@ -72,7 +72,7 @@ class Endpoint:
 
 def push(endpoint: Endpoint, port: int, setup: Callable[[Any], object]) -> Any:
     """One more socket in the context of `endpoint`, connected to `port` as `setup` says."""
-    socket = endpoint.context.socket(zmq.PUSH)
+    socket = endpoint.context.socket(zmq.DEALER)
     socket.linger = 0
     setup(socket)
     socket.connect(f"tcp://{HOST}:{port}")
