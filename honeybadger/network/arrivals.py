@@ -13,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from honeybadger.network.channel import ChannelError, Opener
+from honeybadger.network.channel import HEAD, TAIL, WHOLE, ChannelError, Opener
 from honeybadger.network.codec import WireError, split
 from honeybadger.network.security import Credentials
 
@@ -47,11 +47,10 @@ class Arrivals:
         self._unproven = OrderedDict[bytes, _Connection]()
         self._newest: dict[int, deque[bytes]] = {}
 
-    def take(self, frames: Sequence[Any]) -> tuple[int, Message] | None:
-        """(sender, parts) of what was received as `frames`; None if it is no message of a member."""
+    def take(self, name: bytes, frames: Sequence[Any]) -> tuple[int, Message] | None:
+        """(sender, parts) of what came on the connection `name` as `frames`; None if it is no message of a member."""
         if not self._credentials.curve:
-            return int(frames[0].get("User-Id")), _split(frames)
-        name = frames[0].bytes
+            return int(frames[0].get("User-Id")), _parts([frame.buffer for frame in frames])
         connection = self._proven.get(name) or self._unproven.get(name)
         if connection is None:
             self._begin(name, frames)
@@ -59,9 +58,7 @@ class Arrivals:
         if connection.opener is None:
             return None
         try:
-            if len(frames) != 2:
-                raise ChannelError(f"{len(frames) - 1} frames")
-            opened = connection.opener.open(frames[1].buffer)
+            opened = _opened(connection.opener, frames)
         except ChannelError:
             connection.opener = None
             self._ask_for_another(name)
@@ -77,13 +74,11 @@ class Arrivals:
         if len(self._unproven) > UNPROVEN_CONNECTIONS:
             self._unproven.popitem(last=False)
         try:
-            if len(frames) != 2:
-                raise ChannelError(f"{len(frames) - 1} frames")
-            answer, connection.opener = self._credentials.respond(sender, frames[1].bytes)
+            answer, connection.opener = self._credentials.respond(sender, _only(frames).bytes)
         except ChannelError:
             self._ask_for_another(name)
-            return
-        self._send(name, answer)
+        else:
+            self._send(name, answer)
 
     def _prove(self, name: bytes, connection: _Connection) -> None:
         connection.proven = True
@@ -103,12 +98,20 @@ class Arrivals:
             self._socket.send_multipart([name, answer], zmq.NOBLOCK)
 
 
-def _split(frames: Sequence[Any]) -> Message:
-    return _parts(frames[1].buffer) if len(frames) == 2 else NO_PARTS
+def _only(frames: Sequence[Any]) -> Any:
+    if len(frames) != 1:
+        raise ChannelError(f"{len(frames)} frames instead of one")
+    return frames[0]
 
 
-def _parts(message: bytes | memoryview) -> Message:
+def _opened(opener: Opener, frames: Sequence[Any]) -> Sequence[bytes]:
+    if len(frames) == 2:
+        return opener.open(frames[0].buffer, HEAD), opener.open(frames[1].buffer, TAIL)
+    return [opener.open(_only(frames).buffer, WHOLE)]
+
+
+def _parts(frames: Sequence[bytes | memoryview]) -> Message:
     try:
-        return split(message)
+        return [*split(frames[0]), *(memoryview(frame) for frame in frames[1:])]
     except WireError:
         return NO_PARTS

@@ -10,10 +10,13 @@ which are X25519 keys. Tests hold it against another implementation. Each connec
 ephemeral keys of both sides. So keys serve one connection in one direction, and what was recorded on another connection
 opens on none.
 
-A sealed message is AES-256-GCM under the initiator's key. Its nonce is the message's number on the connection, which
-both sides count; it is not on the wire. So a message that was changed, cut short, sent twice, left out or moved does
-not open, and neither does any after it: the connection is of no more use. Only the length limit of Noise (65,535 bytes)
-is not kept; AES-GCM allows 64 GiB.
+What is sealed is AES-256-GCM under the initiator's key. Its nonce is its number on the connection, which both sides
+count; it is not on the wire. So what was changed, cut short, sent twice, left out or moved does not open, and neither
+does anything after it: the connection is of no more use. Only the length limit of Noise (65,535 bytes) is not kept;
+AES-GCM allows 64 GiB.
+
+A message is sealed once. If its last part is long, that is sealed by itself, so that nobody copies it to join the
+others. The additional data says which of the two it is, so messages cannot be taken apart and put together otherwise.
 """
 
 import hmac
@@ -28,6 +31,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 HANDSHAKE_BYTES = 48
 #: bytes that sealing adds
 SEAL_BYTES = 16
+#: places of what is sealed: a whole message, or the two pieces of one
+WHOLE, HEAD, TAIL = b"", b"head", b"tail"
 
 _NAME = b"Noise_KK_25519_AESGCM_SHA256"
 _nonce = struct.Struct(">4xQ")
@@ -44,11 +49,11 @@ class Sealer:
         self._cipher = AESGCM(key)
         self._number = 0
 
-    def seal(self, message: bytes) -> bytes:
-        """The next message, `SEAL_BYTES` longer."""
+    def seal(self, data: bytes, place: bytes = WHOLE) -> bytes:
+        """The next thing to send, `SEAL_BYTES` longer. `place`: what the receiver must know it as."""
         nonce = _nonce.pack(self._number)
         self._number += 1
-        return self._cipher.encrypt(nonce, message, None)
+        return self._cipher.encrypt(nonce, data, place)
 
 
 class Opener:
@@ -58,14 +63,14 @@ class Opener:
         self._cipher = AESGCM(key)
         self._number = 0
 
-    def open(self, sealed: bytes | memoryview) -> bytes:
-        """The next message; ChannelError if this is not it."""
+    def open(self, sealed: bytes | memoryview, place: bytes = WHOLE) -> bytes:
+        """What was sealed next, for this place; ChannelError if this is not it."""
         try:
-            message = self._cipher.decrypt(_nonce.pack(self._number), sealed, None)
+            data = self._cipher.decrypt(_nonce.pack(self._number), sealed, place)
         except InvalidTag:
             raise ChannelError("a message that does not open") from None
         self._number += 1
-        return message
+        return data
 
 
 class _Transcript:

@@ -9,11 +9,15 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from honeybadger.network.addresses import endpoint, place
-from honeybadger.network.channel import ChannelError, Initiator, Sealer
+from honeybadger.network.channel import HEAD, TAIL, WHOLE, ChannelError, Initiator, Sealer
 from honeybadger.network.codec import join
 from honeybadger.network.security import Credentials, secure_peer
 from honeybadger.network.watcher import Watcher
 
+#: the last part of a message is not joined with the others if it has this many bytes
+ALONE_BYTES = 64 * 1024
+#: a frame is not copied if it has this many bytes; a thread of Python must then hear from ZeroMQ when it has left
+ZERO_COPY_BYTES = 256 * 1024
 #: bytes, with room to spare
 LONGEST_HANDSHAKE_COMMAND = 1024
 #: messages of the peer that may wait: it has one to send, the answer in the handshake
@@ -90,7 +94,9 @@ class PeerSocket:
         self._socket.heartbeat_timeout = 20000
         secure_peer(self._socket, credentials, peer)
         self._monitor = self._socket.get_monitor_socket(sum(_EVENTS))
-        self._watchers = [Watcher(self._monitor, changed), Watcher(self._socket, changed)]
+        self._watcher = Watcher(self._monitor, changed)
+        #: of the socket, while it waits for an answer; afterwards it would report every message that has left
+        self._listening: Watcher | None = None
         #: of the TCP connection; and whether this node has ended it
         self._descriptor: int | None = None
         self._ended = False
@@ -108,19 +114,23 @@ class PeerSocket:
         """Hand a message to ZeroMQ; False if there is no open connection."""
         if not self._open:
             return False
-        message = join(parts)
-        if self._sealer is not None:
-            message = self._sealer.seal(message)
         try:
-            self._socket.send(message, zmq.NOBLOCK)
+            for frame, flags in self._frames(parts):
+                self._socket.send(frame, zmq.NOBLOCK | flags, copy=len(frame) < ZERO_COPY_BYTES)
         except zmq.Again:
             # The connection is gone, and a number of it is used up.
             self._open = False
             return False
-        # Sending may take the signal that the watcher waits for.
-        if self._socket.get(zmq.EVENTS) & zmq.POLLIN:
-            self._changed()
         return True
+
+    def _frames(self, parts: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+        """What goes over the wire for a message, with ZeroMQ's flags."""
+        seal = self._sealer.seal if self._sealer is not None else _as_it_is
+        if len(parts) > 1 and len(parts[-1]) >= ALONE_BYTES:
+            yield seal(join(parts[:-1]), HEAD), zmq.SNDMORE
+            yield seal(parts[-1], TAIL), 0
+        else:
+            yield seal(join(parts), WHOLE), 0
 
     def events(self) -> Iterator[tuple[bool, str]]:
         """Whether the connection is open now, or why it cannot be; read until there is no more."""
@@ -168,8 +178,8 @@ class PeerSocket:
 
     def close(self) -> None:
         """What is queued still leaves until the connection ends: end it."""
-        for watcher in self._watchers:
-            watcher.close()
+        self._stop_listening()
+        self._watcher.close()
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close()
@@ -178,12 +188,15 @@ class PeerSocket:
         try:
             self._offered = self._credentials.initiate(self._peer)
             self._socket.send(self._offered.offer)
+            if self._listening is None:
+                self._listening = Watcher(self._socket, self._changed)
         except (ChannelError, zmq.Again):
             # The next connection may do better.
             self.end()
 
     def _answered(self, answer: list[bytes]) -> tuple[bool, str]:
         """The peer answers the offer, or asks for another connection because it cannot read this one."""
+        self._stop_listening()
         offered, self._offered = self._offered, None
         why = ""
         if offered is not None and len(answer) == 1:
@@ -196,3 +209,12 @@ class PeerSocket:
                 return True, ""
         self.end()
         return False, why
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+
+def _as_it_is(data: bytes, _place: bytes) -> bytes:
+    return data

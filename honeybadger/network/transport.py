@@ -6,7 +6,7 @@ descriptor is edge-triggered, so after a callback the socket must be read until 
 Messages between nodes go one way on a connection, from DEALER to ROUTER; back goes the answer in its handshake
 (`channel`), which says who the sender is. `peer_socket` is the side that speaks, `arrivals` the side that listens.
 DEALER with IMMEDIATE queues only to live connections. Its high-water mark is off, because the links bound what is in
-flight and send again what a broken connection loses. A message is one ZeroMQ part, sealed once.
+flight and send again what a broken connection loses. A message is one ZeroMQ part or two.
 """
 
 import errno
@@ -39,6 +39,8 @@ RECEIVE_BUFFER_BYTES = 64 * 1024 * 1024
 MESSAGE_OVERHEAD_BYTES = HEADER_BYTES + JOIN_BYTES + SEAL_BYTES
 #: after this time without authentication a connection is closed: strangers must not use up descriptors
 HANDSHAKE_MS = 5_000
+#: how often to hear whether a peer asks for another connection, seconds; nothing wakes the node for that
+ASKED_S = 1.0
 #: messages without anything for the node that are taken at once: strangers must not keep it reading
 IDLE_MESSAGES = 16
 
@@ -131,6 +133,7 @@ class Transport:
         self._noted: list[PeerEvent] = []
         #: peers whose socket may have something to tell
         self._changed: set[int] = set()
+        self._next_asked = 0.0
 
         def connect(peer: int, host: str) -> None:
             """Connect to this address, and no longer to the former one."""
@@ -165,12 +168,16 @@ class Transport:
         """The next (sender, parts), or None if there is none."""
         for _ in range(IDLE_MESSAGES):
             try:
-                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+                name = self._router.recv(zmq.NOBLOCK)
             except zmq.Again:
                 self._guard.look(empty=True)
                 return None
-            arrived = self._arrivals.take(frames)
-            self._guard.delivered(frames, sum(map(len, frames[1:])), arrived and arrived[0])
+            # ZeroMQ hands over whole messages, so the rest is there.
+            frames = [self._router.recv(copy=False)]
+            while frames[-1].more:
+                frames.append(self._router.recv(copy=False))
+            arrived = self._arrivals.take(name, frames)
+            self._guard.delivered(frames, sum(map(len, frames)), None if arrived is None else arrived[0])
             if arrived is not None:
                 self.received_bytes += sum(map(len, arrived[1]))
                 return arrived
@@ -189,7 +196,10 @@ class Transport:
     def events(self) -> list[PeerEvent]:
         """Connections that opened, closed or failed since the last call."""
         news, self._noted = self._noted, []
-        # Only monitors whose descriptor fired: reading all of them would cost more than the rest of a tick.
+        if (now := time.monotonic()) >= self._next_asked:
+            self._next_asked = now + ASKED_S
+            self._changed.update(self._peers)
+        # Else only what fired: reading all of them would cost more than the rest of a tick.
         while self._changed:
             peer = self._changed.pop()
             news += [PeerEvent(peer, *event) for event in self._peers[peer].events()]

@@ -16,10 +16,12 @@ import zmq
 from support.endless import MIB, gone, part
 from support.network import HOST, Endpoint, connect_all, credentials, endpoints, free_ports, push, until
 
+from honeybadger.network.channel import SEAL_BYTES
+from honeybadger.network.codec import join
 from honeybadger.network.peer_socket import end_connection, is_connected
 from honeybadger.network.receive_guard import Limits
 from honeybadger.network.security import secure_peer
-from honeybadger.network.transport import AddressInUse, Transport, listen
+from honeybadger.network.transport import MESSAGE_OVERHEAD_BYTES, AddressInUse, Transport, listen
 
 
 @pytest.mark.parametrize("curve", [True, False])
@@ -96,9 +98,10 @@ def test_an_oversized_part_cuts_the_offender_off_and_nobody_else() -> None:
     with endpoints(3, longest_part=10_000) as made:
         connect_all(made)
         victim, honest, offender = made
-        offender.transport.send(0, [b"fine", bytes(9_960)])  # CURVE adds 33 bytes, which count
+        longest = 10_000 + MESSAGE_OVERHEAD_BYTES - SEAL_BYTES - len(join([b"fine", b""]))
+        offender.transport.send(0, [b"fine", bytes(longest)])
         until(lambda: victim.received, *(e.serve for e in made))
-        offender.transport.send(0, [b"evil", bytes(10_001)])
+        offender.transport.send(0, [b"evil", bytes(longest + 1)])
         until(lambda: any(e.peer == 0 and not e.opened for e in offender.events), *(e.serve for e in made))
         for k in range(20):
             assert honest.transport.send(0, [b"honest %d" % k])
