@@ -27,6 +27,7 @@ END_MS = 1_000
 #: most that the first message waits for the socket to know of its own connection
 OFFER_MS = 20
 
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 _OTHER_KEY = "its key is not the one in the manifest, or it closed the connection"
 _FAILED_HANDSHAKES: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this node's key",
@@ -116,7 +117,7 @@ class PeerSocket:
             return False
         try:
             for frame, flags in self._frames(parts):
-                self._socket.send(frame, zmq.NOBLOCK | flags, copy=len(frame) < ZERO_COPY_BYTES)
+                self._socket.send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
         except zmq.Again:
             # The connection is gone, and a number of it is used up.
             self._open = False
@@ -127,10 +128,10 @@ class PeerSocket:
         """What goes over the wire for a message, with ZeroMQ's flags."""
         seal = self._sealer.seal if self._sealer is not None else _as_it_is
         if len(parts) > 1 and len(parts[-1]) >= ALONE_BYTES:
-            yield seal(join(parts[:-1]), HEAD), zmq.SNDMORE
-            yield seal(parts[-1], TAIL), 0
+            yield seal(join(parts[:-1]), HEAD), _MORE
+            yield seal(parts[-1], TAIL), _LAST
         else:
-            yield seal(join(parts), WHOLE), 0
+            yield seal(join(parts), WHOLE), _LAST
 
     def events(self) -> Iterator[tuple[bool, str]]:
         """Whether the connection is open now, or why it cannot be; read until there is no more."""

@@ -14,13 +14,12 @@ import gevent
 import pytest
 import zmq
 from support.endless import MIB, gone, part
-from support.network import HOST, Endpoint, connect_all, credentials, endpoints, free_ports, push, until
+from support.network import HOST, Endpoint, Speaker, connect_all, credentials, endpoints, free_ports, until
 
 from honeybadger.network.channel import SEAL_BYTES
 from honeybadger.network.codec import join
 from honeybadger.network.peer_socket import end_connection, is_connected
 from honeybadger.network.receive_guard import Limits
-from honeybadger.network.security import secure_peer
 from honeybadger.network.transport import MESSAGE_OVERHEAD_BYTES, AddressInUse, Transport, listen
 
 
@@ -135,12 +134,12 @@ def test_garbage_on_the_port_disturbs_nobody(curve: bool) -> None:
 def test_one_index_over_two_connections_is_one_sender() -> None:
     with endpoints(2) as made:
         connect_all(made)
-        second = push(made[1], made[0].port, lambda s: secure_peer(s, made[1].credentials, 0))
+        second = Speaker(made[1].context, made[1].credentials, 0, made[0].port).open(made[0].serve)
         second.send(b"x")
         made[1].transport.send(0, [b"x"])
         until(lambda: len(made[0].received) == 2, *(e.serve for e in made))
         assert {sender for sender, _ in made[0].received} == {1}
-        second.close(0)
+        second.close()
 
 
 PEERS = 20
