@@ -1,10 +1,12 @@
 """What is on the wire between nodes.
 
-A ZeroMQ message is a header part followed by zero or more entry parts. An entry is a msgpack array of protocol
-messages, encoded once and sent, as the same bytes, to every node it is for. The header is made for one recipient.
+A message between nodes is a header part followed by zero or more entry parts; `join` puts them into one, to be sealed
+and sent. An entry is a msgpack array of protocol messages, encoded once and sent, as the same bytes, to every node it
+is for. The header is made for one recipient.
 
-Everything is bounded before it is looked at: the size of a part by the socket (`longest_part`), the number of
-messages in an entry, and the shape of every message by its type. Nothing is ever unpickled or evaluated.
+Everything is bounded before it is looked at: the size of a message by the socket (`longest_part` and what joins it),
+the number of its parts and of the messages in an entry, and the shape of every message by its type. Nothing is ever
+unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ import msgspec
 
 from honeybadger.protocols.wire import Message
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+#: a message has at most this many parts besides its header
+ENTRIES_PER_MESSAGE = 64
 #: an entry has at most this many messages
 MESSAGES_PER_ENTRY = 8192
 #: a message that is at least this long (bytes, encoded) travels in an entry of its own
 LARGE_MESSAGE = 256 * 1024
 #: small messages are bundled up to this many bytes per entry
 BUNDLE_BYTES = 1024 * 1024
+#: entries share a message up to this many bytes; a longer one goes alone
+MESSAGE_BYTES = BUNDLE_BYTES
 #: a part may be that much longer than what a correct node sends: so that a message which is a little too long costs its
 #: sender a recorded fault, and not only its connection
 SPARE_BYTES = 64 * 1024
@@ -42,12 +48,37 @@ HEADER_BYTES = _header.size
 #: no number in a header is larger, so that counting on from one never leaves 64 bits
 _LARGEST_NUMBER = 2**63
 
+_length = struct.Struct("<I")
+#: most bytes that `join` adds
+JOIN_BYTES = _length.size * (2 + ENTRIES_PER_MESSAGE)
+
 #: what msgspec raises for bytes from a stranger
 _MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class WireError(ValueError):
     """Bytes from a peer that are not what they should be."""
+
+
+def join(parts: Sequence[bytes]) -> bytes:
+    """The parts as one message: their number, their lengths (4 bytes each, least byte first), and what is in them."""
+    return b"".join([struct.pack(f"<{len(parts) + 1}I", len(parts), *map(len, parts)), *parts])
+
+
+def split(message: bytes | memoryview) -> list[memoryview]:
+    """Views of the parts that were joined; WireError if this is no message, or one of too many parts."""
+    view = memoryview(message)
+    count = _length.unpack_from(view)[0] if len(view) >= _length.size else 0
+    start = _length.size * (1 + count)
+    if not 0 < count <= 1 + ENTRIES_PER_MESSAGE or len(view) < start:
+        raise WireError(f"message of {count} parts in {len(view)} bytes")
+    parts = []
+    for length in struct.unpack_from(f"<{count}I", view, _length.size):
+        parts.append(view[start : start + length])
+        start += length
+    if start != len(view):
+        raise WireError(f"parts of {start} bytes in {len(view)}")
+    return parts
 
 
 class Header(NamedTuple):
@@ -74,7 +105,7 @@ class Header(NamedTuple):
         return _header.pack(WIRE_VERSION, *self)
 
     @staticmethod
-    def decode(data: bytes) -> Header:
+    def decode(data: bytes | memoryview) -> Header:
         """WireError if it is no header of this version."""
         if len(data) != HEADER_BYTES:
             raise WireError(f"header of {len(data)} bytes")

@@ -6,7 +6,7 @@ from typing import Any
 import zmq
 
 from honeybadger.network.security import Credentials, ZapHandler
-from honeybadger.network.transport import Watcher
+from honeybadger.network.watcher import Watcher
 
 
 class Gate:

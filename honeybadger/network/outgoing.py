@@ -4,12 +4,12 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
+from honeybadger.network.codec import ENTRIES_PER_MESSAGE, MESSAGE_BYTES
+
 #: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone)
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 #: entries handed to ZeroMQ and not yet acknowledged, per peer; with more, the next one would take long to reach
 ENTRIES_IN_FLIGHT = 4096
-#: most entries in one ZeroMQ message
-ENTRIES_PER_MESSAGE = 64
 #: rough memory of an entry in addition to its bytes; it counts against the cap, or empty entries would be free
 ENTRY_BYTES = 128
 
@@ -149,8 +149,12 @@ class Outgoing:
         """(sequence number of the first, entries to send now); they count as in flight."""
         first = self.base + self._sent
         chosen: list[bytes] = []
+        size = 0
         last = min(self._sent + ENTRIES_PER_MESSAGE, ENTRIES_IN_FLIGHT)
         for entry in islice(self._queue, self._sent, max(self._sent, last)):
+            size += len(entry.data)
+            if chosen and size > MESSAGE_BYTES:
+                break
             if self._in_flight and self._in_flight + len(entry.data) > IN_FLIGHT_BYTES:
                 break
             self._in_flight += len(entry.data)

@@ -14,6 +14,7 @@ later. Without it the guard does nothing, as for connections other than TCP.
 
 import contextlib
 import fcntl
+import math
 import os
 import socket as sockets
 import struct
@@ -53,19 +54,22 @@ class Limits:
     `message`: of a connection, when all finished messages were delivered: the longest message that anybody may send.
     `sender`: the same for all connections of a sender together; those that have delivered nothing yet count as one
     sender. `waiting`: of a connection at any time, including finished messages that the node has not read yet.
+    `proof_s`: seconds after which a connection is cut that has delivered no message of a known sender.
     """
 
     message: int
     sender: int
     waiting: int
+    proof_s: float = math.inf
 
 
 @dataclass(slots=True, eq=False)
 class _Connection:
     """`taken`: bytes that ZeroMQ had read from it at the last look; `marked`: the same when the round began; `start`:
-    where the undelivered bytes begin, or a little later."""
+    where the undelivered bytes begin, or a little later; `since`: when it was first seen."""
 
     identity: tuple[int, int]
+    since: float
     sender: object = None
     start: int = 0
     taken: int = 0
@@ -110,7 +114,10 @@ class ReceiveGuard:
         self._timer.start(self.look)
 
     def delivered(self, frames: Sequence[Any], size: int, sender: object = None) -> None:
-        """A message of `sender` was read, `size` bytes in `frames`."""
+        """A message was read, `size` bytes in `frames`. `sender`: whose it is; None if that is not known.
+
+        Nobody knows the sender of what cannot be read. A connection that had one before is cut for it.
+        """
         if not self._watching:
             return
         try:
@@ -159,8 +166,10 @@ class ReceiveGuard:
         """Whether somebody seems to be over a limit, but it is too early to tell."""
         self._take_note_of_new()
         self._measure()
+        late = time.monotonic() - self._limits.proof_s
         for fd, connection in list(self._connections.items()):
-            if connection.taken - connection.start > self._limits.waiting + OVERHEAD_BYTES:
+            silent = connection.sender is None and connection.since < late
+            if silent or connection.taken - connection.start > self._limits.waiting + OVERHEAD_BYTES:
                 self._cut(fd)
         if empty or self._messages > _READ_AHEAD + 2 * len(self._connections):
             # Each was read in its turn since the round began.
@@ -184,7 +193,7 @@ class ReceiveGuard:
                 continue
             # At the end of the order: `_over` begins with the oldest.
             self._connections.pop(fd, None)
-            self._connections[fd] = _Connection(identity)
+            self._connections[fd] = _Connection(identity, time.monotonic())
 
     def _measure(self) -> None:
         heard, self._heard = self._heard, {}
@@ -197,6 +206,9 @@ class ReceiveGuard:
                 continue
             connection.taken = max(connection.taken, received)
             if fd in heard:
+                if senders[fd] is None and connection.sender is not None:
+                    self._cut(fd)
+                    continue
                 connection.sender = senders[fd]
                 # Never beyond what has arrived: overhead that small messages did not use must not add up.
                 connection.start = min(connection.start + heard[fd], connection.taken)

@@ -1,14 +1,23 @@
-"""Authentication: ZAP over ZeroMQ's CURVE (RFC 27 and 26), or mere names without CURVE.
+"""Who may connect: ZAP (RFC 27) over ZeroMQ's CURVE (RFC 26) for clients, and over PLAIN (RFC 24) for nodes.
 
-With CURVE a node's index is the one whose public key the peer has proven to own. Without CURVE (`--no-curve`, for
-measurements) peers state their index in PLAIN and prove nothing; results record that.
+A node states its index in PLAIN. Its password is a *knock*, which only it and the node that it connects to can make,
+from the secret of their CURVE keys (X25519). So a stranger is refused before it can send a message. The knock is the
+same each time and travels in clear: who has watched a connection can repeat it. Therefore it opens the door and nothing
+else; what a node says is taken from a `channel`, whose handshake nobody can repeat.
+
+Without CURVE (`--no-curve`, for measurements) clients and nodes prove nothing and nothing is sealed; results record
+that.
 """
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import zmq
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from zmq.utils import z85
+
+from honeybadger.network.channel import Initiator, Opener, respond
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 NODES_DOMAIN = b"nodes"
@@ -26,26 +35,50 @@ class Credentials:
     member_keys: Sequence[str] = field(repr=False)
     curve: bool
 
+    def knock(self, sender: int, receiver: int) -> bytes:
+        """The password of `sender` at `receiver`; this node is one of them. b"" if the other key is good for nothing.
+
+        64 hexadecimal digits.
+        """
+        try:
+            secret = self._mine().exchange(self._theirs(receiver if sender == self.me else sender))
+        except ValueError:
+            return b""
+        return hmac.digest(secret, b"honeybadger knock %d %d" % (sender, receiver), "sha256").hex().encode()
+
+    def initiate(self, peer: int) -> Initiator:
+        """Begin the handshake with node `peer`; ChannelError if its key is good for nothing."""
+        return Initiator(self._mine(), self._theirs(peer), _prologue(self.me, peer))
+
+    def respond(self, peer: int, offer: bytes) -> tuple[bytes, Opener]:
+        """Answer the offer of node `peer`; ChannelError if that node has not made it for this one."""
+        return respond(self._mine(), self._theirs(peer), _prologue(peer, self.me), offer)
+
+    def _mine(self) -> X25519PrivateKey:
+        return X25519PrivateKey.from_private_bytes(z85.decode(self.secret_key))
+
+    def _theirs(self, peer: int) -> X25519PublicKey:
+        return X25519PublicKey.from_public_bytes(z85.decode(self.member_keys[peer]))
+
+
+def _prologue(sender: int, receiver: int) -> bytes:
+    return b"honeybadger 1 %d %d" % (sender, receiver)
+
 
 def secure_server(socket: zmq.Socket[bytes], credentials: Credentials, domain: bytes) -> None:
     """Make a listening socket authenticate its peers."""
     socket.zap_domain = domain
-    if credentials.curve:
+    if domain == NODES_DOMAIN:
+        socket.plain_server = True
+    elif credentials.curve:
         socket.curve_server = True
         socket.curve_secretkey = credentials.secret_key.encode()
-    elif domain == NODES_DOMAIN:
-        socket.plain_server = True
 
 
 def secure_peer(socket: zmq.Socket[bytes], credentials: Credentials, peer: int) -> None:
-    """Make a connecting socket authenticate to node `peer`, and check that node's key."""
-    if credentials.curve:
-        socket.curve_publickey = credentials.public_key.encode()
-        socket.curve_secretkey = credentials.secret_key.encode()
-        socket.curve_serverkey = credentials.member_keys[peer].encode()
-    else:
-        socket.plain_username = str(credentials.me).encode()
-        socket.plain_password = b"not a secret"
+    """Make a connecting socket knock at node `peer`."""
+    socket.plain_username = str(credentials.me).encode()
+    socket.plain_password = credentials.knock(credentials.me, peer) if credentials.curve else b"not a secret"
 
 
 def secure_client(socket: zmq.Socket[bytes], server_key: str, curve: bool) -> None:
@@ -61,8 +94,13 @@ class ZapHandler:
     """Answers ZAP requests of one context. `serve` handles the waiting requests and does not block."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], credentials: Credentials) -> None:
+        me = credentials.me
         self._credentials = credentials
-        self._indices = {z85.decode(key): index for index, key in enumerate(credentials.member_keys)}
+        self._knocks = {
+            peer: credentials.knock(peer, me) if credentials.curve else b""
+            for peer in range(len(credentials.member_keys))
+            if peer != me
+        }
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind(ZAP_ADDRESS)
@@ -87,15 +125,14 @@ class ZapHandler:
     def _user(self, domain: bytes, address: str, mechanism: bytes, credentials: Sequence[bytes]) -> str | None:
         if domain == CLIENTS_DOMAIN:
             return CLIENT_ID if mechanism == (b"CURVE" if self._credentials.curve else b"NULL") else None
-        if self._credentials.curve:
-            index = self._indices.get(credentials[0]) if mechanism == b"CURVE" and credentials else None
-        else:
-            name = credentials[0] if mechanism == b"PLAIN" and credentials else b""
-            index = int(name) if name.isdigit() and len(name) < 6 else None
-            if index is not None and index >= len(self._indices):
-                index = None
-        if index is None or index == self._credentials.me:
-            self.refused.append(f"{address}: unknown key" if self._credentials.curve else f"{address}: unknown name")
-            del self.refused[:-100]
-            return None
-        return str(index)
+        name, password = credentials if mechanism == b"PLAIN" and len(credentials) == 2 else (b"", b"")
+        index = int(name) if name.isdigit() and len(name) < 6 else -1
+        if domain == NODES_DOMAIN and index in self._knocks and self._opens(index, password):
+            return str(index)
+        self.refused.append(f"{address}: unknown key" if self._credentials.curve else f"{address}: unknown name")
+        del self.refused[:-100]
+        return None
+
+    def _opens(self, index: int, password: bytes) -> bool:
+        knock = self._knocks[index]
+        return not self._credentials.curve or (knock != b"" and hmac.compare_digest(knock, password))

@@ -1,50 +1,48 @@
-"""The ZeroMQ sockets of a node: one PULL socket for all messages from peers, one PUSH socket to each peer.
+"""The ZeroMQ sockets of a node: one ROUTER socket for all messages from peers, one DEALER socket to each peer.
 
 Nothing here blocks. gevent watches the descriptors of the sockets and calls `ready` for the reactor. A ZeroMQ
 descriptor is edge-triggered, so after a callback the socket must be read until it is empty.
 
-PUSH with IMMEDIATE queues only to live connections. Its high-water mark is off, because the links bound what is in
-flight and send again what a broken connection loses. The sender of a message is the User-Id that ZAP attached to it.
+Messages between nodes go one way on a connection, from DEALER to ROUTER; back goes the answer in its handshake
+(`channel`), which says who the sender is. `peer_socket` is the side that speaks, `arrivals` the side that listens.
+DEALER with IMMEDIATE queues only to live connections. Its high-water mark is off, because the links bound what is in
+flight and send again what a broken connection loses. A message is one ZeroMQ part or two.
 """
 
 import errno
+import math
 import socket as lookup
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import gevent
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from honeybadger.network.addresses import endpoint, is_ipv6, place
+from honeybadger.network.arrivals import Arrivals
+from honeybadger.network.channel import SEAL_BYTES
+from honeybadger.network.codec import HEADER_BYTES, JOIN_BYTES
 from honeybadger.network.names import NameWatch, is_name
 from honeybadger.network.outgoing import IN_FLIGHT_BYTES
+from honeybadger.network.peer_socket import PeerSocket
 from honeybadger.network.receive_guard import Limits, ReceiveGuard
-from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_peer, secure_server
+from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_server
+from honeybadger.network.watcher import Watcher
 
 #: bytes that ZeroMQ may buffer for each incoming connection, roughly
 RECEIVE_BUFFER_BYTES = 64 * 1024 * 1024
-
+#: bytes that a message of one entry is longer than the entry
+MESSAGE_OVERHEAD_BYTES = HEADER_BYTES + JOIN_BYTES + SEAL_BYTES
 #: after this time without authentication a connection is closed: strangers must not use up descriptors
 HANDSHAKE_MS = 5_000
-#: bytes, with room to spare
-LONGEST_HANDSHAKE_COMMAND = 1024
-#: most that a closed socket waits for the end of its TCP connection, which normally has come already
-END_MS = 1_000
-
-_FAILED_HANDSHAKES: dict[int, str] = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "it refused this node's key",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "it does not speak the expected protocol",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "its key is not the one in the manifest, or it closed the connection",
-}
-_EVENTS = (
-    *(zmq.EVENT_CONNECTED, zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED),
-    *_FAILED_HANDSHAKES,
-)
+#: how often to hear whether a peer asks for another connection, seconds; nothing wakes the node for that
+ASKED_S = 1.0
+#: messages without anything for the node that are taken at once: strangers must not keep it reading
+IDLE_MESSAGES = 16
 
 
 class AddressInUse(OSError):
@@ -64,7 +62,7 @@ class PeerTransport(Protocol):
     """What a node needs from a transport: `Transport`, or one that wraps it."""
 
     def receive(self) -> tuple[int, list[Any]] | None:
-        """The next (sender, frames), or None."""
+        """The next (sender, parts), or None. Parts are bytes or views of them."""
 
     def send(self, peer: int, parts: Sequence[bytes]) -> bool:
         """Hand over a message; False if there is no connection to the peer now."""
@@ -77,19 +75,6 @@ class PeerTransport(Protocol):
 
     def close(self, linger_ms: int = 0) -> None:
         """Close everything."""
-
-
-class Watcher:
-    """Calls `ready` when a ZeroMQ socket may have something to read."""
-
-    def __init__(self, socket: Any, ready: Callable[[], None]) -> None:
-        self._io = gevent.get_hub().loop.io(socket.fd, 1)
-        self._io.start(ready)
-
-    def close(self) -> None:
-        """Stop watching; call it before the socket is closed."""
-        self._io.stop()
-        self._io.close()
 
 
 def listen(
@@ -114,101 +99,6 @@ def listen(
     return guard
 
 
-@contextmanager
-def _borrowed(descriptor: int) -> Iterator[lookup.socket]:
-    """The socket behind a descriptor that ZeroMQ owns, and will close."""
-    connection = lookup.socket(fileno=descriptor)
-    try:
-        yield connection
-    finally:
-        connection.detach()
-
-
-def is_connected(descriptor: int, peer_port: int) -> bool:
-    """Whether the descriptor, which ZeroMQ may have closed, still stands for a TCP connection to this port."""
-    with suppress(OSError), _borrowed(descriptor) as connection:
-        # By now it may be of another kind of socket, whose peer has no port.
-        return bool(connection.getpeername()[1:2] == (peer_port,))
-    return False
-
-
-def end_connection(descriptor: int, peer_port: int) -> None:
-    """End the TCP connection to this port, if the descriptor still stands for it."""
-    if is_connected(descriptor, peer_port):
-        with suppress(OSError), _borrowed(descriptor) as connection:
-            connection.shutdown(lookup.SHUT_RDWR)
-
-
-class _PeerSocket:
-    """The socket to one peer at one address, and what its monitor tells. `changed`: it has something to tell.
-
-    libzmq 4.3.5 aborts the process (`clean_pipes` in session_base.cpp) if a connection breaks in the middle of a
-    message whose rest was dropped: by `disconnect`, which must not be used, or by the end of a socket's linger time.
-    So only the end of the TCP connection may drop messages.
-    """
-
-    def __init__(
-        self, context: Any, credentials: Credentials, peer: int, address: tuple[str, int], changed: Callable[[], None]
-    ) -> None:
-        self.address = address
-        self.socket = context.socket(zmq.PUSH)
-        self.socket.linger = END_MS
-        self.socket.immediate = True
-        self.socket.sndhwm = 0
-        # A peer has nothing to say here. ZeroMQ would hold whatever it sends, and nobody would read it.
-        self.socket.maxmsgsize = LONGEST_HANDSHAKE_COMMAND
-        self.socket.reconnect_ivl = 50
-        self.socket.reconnect_ivl_max = 1000
-        self.socket.heartbeat_ivl = 5000
-        self.socket.heartbeat_timeout = 20000
-        secure_peer(self.socket, credentials, peer)
-        self._monitor = self.socket.get_monitor_socket(sum(_EVENTS))
-        self._watcher = Watcher(self._monitor, changed)
-        #: of the TCP connection; and whether this node has ended it
-        self._descriptor: int | None = None
-        self._ended = False
-        try:
-            self.socket.connect(endpoint(self.socket, *address))
-        except zmq.ZMQError as error:
-            self.close()
-            raise OSError(f"cannot connect to node {peer} at {place(*address)}: {error.strerror}") from None
-
-    def events(self) -> Iterator[tuple[bool, str]]:
-        """Whether the connection is open now, or why it cannot be; read until there is no more."""
-        while True:
-            try:
-                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
-            kind = int(event["event"])
-            if kind == zmq.EVENT_CONNECTED:
-                self._descriptor = int(event["value"])
-                self._ended = False
-                continue
-            if kind == zmq.EVENT_DISCONNECTED:
-                self._descriptor = None
-            if not self._ended:
-                yield kind == zmq.EVENT_HANDSHAKE_SUCCEEDED, _FAILED_HANDSHAKES.get(kind, "")
-
-    def is_connected(self) -> bool:
-        """Whether there is a TCP connection."""
-        return self._descriptor is not None and is_connected(self._descriptor, self.address[1])
-
-    def end(self) -> None:
-        """End the TCP connection, with what is queued for it, and report nothing more of it. ZeroMQ opens another."""
-        if self._descriptor is not None:
-            self._ended = True
-            end_connection(self._descriptor, self.address[1])
-            self._descriptor = None
-
-    def close(self) -> None:
-        """What is queued still leaves until the connection ends: end it."""
-        self._watcher.close()
-        self.socket.disable_monitor()
-        self._monitor.close(0)
-        self.socket.close()
-
-
 class Transport:
     """The sockets between this node and its peers; `addresses` are (host, port) by node index."""
 
@@ -221,25 +111,29 @@ class Transport:
         ready: Callable[[], None],
     ) -> None:
         me = credentials.me
-        #: bytes handed to ZeroMQ, and taken from it
+        #: bytes of the messages handed to ZeroMQ, and taken from it
         self.sent_bytes = self.received_bytes = 0
-        self._pull = context.socket(zmq.PULL)
-        self._pull.linger = 0
-        self._pull.maxmsgsize = longest_part
-        self._pull.handshake_ivl = HANDSHAKE_MS
-        self._pull.rcvhwm = max(16, min(1000, RECEIVE_BUFFER_BYTES // longest_part))
-        secure_server(self._pull, credentials, NODES_DOMAIN)
+        longest = longest_part + MESSAGE_OVERHEAD_BYTES
+        self._router = context.socket(zmq.ROUTER)
+        self._router.linger = 0
+        self._router.maxmsgsize = longest
+        self._router.handshake_ivl = HANDSHAKE_MS
+        self._router.rcvhwm = max(16, min(1000, RECEIVE_BUFFER_BYTES // longest))
+        secure_server(self._router, credentials, NODES_DOMAIN)
         # A sender has this much in flight. While this node does not read, several connections of one sender may add up,
         # because `FaultyTransport` breaks connections that stay open here.
-        longest = max(IN_FLIGHT_BYTES, longest_part)
-        limits = Limits(longest, longest, 4 * longest)
-        self._guard = listen(self._pull, addresses[me], f"node {me}, for its peers", limits, ready)
-        self._watcher = Watcher(self._pull, ready)
-        self._peers: dict[int, _PeerSocket] = {}
+        most = max(IN_FLIGHT_BYTES, longest)
+        limits = Limits(most, most, 4 * most, HANDSHAKE_MS / 1000 if credentials.curve else math.inf)
+        self._guard = listen(self._router, addresses[me], f"node {me}, for its peers", limits, ready)
+        self._watcher = Watcher(self._router, ready)
+        self._arrivals = Arrivals(self._router, credentials)
+        self._ready = ready
+        self._peers: dict[int, PeerSocket] = {}
         self._connected: set[int] = set()
         self._noted: list[PeerEvent] = []
         #: peers whose socket may have something to tell
         self._changed: set[int] = set()
+        self._next_asked = 0.0
 
         def connect(peer: int, host: str) -> None:
             """Connect to this address, and no longer to the former one."""
@@ -248,7 +142,7 @@ class Transport:
                 former.end()
                 former.close()
             if not former or former.address != address:
-                self._peers[peer] = _PeerSocket(context, credentials, peer, address, partial(changed, peer))
+                self._peers[peer] = PeerSocket(context, credentials, peer, address, partial(changed, peer))
                 # Its descriptor signals nothing before it was once read until empty.
                 changed(peer)
 
@@ -271,23 +165,30 @@ class Transport:
         return self._guard.cut
 
     def receive(self) -> tuple[int, list[Any]] | None:
-        """The next (sender, frames), or None if there is none. Frames have a `buffer`."""
-        try:
-            frames = self._pull.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            self._guard.look(empty=True)
-            return None
-        size = sum(map(len, frames))
-        self.received_bytes += size
-        sender = int(frames[0].get("User-Id"))
-        self._guard.delivered(frames, size, sender)
-        return sender, frames
+        """The next (sender, parts), or None if there is none."""
+        for _ in range(IDLE_MESSAGES):
+            try:
+                name = self._router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                self._guard.look(empty=True)
+                return None
+            # ZeroMQ hands over whole messages, so the rest is there.
+            frames = [self._router.recv(copy=False)]
+            while frames[-1].more:
+                frames.append(self._router.recv(copy=False))
+            arrived = self._arrivals.take(name, frames)
+            self._guard.delivered(frames, sum(map(len, frames)), None if arrived is None else arrived[0])
+            if arrived is not None:
+                self.received_bytes += sum(map(len, arrived[1]))
+                return arrived
+        # There may be more, and the watcher will not say so.
+        self._ready()
+        return None
 
     def send(self, peer: int, parts: Sequence[bytes]) -> bool:
         """Hand a message to ZeroMQ; False if there is no connection to the peer now."""
-        try:
-            self._peers[peer].socket.send_multipart(parts, zmq.NOBLOCK, copy=False)
-        except (KeyError, zmq.Again):
+        socket = self._peers.get(peer)
+        if socket is None or not socket.send(parts):
             return False
         self.sent_bytes += sum(map(len, parts))
         return True
@@ -295,7 +196,10 @@ class Transport:
     def events(self) -> list[PeerEvent]:
         """Connections that opened, closed or failed since the last call."""
         news, self._noted = self._noted, []
-        # Only monitors whose descriptor fired: reading all of them would cost more than the rest of a tick.
+        if (now := time.monotonic()) >= self._next_asked:
+            self._next_asked = now + ASKED_S
+            self._changed.update(self._peers)
+        # Else only what fired: reading all of them would cost more than the rest of a tick.
         while self._changed:
             peer = self._changed.pop()
             news += [PeerEvent(peer, *event) for event in self._peers[peer].events()]
@@ -325,4 +229,4 @@ class Transport:
         for peer in peers:
             peer.end()
         self._guard.close()
-        self._pull.close(0)
+        self._router.close(0)

@@ -30,7 +30,8 @@ from honeybadger.network.client_protocol import (
 )
 from honeybadger.network.receive_guard import Limits
 from honeybadger.network.security import CLIENTS_DOMAIN, Credentials, secure_server
-from honeybadger.network.transport import HANDSHAKE_MS, Watcher, listen
+from honeybadger.network.transport import HANDSHAKE_MS, listen
+from honeybadger.network.watcher import Watcher
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.block_service import BlockService
 from honeybadger.node.mempool import Request, Ticket

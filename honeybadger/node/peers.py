@@ -6,13 +6,13 @@ This bundling is the largest single gain in Python.
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from honeybadger.network.codec import HELLO, Codec, Header, Hello, WireError
+from honeybadger.network.codec import ENTRIES_PER_MESSAGE, HELLO, Codec, Header, Hello, WireError
 from honeybadger.network.links import Link
-from honeybadger.network.outgoing import ENTRIES_PER_MESSAGE, Entry
+from honeybadger.network.outgoing import Entry
 from honeybadger.network.transport import PeerTransport
 from honeybadger.node.journal import Journal
 from honeybadger.node.rate import PerSecond
@@ -26,6 +26,8 @@ ACK_DELAY_S = 0.02
 GREET_S = 1.0
 #: sessions of a peer that take the place of another per second
 RESTARTS_PER_S = 4
+#: a message as the transport hands it over
+Parts = Sequence[bytes | memoryview]
 #: greetings of a peer that are answered by one per second
 GREETINGS_PER_S = 4
 
@@ -97,13 +99,13 @@ class Peers:
         arrived = self._transport.receive()
         if arrived is None:
             return None
-        sender, frames = arrived
+        sender, parts = arrived
         try:
-            if len(frames) > 1 + ENTRIES_PER_MESSAGE:
-                raise WireError(f"message of {len(frames)} parts")
-            header = Header.decode(frames[0].bytes)
+            if len(parts) > 1 + ENTRIES_PER_MESSAGE:
+                raise WireError(f"message of {len(parts)} parts")
+            header = Header.decode(parts[0])
             if header.kind == HELLO:
-                self._greeted(sender, header, frames)
+                self._greeted(sender, header, parts)
                 return iter(())
         except WireError as error:
             self.fault(sender, FaultKind.BAD_FRAME, str(error))
@@ -113,23 +115,25 @@ class Peers:
             # Not greeted yet, or not the session that is listened to; or meant for an earlier incarnation of this
             # node, or another process with its keys: nothing is taken, nothing is acknowledged.
             return iter(())
-        return self._entries(sender, header, frames)
+        return self._entries(sender, header, parts)
 
-    def _entries(self, sender: int, header: Header, frames: list[object]) -> Iterator[tuple[int, list[Message]]]:
+    def _entries(
+        self, sender: int, header: Header, parts: list[bytes | memoryview]
+    ) -> Iterator[tuple[int, list[Message]]]:
         link = self.links[sender]
-        for frame in frames[1:][link.receive(header, len(frames) - 1)]:
+        for part in parts[1:][link.receive(header, len(parts) - 1)]:
             try:
-                messages = self._codec.decode(frame.buffer)  # type: ignore[attr-defined]
+                messages = self._codec.decode(part)
             except WireError as error:
                 self.fault(sender, FaultKind.BAD_FRAME, str(error))
             else:
                 yield sender, messages
             link.incoming.done(1)
 
-    def _greeted(self, sender: int, header: Header, frames: list[object]) -> None:
-        if len(frames) != 2:
+    def _greeted(self, sender: int, header: Header, parts: Parts) -> None:
+        if len(parts) != 2:
             raise WireError("greeting without settings")
-        hello = self._codec.decode_hello(frames[1].buffer)  # type: ignore[attr-defined]
+        hello = self._codec.decode_hello(parts[1])
         why = self._standing.difference(hello)
         if why:
             # The present session stays: this may be another process with the same keys.

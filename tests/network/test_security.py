@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import zmq
 from support.network import HOST, Endpoint, credentials, free_ports, push, until
+from zmq.utils import z85
 
+from honeybadger.network.channel import ChannelError
+from honeybadger.network.codec import join
 from honeybadger.network.security import (
     CLIENTS_DOMAIN,
     NODES_DOMAIN,
     Credentials,
+    ZapHandler,
     secure_client,
     secure_peer,
     secure_server,
@@ -53,20 +57,21 @@ def assert_refused(server: Server, setup: Any) -> None:
 
 def test_a_routing_id_changes_nothing(server: Server) -> None:
     endpoint, members, port = server
-
-    def setup(socket: Any) -> None:
-        socket.setsockopt(zmq.ROUTING_ID, b"2")
-        secure_peer(socket, replace(members[1], me=2), 0)
-
-    socket = push(endpoint, port, setup)
-    socket.send(b"from me")
+    named = endpoint.context.socket(zmq.DEALER)
+    named.setsockopt(zmq.ROUTING_ID, b"2")
+    secure_peer(named, members[1], 0)
+    named.connect(f"tcp://{HOST}:{port}")
+    offered = members[1].initiate(0)
+    named.send(offered.offer)
+    until(lambda: named.poll(0), endpoint.serve)
+    named.send(offered.finish(named.recv()).seal(join([b"from me"])))
     until(lambda: endpoint.received, endpoint.serve)
-    assert endpoint.received[0][0] == 1
-    socket.close(0)
+    assert endpoint.received == [(1, [b"from me"])]
+    named.close(0)
 
 
 def test_an_unknown_key_is_refused_and_noted(server: Server) -> None:
-    stranger = replace(credentials(1)[0], member_keys=server[1][1].member_keys)
+    stranger = replace(credentials(2)[1], member_keys=server[1][1].member_keys)
     assert_refused(server, lambda s: secure_peer(s, stranger, 0))
     assert server[0].zap.refused[-1].endswith("unknown key")
 
@@ -74,16 +79,38 @@ def test_an_unknown_key_is_refused_and_noted(server: Server) -> None:
 @pytest.mark.parametrize(
     "setup",
     [
-        lambda s, members: secure_peer(s, replace(members[1], public_key=members[2].public_key), 0),
+        lambda s, members: secure_peer(s, replace(members[1], me=2), 0),
         # A reflection of ourselves is not a peer.
         lambda s, members: secure_peer(s, members[0], 0),
         lambda s, members: None,
         lambda s, members: secure_peer(s, replace(members[1], curve=False), 0),
+        lambda s, members: secure_client(s, members[0].public_key, True),
     ],
-    ids=["another's public key without the secret", "the node's own", "no security", "no curve"],
+    ids=["another's name without its secret", "the node's own", "no security", "no knock", "CURVE"],
 )
 def test_without_a_key_of_ones_own_nothing_gets_in(server: Server, setup: Any) -> None:
     assert_refused(server, lambda s: setup(s, server[1]))
+
+
+def test_knocks_differ_by_pair_and_direction_and_agree_on_both_sides() -> None:
+    members = credentials(3)
+    knocks = {(a, b): members[a].knock(a, b) for a in range(3) for b in range(3) if a != b}
+    assert len(set(knocks.values())) == 6
+    assert all(members[b].knock(a, b) == knock for (a, b), knock in knocks.items())
+
+
+def test_a_member_whose_key_is_good_for_nothing_stays_out() -> None:
+    """All keys agree with the point zero on the same secret: everybody could knock in the name of its owner."""
+    mine = credentials(2)[0]
+    mine = replace(mine, member_keys=[mine.public_key, z85.encode(bytes(32)).decode()])
+    context: Any = zmq.Context()
+    zap = ZapHandler(context, mine)
+    assert mine.knock(1, 0) == b""
+    for knock in (b"", bytes(32), b"not a secret"):
+        assert zap._user(NODES_DOMAIN, "a", b"PLAIN", [b"1", knock]) is None
+    with pytest.raises(ChannelError):
+        mine.initiate(1)
+    context.destroy(0)
 
 
 @plain
@@ -96,11 +123,11 @@ def test_plain_names_that_are_no_peers(server: Server) -> None:
         assert_refused(server, partial(named, name=name))
 
 
-@pytest.mark.parametrize("says", ["key is not the one", "refused"], ids=["a wrong server key", "an unknown key"])
-def test_a_failed_handshake_says_why(says: str) -> None:
+@pytest.mark.parametrize("wrong_key", ["the other's", "its own"])
+def test_a_failed_handshake_says_why(wrong_key: str) -> None:
     members, ports, others = credentials(2), free_ports(2), credentials(2)
-    wrong = replace(members[1], member_keys=others[0].member_keys)
-    if says == "refused":
+    says, wrong = "refused", replace(members[1], member_keys=others[0].member_keys)
+    if wrong_key == "its own":
         wrong = replace(others[1], member_keys=[members[0].public_key, others[1].public_key])
     made = [Endpoint(m, [(HOST, p) for p in ports]) for m in (members[0], wrong)]
     until(lambda: any(e.failure for e in made[1].events), *(e.serve for e in made))
@@ -129,12 +156,15 @@ def test_clients_are_anonymous_and_stay_out_of_the_nodes_domain(server: Server) 
 
 def test_refusals_are_remembered_in_bounded_memory(server: Server) -> None:
     zap = server[0].zap
+    knock = server[1][1].knock(1, 0)
+    assert zap._user(NODES_DOMAIN, "a", b"PLAIN", [b"1", knock]) == "1"
     for _ in range(1000):
-        assert zap._user(NODES_DOMAIN, "a", b"CURVE", [bytes(32)]) is None
+        assert zap._user(NODES_DOMAIN, "a", b"PLAIN", [b"2", knock]) is None
     assert len(zap.refused) == 100
-    assert zap._user(NODES_DOMAIN, "a", b"CURVE", []) is None
+    assert zap._user(NODES_DOMAIN, "a", b"CURVE", [bytes(32)]) is None
+    assert zap._user(NODES_DOMAIN, "a", b"PLAIN", []) is None
     assert zap._user(NODES_DOMAIN, "a", b"NULL", []) is None
-    assert zap._user(b"elsewhere", "a", b"NULL", []) is None
+    assert zap._user(b"elsewhere", "a", b"PLAIN", [b"1", knock]) is None
     assert zap._user(CLIENTS_DOMAIN, "a", b"NULL", []) is None, "a client without CURVE at a CURVE node"
 
 

@@ -14,11 +14,13 @@ import gevent
 import pytest
 import zmq
 from support.endless import MIB, gone, part
-from support.network import HOST, Endpoint, connect_all, credentials, endpoints, free_ports, push, until
+from support.network import HOST, Endpoint, Speaker, connect_all, credentials, endpoints, free_ports, until
 
+from honeybadger.network.channel import SEAL_BYTES
+from honeybadger.network.codec import join
+from honeybadger.network.peer_socket import end_connection, is_connected
 from honeybadger.network.receive_guard import Limits
-from honeybadger.network.security import secure_peer
-from honeybadger.network.transport import AddressInUse, Transport, end_connection, is_connected, listen
+from honeybadger.network.transport import MESSAGE_OVERHEAD_BYTES, AddressInUse, Transport, listen
 
 
 @pytest.mark.parametrize("curve", [True, False])
@@ -95,9 +97,10 @@ def test_an_oversized_part_cuts_the_offender_off_and_nobody_else() -> None:
     with endpoints(3, longest_part=10_000) as made:
         connect_all(made)
         victim, honest, offender = made
-        offender.transport.send(0, [b"fine", bytes(9_960)])  # CURVE adds 33 bytes, which count
+        longest = 10_000 + MESSAGE_OVERHEAD_BYTES - SEAL_BYTES - len(join([b"fine", b""]))
+        offender.transport.send(0, [b"fine", bytes(longest)])
         until(lambda: victim.received, *(e.serve for e in made))
-        offender.transport.send(0, [b"evil", bytes(10_001)])
+        offender.transport.send(0, [b"evil", bytes(longest + 1)])
         until(lambda: any(e.peer == 0 and not e.opened for e in offender.events), *(e.serve for e in made))
         for k in range(20):
             assert honest.transport.send(0, [b"honest %d" % k])
@@ -131,12 +134,12 @@ def test_garbage_on_the_port_disturbs_nobody(curve: bool) -> None:
 def test_one_index_over_two_connections_is_one_sender() -> None:
     with endpoints(2) as made:
         connect_all(made)
-        second = push(made[1], made[0].port, lambda s: secure_peer(s, made[1].credentials, 0))
+        second = Speaker(made[1].context, made[1].credentials, 0, made[0].port).open(made[0].serve)
         second.send(b"x")
         made[1].transport.send(0, [b"x"])
         until(lambda: len(made[0].received) == 2, *(e.serve for e in made))
         assert {sender for sender, _ in made[0].received} == {1}
-        second.close(0)
+        second.close()
 
 
 PEERS = 20
@@ -147,7 +150,7 @@ def deaf(listener: socket.socket) -> socket.socket:
     raw, _ = listener.accept()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"PLAIN".ljust(20, b"\0") + b"\1" + bytes(31))
-    for awaited, answer in ((b"HELLO", b"\x07WELCOME"), (b"INITIATE", b"\x05READY\x0bSocket-Type\0\0\0\x04PULL")):
+    for awaited, answer in ((b"HELLO", b"\x07WELCOME"), (b"INITIATE", b"\x05READY\x0bSocket-Type\0\0\0\x06ROUTER")):
         heard = b""
         while awaited not in heard:
             heard += raw.recv(1000)

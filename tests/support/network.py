@@ -11,7 +11,8 @@ from gevent import socket as gsocket
 from gevent.server import StreamServer
 
 from honeybadger.cluster.processes import free_ports
-from honeybadger.network.security import Credentials, ZapHandler
+from honeybadger.network.codec import join
+from honeybadger.network.security import Credentials, ZapHandler, secure_peer
 from honeybadger.network.transport import PeerEvent, Transport
 
 HOST = "127.0.0.1"
@@ -56,7 +57,7 @@ class Endpoint:
         self.zap.serve()
         self.events += self.transport.events()
         while (arrived := self.transport.receive()) is not None:
-            self.received.append((arrived[0], [frame.bytes for frame in arrived[1]]))
+            self.received.append((arrived[0], [bytes(part) for part in arrived[1]]))
 
     def up(self, peer: int) -> bool:
         """Whether the newest event of `peer` is an open connection."""
@@ -72,11 +73,50 @@ class Endpoint:
 
 def push(endpoint: Endpoint, port: int, setup: Callable[[Any], object]) -> Any:
     """One more socket in the context of `endpoint`, connected to `port` as `setup` says."""
-    socket = endpoint.context.socket(zmq.PUSH)
+    socket = endpoint.context.socket(zmq.DEALER)
     socket.linger = 0
     setup(socket)
     socket.connect(f"tcp://{HOST}:{port}")
     return socket
+
+
+class Speaker:
+    """A socket of a member at the port of node `receiver`, by hand: it may say what no `PeerSocket` does."""
+
+    def __init__(self, context: Any, member: Credentials, receiver: int, port: int) -> None:
+        self._member, self._receiver = member, receiver
+        self._sealer: Any = None
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        secure_peer(self.socket, member, receiver)
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.socket.connect(f"tcp://{HOST}:{port}")
+
+    def open(self, step: Callable[[], object] = lambda: None) -> "Speaker":
+        """The handshake."""
+        if self._member.curve:
+            offered = self._member.initiate(self._receiver)
+            self.socket.send(offered.offer)
+            until(lambda: self.socket.poll(0), step)
+            self._sealer = offered.finish(self.socket.recv())
+        return self
+
+    def sealed(self, data: bytes) -> bytes:
+        """The next message, for the wire."""
+        return self._sealer.seal(data) if self._sealer else data
+
+    def send(self, *parts: bytes) -> None:
+        """A message as a node sends it, in one piece."""
+        self.socket.send(self.sealed(join(parts)))
+
+    def gone(self) -> bool:
+        """Whether the other side has ended the connection."""
+        return bool(self.monitor.poll(0))
+
+    def close(self) -> None:
+        self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.socket.close(0)
 
 
 @contextmanager
@@ -112,6 +152,10 @@ class Proxy:
         self._server.start()
         self.port: int = self._server.server_port
 
+    def alter(self, data: bytes) -> bytes:
+        """What becomes of bytes on their way to the target."""
+        return data
+
     def cut(self) -> None:
         """Break every connection now; new ones may come."""
         for pair in self._pairs:
@@ -132,13 +176,13 @@ class Proxy:
             return
         self.connections += 1
         self._pairs.append((near, far))
-        gevent.joinall([gevent.spawn(_copy, near, far), gevent.spawn(_copy, far, near)])
+        gevent.joinall([gevent.spawn(_copy, near, far, self.alter), gevent.spawn(_copy, far, near)])
 
 
-def _copy(source: Any, sink: Any) -> None:
+def _copy(source: Any, sink: Any, alter: Callable[[bytes], bytes] = bytes) -> None:
     try:
         while data := source.recv(16384):
-            sink.sendall(data)
+            sink.sendall(alter(data))
             gevent.sleep(0)
     except OSError:
         return

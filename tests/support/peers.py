@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-import zmq
-
 from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.transport import PeerEvent
 from honeybadger.node.peers import Peers
@@ -74,7 +72,7 @@ class QueueTransport:
         self.resets: list[int] = []
 
     def arrives(self, sender: int, *parts: bytes) -> None:
-        self.inbox.append((sender, [zmq.Frame(part) for part in parts]))
+        self.inbox.append((sender, list(parts)))
 
     def receive(self) -> tuple[int, list[Any]] | None:
         return self.inbox.popleft() if self.inbox else None
