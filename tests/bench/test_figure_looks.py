@@ -33,8 +33,7 @@ EXPERIMENTS = {
         "protocol": PROTOCOLS,
         "series": [
             {"nodes": nodes, "batch-size": nodes * share, "duration": nodes}
-            for nodes in (4, 8, 16)
-            for share in (10, 99)
+            for nodes, share in ((4, 10), (8, 10), (16, 10), (4, 99), (8, 99), (16, 99))
         ],
     },
 }

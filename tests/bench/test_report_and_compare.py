@@ -186,3 +186,57 @@ def test_a_lower_bound_has_no_confidence_interval(tmp_path):
     (numbers,) = csv_rows(groups)
     assert [numbers[f"latency_s.{name}.mean"] for name in ("p50", "p99")] == [pytest.approx(0.1), None]
     assert numbers["latency_s.p99.ci95_low"] is None is numbers["latency_s.p99.ci95_high"]
+
+
+def throughputs(directory, figures, error):
+    """A group of runs with these throughputs, each with the relative `error`."""
+    runs = Experiment.parse({"batch-size": 100, "repeats": len(figures)}, "x").runs
+    for run, figure in zip(runs, figures, strict=True):
+        stated = None if error is None else error * figure
+        write(directory, run, made_up(run, figure, throughput_error_tx_per_s=stated))
+    return grouped(read_results(directory))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error", "expected", "is_none"),
+    [
+        # One run each: the errors of both add up as squares.
+        ([1000.0], [1100.0], 0.1, 1.1 * 0.1 * 2**0.5, True),
+        ([1000.0], [1200.0], 0.1, 1.2 * 0.1 * 2**0.5, False),
+        # Of four repeats half of it, and a quarter more because it is a median.
+        ([1000.0] * 4, [1090.0] * 4, 0.1, 1.09 * 0.1 * 2**0.5 / 2 * 1.2533, True),
+        ([1000.0] * 16, [1100.0] * 16, 0.1, 1.1 * 0.1 * 2**0.5 / 4 * 1.2533, False),
+        ([1000.0], [900.0], 0.05, 0.9 * 0.05 * 2**0.5, False),
+        # Not paired.
+        ([1000.0] * 4, [1050.0], 0.1, 1.05 * 0.1 * (1 + (1.2533 / 2) ** 2) ** 0.5, True),
+        # Runs of an older version do not state theirs, so nothing is said.
+        ([1000.0], [1000.0], None, None, False),
+    ],
+)
+def test_a_difference_within_the_stated_error_is_none(tmp_path, a, b, error, expected, is_none):
+    (comparison,), _ = pair(throughputs(tmp_path / "a", a, error), throughputs(tmp_path / "b", b, error))
+    found = comparison.ratios["throughput_tx_per_s"]
+    assert found.error == (None if expected is None else pytest.approx(expected, rel=1e-4)) and found.is_none == is_none
+    assert comparison.ratios["latency_s.p50"].error is None and not comparison.ratios["latency_s.p50"].is_none
+
+
+def test_the_command_says_what_is_a_difference_and_what_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    for name, figure in (("a", 1000.0), ("b", 1100.0), ("c", 1500.0)):
+        throughputs(tmp_path / name, [figure], 0.1)
+    for other, cell, says in (
+        ("b", "≈ 1.10", "committed tx/s 1.10 ± 0.16, no difference (≈): within the error"),
+        ("c", "1.50", "committed tx/s 1.50 ± 0.21, a difference: beyond the error"),
+    ):
+        monkeypatch.setattr(
+            sys, "argv", ["honeybadger", "bench", "compare", str(tmp_path / "a"), str(tmp_path / other)]
+        )
+        with pytest.raises(SystemExit):
+            main()
+        out = capsys.readouterr().out
+        assert cell in out and says in out and ("≈ 1" in out) == (other == "b")
+
+
+def test_a_single_run_shows_its_error_in_the_table(tmp_path):
+    headings, rows = table(throughputs(tmp_path, [1000.0], 0.1))
+    assert rows[0][headings.index("committed tx/s")] == "1,000 ± 100"

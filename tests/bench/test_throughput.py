@@ -2,13 +2,16 @@
 
 import math
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.measure.throughput import Commit, Throughput, throughput
+from bench.measure.student import t_quantile
+from bench.measure.throughput import MOST_GROUPS, Commit, Throughput, throughput
+from bench.measure.validity import FEWEST_BLOCKS
 
 sizes = st.lists(st.integers(1, 50_000), min_size=6, max_size=40)
 intervals = st.lists(st.floats(0.01, 5.0), min_size=6, max_size=40)
@@ -114,6 +117,7 @@ def test_far_below_capacity_many_small_blocks_give_the_offered_rate() -> None:
     assert found.tx_per_s == pytest.approx(50) and found.error_tx_per_s == pytest.approx(0, abs=1e-6)
 
 
+@settings(max_examples=10)
 @given(spread=st.floats(0.02, 0.9), seed=st.integers(0, 2**32 - 1))
 def test_the_error_falls_with_the_root_of_the_number_of_epochs(spread: float, seed: int) -> None:
     took = 1 + spread * np.random.default_rng(seed).uniform(-1, 1, 2000)
@@ -150,3 +154,47 @@ def test_a_slow_spell_is_in_the_error_although_its_blocks_are_alike() -> None:
     found = throughput((0.0, 600.0), 0.0, blocks)
     assert found.tx_per_s == pytest.approx(1000 * 400 / 600, rel=0.01)
     assert found.error_tx_per_s is not None and found.error_tx_per_s > 0.12 * found.tx_per_s
+
+
+def by_the_page(window: tuple[float, float], blocks: list[Commit]) -> tuple[float, float]:
+    """Throughput and its error, word by word as docs/results.md has it; the run begins at 0."""
+    length = window[1] - window[0]
+    pieces = []  # (transactions, seconds) inside the window
+    ends = [0.0, *(one.at for one in blocks)]
+    for (before, at), block in zip(pairwise(ends), blocks, strict=True):
+        inside = max(0.0, min(at, window[1]) - max(before, window[0]))
+        if inside:
+            pieces.append((block.transactions * inside / (at - before), inside))
+    if window[1] > ends[-1]:
+        pieces.append((0.0, window[1] - max(ends[-1], window[0])))
+    rate = sum(made for made, _ in pieces) / length
+    deviations = [made - rate * seconds for made, seconds in pieces]
+    m = min(20, sum(window[0] <= one.at < window[1] for one in blocks))
+    sums = [sum(group) for group in np.array_split(np.array(deviations), m)]
+    return rate, t_quantile(m - 1) * math.sqrt(m / (m - 1) * sum(D * D for D in sums)) / length
+
+
+@given(took=intervals, made=sizes, begin=st.floats(0, 0.5), end=st.floats(0.5, 1.3))
+def test_it_is_what_the_page_defines(took: list[float], made: list[int], begin: float, end: float) -> None:
+    count = min(len(took), len(made))
+    blocks = commits(took[:count], made[:count])
+    window = (begin * blocks[-1].at, end * blocks[-1].at)
+    assume(sum(window[0] <= one.at < window[1] for one in blocks) >= 2)
+    found = throughput(window, 0.0, blocks)
+    rate, error = by_the_page(window, blocks)
+    assert found.tx_per_s == pytest.approx(rate)
+    assert found.error_tx_per_s == pytest.approx(error, abs=1e-6 * rate)
+
+
+def test_the_page_says_so() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    text = " ".join(page.split("\n### Throughput\n")[1].split("\n### ")[0].split())
+    for said in (
+        "spread evenly over its *interval*, the time since the commit before it",
+        "t · √(m / (m-1) · ΣD²) / T",
+        f"m is the number of blocks in the window, {MOST_GROUPS} at most",
+        "The time after the last block of the run, which may be one of the drain, counts with no transactions.",
+        "If no block ended in the window, throughput is 0, and the error is null.",
+    ):
+        assert said in text
+    assert "fewer than ten blocks" in text and FEWEST_BLOCKS == 10

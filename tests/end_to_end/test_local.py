@@ -29,7 +29,8 @@ def test_summary_has_the_promised_keys_and_adds_up_and_out_keeps_everything(tmp_
     assert summary["valid"] and summary["seed"] == 7 and summary["curve"] and summary["encrypt"]
     assert summary["durability"] == "fsync"
     assert summary["committed_tx"] > 0
-    assert summary["throughput_tx_per_s"] == pytest.approx(summary["committed_tx"] / 1.0)
+    # From commit to commit: the blocks at the two edges count in part.
+    assert summary["throughput_tx_per_s"] > 0 and summary["throughput_error_tx_per_s"] > 0
     assert summary["throughput_bytes_per_s"] == pytest.approx(250 * summary["throughput_tx_per_s"])
     assert {"mean", "p50", "p90", "p99", "p999", "max"} <= summary["latency_s"].keys()
     assert {"mean", "p50", "p99"} <= summary["epoch_s"].keys()
