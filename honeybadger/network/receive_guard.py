@@ -32,7 +32,7 @@ from zmq.utils.monitor import parse_monitor_message
 #: bytes of a connection that are not messages: frames, CURVE's boxes, the handshake, heartbeats, and what ZeroMQ reads
 #: ahead. Heartbeats of a silent connection take more than a day for 1 MiB.
 OVERHEAD_BYTES = 4 * 1024 * 1024
-#: most bytes that a part or a message adds on the wire: 9 for the frame, 33 for CURVE's box, and the rest for
+#: most bytes that a part or a message adds on the wire: 9 for the frame, 33 for CURVE's box (clients), and the rest for
 #: heartbeats
 PART_OVERHEAD_BYTES = 64
 #: least seconds between two looks, and the largest share of time that they may cost
