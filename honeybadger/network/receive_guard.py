@@ -22,7 +22,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -69,11 +69,11 @@ class _Connection:
     where the undelivered bytes begin, or a little later; `since`: when it was first seen."""
 
     identity: tuple[int, int]
-    since: float
     sender: object = None
     start: int = 0
     taken: int = 0
     marked: int = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 class ReceiveGuard:
@@ -193,7 +193,7 @@ class ReceiveGuard:
                 continue
             # At the end of the order: `_over` begins with the oldest.
             self._connections.pop(fd, None)
-            self._connections[fd] = _Connection(identity, time.monotonic())
+            self._connections[fd] = _Connection(identity)
 
     def _measure(self) -> None:
         heard, self._heard = self._heard, {}
