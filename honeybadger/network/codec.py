@@ -19,7 +19,7 @@ import msgspec
 
 from honeybadger.protocols.wire import Message
 
-WIRE_VERSION = 2
+WIRE_VERSION = 1
 #: a message has at most this many parts besides its header
 ENTRIES_PER_MESSAGE = 64
 #: an entry has at most this many messages

@@ -22,7 +22,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -32,7 +32,7 @@ from zmq.utils.monitor import parse_monitor_message
 #: bytes of a connection that are not messages: frames, CURVE's boxes, the handshake, heartbeats, and what ZeroMQ reads
 #: ahead. Heartbeats of a silent connection take more than a day for 1 MiB.
 OVERHEAD_BYTES = 4 * 1024 * 1024
-#: most bytes that a part or a message adds on the wire: 9 for the frame, 33 for CURVE's box, and the rest for
+#: most bytes that a part or a message adds on the wire: 9 for the frame, 33 for CURVE's box (clients), and the rest for
 #: heartbeats
 PART_OVERHEAD_BYTES = 64
 #: least seconds between two looks, and the largest share of time that they may cost
@@ -69,11 +69,11 @@ class _Connection:
     where the undelivered bytes begin, or a little later; `since`: when it was first seen."""
 
     identity: tuple[int, int]
-    since: float
     sender: object = None
     start: int = 0
     taken: int = 0
     marked: int = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 class ReceiveGuard:
@@ -193,7 +193,7 @@ class ReceiveGuard:
                 continue
             # At the end of the order: `_over` begins with the oldest.
             self._connections.pop(fd, None)
-            self._connections[fd] = _Connection(identity, time.monotonic())
+            self._connections[fd] = _Connection(identity)
 
     def _measure(self) -> None:
         heard, self._heard = self._heard, {}

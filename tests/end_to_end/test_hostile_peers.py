@@ -13,11 +13,13 @@ import msgspec
 import psutil
 import pytest
 import zmq
+from support.network import Speaker
 from support.nodes.cluster_harness import Cluster, running, wait_until
 from support.requests import submit
 
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Runtime
+from honeybadger.network.arrivals import Arrivals
 from honeybadger.network.client_protocol import Committed, StatusRequest, encoder, reply_decoder
 from honeybadger.network.codec import DATA, FORGET, HELLO, Codec, Header, Hello
 from honeybadger.network.security import (
@@ -88,27 +90,34 @@ class HostileMember:
     def _run(self) -> None:
         context: Any = zmq.Context()
         zap = ZapHandler(context, self._credentials)
-        pull = context.socket(zmq.PULL)
-        secure_server(pull, self._credentials, NODES_DOMAIN)
-        pull.bind(f"tcp://127.0.0.1:{self._members[EVIL].port}")
-        pushes = {}
-        for node in HONEST:
-            push = pushes[node] = context.socket(zmq.PUSH)
-            push.sndhwm, push.linger = 50, 0
-            secure_peer(push, self._credentials, node)
-            push.connect(f"tcp://127.0.0.1:{self._members[node].port}")
+        router = context.socket(zmq.ROUTER)
+        secure_server(router, self._credentials, NODES_DOMAIN)
+        router.bind(f"tcp://127.0.0.1:{self._members[EVIL].port}")
+        arrivals = Arrivals(router, self._credentials)
+        speakers: dict[int, Speaker] = {}
+
+        def step() -> None:
+            zap.serve()
+            self._listen(router, arrivals)
+
         current = None
         try:
             while self._running:
-                zap.serve()
-                self._listen(pull)
+                step()
+                for node in HONEST:
+                    if node not in speakers or speakers[node].gone():
+                        if node in speakers:
+                            speakers.pop(node).close()
+                        speakers[node] = self._connect(context, node).open(step)
+                        if current is not None:
+                            speakers[node].send(*self.hello(node, self.new_session()))
                 if self.attack is not current:
                     current = self.attack
-                    for node, push in pushes.items():
-                        push.send_multipart(self.hello(node, self.new_session()))
-                for node, push in pushes.items():
-                    if current is not None and push.poll(1, zmq.POLLOUT):
-                        push.send_multipart(current(self, node))
+                    for node, speaker in speakers.items():
+                        speaker.send(*self.hello(node, self.new_session()))
+                for node, speaker in speakers.items():
+                    if current is not None and speaker.socket.poll(1, zmq.POLLOUT):
+                        speaker.send(*current(self, node))
                         self.sent += 1
                 if current is None:
                     time.sleep(0.001)
@@ -117,10 +126,15 @@ class HostileMember:
         finally:
             context.destroy(0)
 
-    def _listen(self, pull: Any) -> None:
-        while pull.poll(0):
-            frames = pull.recv_multipart(copy=False)
-            self.theirs[int(frames[0].get("User-Id"))] = Header.decode(frames[0].bytes).session
+    def _connect(self, context: Any, node: int) -> Speaker:
+        return Speaker(context, self._credentials, node, self._members[node].port, sndhwm=50)
+
+    def _listen(self, router: Any, arrivals: Arrivals) -> None:
+        while router.poll(0):
+            name, *frames = router.recv_multipart(copy=False)
+            arrived = arrivals.take(name.bytes, frames)
+            if arrived is not None and arrived[1][0]:
+                self.theirs[arrived[0]] = Header.decode(arrived[1][0]).session
 
 
 def wild(value: object) -> bytes:
@@ -224,7 +238,7 @@ def test_strangers_get_nowhere(cluster: Cluster) -> None:
             with socket.create_connection(("127.0.0.1", port)) as raw:
                 raw.sendall(first)
         for curve in (False, True) if port == member.port else (False,):
-            stranger = context.socket(zmq.PUSH if port == member.port else zmq.DEALER)
+            stranger = context.socket(zmq.DEALER)
             stranger.linger = 0
             stranger.setsockopt(zmq.ROUTING_ID, b"1")
             if curve:

@@ -214,7 +214,7 @@ def let_strangers_knock(member: Member, count: int) -> None:
     strangers = []
     for _ in range(count):
         public, secret = zmq.curve_keypair()
-        stranger = context.socket(zmq.PUSH)
+        stranger = context.socket(zmq.DEALER)
         secure_peer(stranger, Credentials(1, public.decode(), secret.decode(), [member.public_key], True), 0)
         strangers.append((stranger, stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)))
         stranger.connect(f"tcp://{member.host}:{member.port}")

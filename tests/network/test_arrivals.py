@@ -11,7 +11,7 @@ from support.network import HOST, Endpoint, Proxy, Speaker, credentials, free_po
 from honeybadger.network import arrivals, transport
 from honeybadger.network.arrivals import Arrivals
 from honeybadger.network.peer_socket import ALONE_BYTES
-from honeybadger.network.security import Credentials
+from honeybadger.network.security import NODES_DOMAIN, Credentials, ZapHandler, secure_server
 
 Stand = tuple[Endpoint, list[Credentials], int]
 
@@ -140,14 +140,16 @@ def test_a_wrong_answer_opens_nothing(answer: bytes) -> None:
     members, ports = credentials(2), free_ports(2)
     here = Endpoint(members[0], [(HOST, port) for port in ports])
     context: Any = zmq.Context()
+    zap = ZapHandler(context, members[1])
     router = context.socket(zmq.ROUTER)
     router.linger = 0
-    router.plain_server = True
+    secure_server(router, members[1], NODES_DOMAIN)
     router.bind(f"tcp://{HOST}:{ports[1]}")
     offers: list[bytes] = []
 
     def step() -> None:
         here.serve()
+        zap.serve()
         if router.poll(0):
             name, offer = router.recv_multipart()
             offers.append(offer)

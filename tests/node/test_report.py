@@ -39,7 +39,7 @@ def test_connections_that_are_cut_and_the_longest_tick_are_told(
         assert report.usage()["connections_cut"] == cut
         return cut["peers"], cut["clients"]
 
-    peer = connect(me.port, b"PUSH", step, member=b"1")
+    peer = connect(me.port, b"DEALER", step, member=b"1")
     client = connect(me.client_port, b"DEALER", step)
     assert told() == (0, 0)
     attack(peer)

@@ -83,11 +83,13 @@ def push(endpoint: Endpoint, port: int, setup: Callable[[Any], object]) -> Any:
 class Speaker:
     """A socket of a member at the port of node `receiver`, by hand: it may say what no `PeerSocket` does."""
 
-    def __init__(self, context: Any, member: Credentials, receiver: int, port: int) -> None:
+    def __init__(self, context: Any, member: Credentials, receiver: int, port: int, sndhwm: int = 0) -> None:
         self._member, self._receiver = member, receiver
         self._sealer: Any = None
         self.socket = context.socket(zmq.DEALER)
-        self.socket.linger = 0
+        self.socket.linger, self.socket.sndhwm = 0, sndhwm
+        # A broken connection has no next one.
+        self.socket.reconnect_ivl = -1
         secure_peer(self.socket, member, receiver)
         self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.socket.connect(f"tcp://{HOST}:{port}")
