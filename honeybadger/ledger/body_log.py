@@ -45,7 +45,7 @@ from honeybadger.ledger.sqlite_open import sync
 from honeybadger.transactions import Reader
 
 SEGMENT_BYTES = 64 << 20
-KEPT = 32 << 20
+KEPT = 16 << 20
 """Bytes before the end of the log that stay in the kernel's page cache."""
 _NAME = re.compile(r"bodies-(\d{6,})\.seg")
 

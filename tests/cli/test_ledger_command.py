@@ -109,7 +109,7 @@ def test_repair_of_a_good_ledger_asks_nobody(ledger, monkeypatch):
 
 def test_repair_names_what_is_left(ledger, data):
     """Nobody listens at the manifest's addresses."""
-    tamper_body(data / "ledger.sqlite", put_body(1, b"\x90"), put_body(3, b"\x90"))
+    tamper_body(data / "ledger.sqlite", put_body(1, bytes(4)), put_body(3, bytes(4)))
     tamper(data, "UPDATE blocks SET epoch = 99 WHERE height = 2")
     status, out, err = ledger("repair", "--timeout", 0.1, manifest=True)
     *lines, last = err.splitlines()
