@@ -1,9 +1,9 @@
 """The limit of this machine: the work that no node can avoid in an epoch, timed with the same libraries.
 
 Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes every shard once, passes each
-proposal through the cipher once, and sends and receives its shards. Each transaction is packed and unpacked once and
-leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between these calls are left out, so
-that no run can exceed the bound.
+proposal through the cipher once, and sends its VALs, and its shard in the broadcasts whose holder it is. Each
+transaction is packed and unpacked once and leaves a mempool once. Votes, coins, signatures, the ledger and Python's own
+work between these calls are left out, so that no run can exceed the bound.
 
 All nodes of `honeybadger local` share the processors of one machine, so the bound is cores / (processor time per epoch
 of all nodes).
@@ -145,7 +145,7 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
         ("hash of a proposal's shards", nodes, partial(_timed, hashing)),
         ("AEAD, a proposal", nodes, partial(_timed, lambda: cipher.decrypt(nonce, sealed, None))),
         # A VAL of its own proposal and an ECHO of each, to every peer, and the same number from them.
-        ("transport, N+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (nodes + 1))),
+        ("transport, N-2f+1 shards to a peer", nodes - 1, _transport(context, shards[:1] * (1 + quorums.data_shards))),
         ("codec, a proposal", nodes, partial(_timed, lambda: decode(encode_contribution(transactions)))),
         ("mempool removal, own transactions", 1, mempool),
     ]
