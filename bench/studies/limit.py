@@ -1,7 +1,8 @@
 """Two limits of this machine: work that nobody can avoid in an epoch, timed with the same libraries.
 
 **The limit of this design.** Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes
-every shard once, passes each proposal through the cipher once, and sends and receives its shards. Each transaction is
+every shard once, passes each proposal through the cipher once, and sends and receives VALs, and ECHOs with the data
+shards that their senders hold. Each transaction is
 packed and unpacked once and leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between
 these calls are left out, so that no run can exceed the bound.
 

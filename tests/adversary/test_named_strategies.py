@@ -62,13 +62,15 @@ def test_the_tables_name_all_of_our_own_strategies():
 def test_expected_faults(name, nodes, epochs):
     """They show everything that the table promises, about each of the f nodes, and every epoch is committed.
 
-    A faulty node lies to others only, so its own object keeps up and the attack goes on.
+    A faulty node lies to others only, so its own object keeps up and the attack goes on; but a silent one asks nobody
+    for the shards that silent holders owe it.
     """
     cluster, kinds = run(name, nodes, epochs=epochs)
     for me in faulty_nodes(nodes):
         assert kinds[me] >= EXPECTED_FAULTS[name] - OUTSIDE
     liar = cluster.byzantine[nodes - 1].strategy.protocol
-    cluster.network.run(lambda: liar.epoch > epochs)
+    if name != "silent" or nodes == 4:
+        cluster.network.run(lambda: liar.epoch > epochs)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -22,10 +22,13 @@ from honeybadger.protocols.honey_badger.messages import (
     Term,
     Val,
     Vote,
+    Want,
 )
 from honeybadger.protocols.honey_badger.protocol import HoneyBadger
+from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import SimulatedCluster
+from honeybadger.simulation.journals import JournalModel
 
 
 class Node(Bench):
@@ -299,3 +302,33 @@ def test_a_first_start_says_nothing():
     node = Node(journal=NoJournal())
     node.protocol.poke()
     assert node.sent == node.to == []
+
+
+def test_a_want_for_a_committed_epoch_is_answered_until_it_is_settled():
+    """Scenario 54: the epoch is committed, but a slow node may need the shard."""
+    journal = JournalModel()
+    node = Node(journal=journal, pipeline_depth=2)
+    journal.remember(3, Vote.ECHO, 2, 0, ROOT + bytes(64))
+    journal.remember(3, Vote.SHARD, 2, 0, b"shard" * 20)
+    node.protocol.skip_to(5)
+    assert node.protocol.settled == 2
+    node.to.clear()
+    for _ in range(2):
+        node.protocol.handle(1, Want(3, 2, ROOT))
+    assert node.to == [(1, Echo(3, 2, ROOT, bytes(64), b"shard" * 20))]
+    node.protocol.skip_to(6)
+    assert not node.protocol._answers._answered
+
+
+def test_a_want_for_a_committed_epoch_is_answered_after_a_restart(tmp_path):
+    """Scenario 54: what is not settled is still in the journal that is opened again."""
+    for first_epoch, answers in ((3, 0), (5, 1), (6, 0)):
+        node = Node(pipeline_depth=2, first_epoch=first_epoch)
+        keep = SPECIFICATION.kept_epochs(node.context.parameters)
+        journal = Journal(tmp_path / "journal", bytes(32), 0, "os", first_epoch, keep=keep)
+        node = Node(journal=journal, pipeline_depth=2, first_epoch=first_epoch)
+        node.protocol.handle(1, Want(3, 2, ROOT))
+        assert len([message for _, message in node.to if isinstance(message, Echo)]) == answers
+        journal.remember(3, Vote.ECHO, 2, 0, ROOT + bytes(64))
+        journal.remember(3, Vote.SHARD, 2, 0, b"shard" * 20)
+        journal.close()

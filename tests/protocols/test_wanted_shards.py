@@ -90,6 +90,7 @@ def test_those_who_answer_nothing_are_made_up_for(nodes):
 
 
 def test_an_echo_and_a_hash_are_one_vote():
+    """Scenario 5."""
     instance, recorder, _, _, code = alone(4, me=3)
     vals = dispersal(code.encode(VALUE), EPOCH, 0)
     for sender in (0, 2):
@@ -137,7 +138,7 @@ def test_what_is_no_codeword_is_not_delivered_after_want_either(nodes):
 @pytest.mark.parametrize("lie", ["silent", "hash", "wrong", "half"])
 @pytest.mark.parametrize("seed", range(2))
 def test_f_holders_withhold_their_shards(nodes, lie, seed):
-    """They vote and send READY, as it were, but the data shards are missing."""
+    """Scenario 52: they vote and send READY, as it were, but the data shards are missing."""
     q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     faulty = list(range(1, 1 + q.faults))
     net = BroadcastNet(nodes, seed, silent=faulty)
@@ -163,7 +164,7 @@ def test_f_holders_withhold_their_shards(nodes, lie, seed):
 @pytest.mark.parametrize("nodes", ALL_SIZES)
 @pytest.mark.parametrize("seed", range(3))
 def test_totality_where_few_have_shards(nodes, seed):
-    """VALs to exactly k … N-f nodes, the liars vote by hash and send READY to some: all deliver, or none."""
+    """Scenario 6: VALs to exactly k … N-f nodes, liars vote by hash and send READY to some: all deliver, or none."""
     faulty, rng = faulty_nodes(nodes), random.Random(seed)
     q = Quorums(nodes, len(faulty))
     delivered = []
@@ -212,6 +213,7 @@ class Answers:
 
 
 def test_a_want_is_answered_once_to_each_requester():
+    """Scenario 53."""
     bench = Answers()
     bench.vote()
     shard = echo_of(bench.vals[3])
@@ -220,6 +222,7 @@ def test_a_want_is_answered_once_to_each_requester():
 
 
 def test_a_want_before_the_vote_is_void_and_uses_nothing_up():
+    """Scenario 53."""
     bench = Answers()
     assert bench.ask(1) == []
     bench.vote()
@@ -235,6 +238,7 @@ def test_a_holder_has_sent_its_shard_to_all_already():
 
 
 def test_the_answer_survives_a_restart():
+    """Scenario 54."""
     bench = Answers()
     bench.vote()
     bench.restart()
