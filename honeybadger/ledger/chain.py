@@ -8,11 +8,12 @@ Threads: `extend` and `committed` belong to the thread that owns the protocol; `
 worker thread. `flush` writes the pending blocks in one group commit and drops them only then, so `committed` always
 finds a transaction, and a failed flush loses nothing.
 
-Opening rebuilds the history from every stored body, because the fingerprints are keyed per process: 1.1-1.5 million
+Opening rebuilds the history from every stored body, because the fingerprints are keyed per process: 3 million
 transactions of 250 bytes a second. It checks links, chain id and counts; only `verify` checks Merkle roots.
 
-Measured (2 cores) for 4 x 10,000 new transactions of 250 bytes: `extend` 30-37 ms of CPU (the block about
-15, duplicates and history 20, of which 6 are the first hash of each transaction), `flush` 25-40 ms.
+Measured (2 cores, busy) for 4 x 10,000 new transactions of 250 bytes: `extend` 22-31 ms of CPU: the block 14 (its
+Merkle tree, of which SHA-256 is 6 to 9), fingerprints 4, sorting and looking them up 3, copying them together 1.5;
+`flush` 15 ms.
 """
 
 import threading
