@@ -107,9 +107,10 @@ class Outstanding:
         if mask is None:
             return None, np.empty(0, np.int64)
         # A node may lie, and name a position twice or one that does not exist.
-        where = np.unique(np.asarray(positions, np.int64))
-        where = where[(where >= 0) & (where < len(mask))]
-        where = where[mask[where]]
+        named = np.asarray(positions, np.int64)
+        said = np.zeros(len(mask), bool)
+        said[named[(named >= 0) & (named < len(mask))]] = True
+        where = np.flatnonzero(said & mask)
         mask[where] = False
         self.by_node[node] -= len(where)
         return batch, where

@@ -2,9 +2,8 @@
 
 **The limit of this design.** Every node encodes its own proposal and re-encodes each proposal that it accepts, hashes
 every shard once, passes each proposal through the cipher once, and sends and receives VALs, and ECHOs with the data
-shards that their senders hold. Each transaction is
-packed and unpacked once and leaves a mempool once. Votes, coins, signatures, the ledger and Python's own work between
-these calls are left out, so that no run can exceed the bound.
+shards that their senders hold. Each transaction is packed and unpacked once and leaves a mempool once. Votes, coins,
+signatures, the ledger and Python's own work between these calls are left out, so that no run can exceed the bound.
 
 **The limit of any design** that brings the payload to every node once, over authenticated and encrypted links
 (`bench.studies.any_design`): what a better protocol could gain, and no better programming of this one.

@@ -19,6 +19,7 @@ from honeybadger.network.client_protocol import (
     Reply,
     Status,
 )
+from honeybadger.network.client_protocol import Committed as CommittedReply
 
 CHAIN = Chain([], [1, 2, 3, 4])
 
@@ -119,6 +120,7 @@ def test_a_wrong_height_is_outvoted_and_named() -> None:
     [
         (lambda r: [b"\xc1"], "it sends what no node sends"),
         (lambda r: [frame(committed(r.request, 0, 1, [0]))], "it sends what no node sends"),
+        (lambda r: [CommittedReply(r.request, 9, 1, b"\0\0\0")], "it sends what no node sends"),
         (lambda r: [committed(r.request, 9, 1, [0])] * 5000, "it answers more than it was asked"),
         (lambda r: [committed(r.request, 9, 1, [])], "it answers more than it was asked"),
         (lambda r: [Status(0, {})], "it answers what it was not asked"),
@@ -131,8 +133,8 @@ def test_a_wrong_height_is_outvoted_and_named() -> None:
         (lambda r: [committed(r.request, 9, 1, [65_535])], None),
     ],
     ids=[
-        *("malformed", "height 0", "floods", "empty", "status", "floods with others"),
-        *("silent", "full", "too long", "of another request", "of no position", "of a negative position"),
+        *("malformed", "height 0", "half a position", "floods", "empty", "status", "floods with others"),
+        *("silent", "full", "too long", "of another request", "of no position", "of the last position"),
     ],
 )
 def test_others_are_asked_in_the_place_of_a_liar_and_of_one_that_does_not_confirm(

@@ -16,6 +16,7 @@ from honeybadger.protocols.pbft.messages import (
     Checkpoint,
     Commit,
     Fetch,
+    Forward,
     NewView,
     PBFTFault,
     Prepare,
@@ -27,6 +28,7 @@ from honeybadger.protocols.pbft.messages import (
 )
 from honeybadger.simulation.cluster import SimulatedApplication
 from honeybadger.simulation.journals import JournalModel
+from honeybadger.transactions import Transactions
 
 
 def faults(replica):
@@ -374,6 +376,26 @@ def test_what_several_nodes_forward_is_proposed_once():
     r.poke()
     contents = [decode_batch(m.batch, r.context.parameters, 4)[1] for m in r.said(PrePrepare)]
     assert contents == [[b"a", b"b"], [b"c%d" % k for k in range(8)], [b"d"]]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    {
+        "nothing": b"",
+        "no transaction": Transactions.of([]).encode(),
+        "empty transaction": Transactions.of([b"a", b""]).encode(),
+        "long transaction": Transactions.of([bytes(1 << 20)]).encode(),
+        "ends beyond the end": Transactions.of([b"ab"]).encode()[:-1],
+        "endless": b"\xff" * 8,
+    }.values(),
+)
+def test_malformed_requests_of_peers_go_nowhere(encoded):
+    r = Replica(0)
+    r.hear(1, Forward(0, 0, encoded), Relay(0, encoded))
+    r.hear(2, relay([b"%d" % k for k in range(17)]))
+    assert [(node, kind) for node, kind, *_ in r.faults] == [(n, PBFTFault.BAD_REQUEST) for n in (1, 1, 2)]
+    r.poke()
+    assert not r.said(PrePrepare) and r.protocol.status()["relayed"] == 0
 
 
 def test_ordering_other_transactions_does_not_save_a_censoring_primary():
