@@ -184,6 +184,44 @@ def test_totality_where_few_have_shards(nodes, seed):
     assert delivered[-1], "N-f votes of correct nodes are enough"
 
 
+@pytest.mark.parametrize("nodes", ALL_SIZES)
+@pytest.mark.parametrize("early", [True, False])
+def test_a_wrong_parity_shard_that_is_here_shows_that_it_is_no_codeword(nodes, early):
+    """All data shards are right; who has not seen the wrong shard must come to the same verdict."""
+    for seen in (True, False):
+        instance, recorder, values, q, code = alone(nodes, me=nodes - 1)
+        shards = code.encode(VALUE)
+        shards[nodes - 2] = bytes(len(shards[0]))
+        vals = dispersal(shards, EPOCH, 0)
+        root = vals[0].root
+        if not early:
+            for sender in range(q.weak):
+                instance.handle_ready(sender, Ready(EPOCH, 0, root))
+        if seen:
+            instance.handle_echo(nodes - 2, echo_of(vals[nodes - 2]))
+        for sender in range(nodes - 2):
+            instance.handle_echo(sender, echo_of(vals[sender]))
+        for sender in range(q.ready):
+            instance.handle_ready(sender, Ready(EPOCH, 0, root))
+        assert not values and instance.aborted
+        assert recorder.faults == [(0, HoneyBadgerFault.BAD_CODEWORD)]
+
+
+def test_the_proposer_keeps_no_shards_of_what_it_knows():
+    instance, recorder, values, _, code = alone(4)
+    instance.broadcast(VALUE)
+    vals = dispersal(code.encode(VALUE), EPOCH, 0)
+    held = instance.held_bytes
+    instance.handle_val(0, vals[0])
+    for sender in (1, 2):
+        instance.handle_echo(sender, echo_of(vals[sender]))
+    assert instance.held_bytes == held == len(VALUE)
+    assert len(recorder.of(Ready)) == 1
+    for sender in range(3):
+        instance.handle_ready(sender, recorder.of(Ready)[0])
+    assert values == [VALUE]
+
+
 # -- answers
 
 
