@@ -151,4 +151,5 @@ def test_a_cluster_goes_on_under_a_flood_and_changes_its_view(monkeypatch):
     # Some may be on their way to the flooder's view, or back from it, when the last block is complete.
     assert all(node.view > 0 for node in made.nodes.values())
     assert flooder.view > 500
-    assert max(node.status()["signatures_verified"] for node in made.nodes.values()) < 400, "less than one for each"
+    most = max(node.status()["signatures_verified"] for node in made.nodes.values())
+    assert most < flooder.view, "less than one for each"

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from honeybadger.adversary.dispersal import dispersal, erasure_code
 from honeybadger.adversary.outbox import FilteredOutbox
+from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
     BVal,
@@ -29,6 +30,7 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import ByzantineNode, HoldsBack, Strategy
+from honeybadger.transactions import Transactions
 
 
 class Plot:
@@ -141,8 +143,9 @@ class Conspirator(Strategy):
             # Two batches of one transaction each, long enough to differ in every shard.
             transactions = [self.rng.randbytes(255) for _ in range(2)]
             self.own_transactions += transactions
-            shards = [code.encode(b"\x91\xc4\xff" + transaction) for transaction in transactions]
-            mixed = [shards[0 if node in side else 1][node] for node in range(self.quorums.nodes)]
+            shards = [code.encode(encode_contribution(Transactions.of([tx]))) for tx in transactions]
+            nodes = self.quorums.nodes
+            mixed = [shards[0 if (place + proposer) % nodes in side else 1][place] for place in range(nodes)]
             self._vals[epoch, proposer] = dispersal(mixed, epoch, proposer)
         return self._vals[epoch, proposer][recipient]
 
