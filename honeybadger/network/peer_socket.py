@@ -200,7 +200,8 @@ class PeerSocket:
         self._stop_listening()
         offered, self._offered = self._offered, None
         why = ""
-        if offered is not None and len(answer) == 1:
+        # What was sealed for the former connection may have left on this one: then the peer asks; its key is right.
+        if offered is not None and len(answer) == 1 and answer != [b""]:
             try:
                 self._sealer = offered.finish(answer[0])
             except ChannelError:

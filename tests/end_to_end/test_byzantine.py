@@ -37,7 +37,7 @@ def correct(tmp_path_factory):
 
 def start_liar(cluster, name):
     cluster.start(LIAR, extra=("--byzantine", name))
-    wait_until(lambda: all(cluster.status(index)["peers_connected"] == 3 for index in CORRECT))
+    wait_until(lambda: all(cluster.status(index, timeout=30)["peers_connected"] == 3 for index in CORRECT))
 
 
 def recorded(cluster):
@@ -100,10 +100,10 @@ def test_a_mistake_in_a_strategy_ends_its_node_with_file_and_line(correct, tmp_p
     )
     (tmp_path / "mistaken.py").write_text("\n".join(lines))
     correct.mark()
-    start_liar(correct, "mistaken:A")
-    sent = correct.commit(0, 5)
+    # It may say at once what it signed before it stopped, and end before the others are connected to it.
+    correct.start(LIAR, extra=("--byzantine", "mistaken:A"))
+    sent = correct.outlive(LIAR)
     liar = correct.processes[LIAR]
-    wait_until(lambda: liar.exit_status is not None)
     assert liar.exit_status == 1
     why = "AttributeError: 'BlockShare' object has no attribute 'value' (mistaken.py, line 4)"
     assert liar.traceback == f"StrategyError: {why}"

@@ -134,6 +134,30 @@ def test_a_byte_changed_on_the_way_costs_a_connection_and_no_more(size: int) -> 
     there.close()
 
 
+def test_a_message_for_the_former_connection_says_nothing_against_the_peer() -> None:
+    """The node is busy while its connection breaks and comes back, and then sends before it looks."""
+    members, ports = credentials(2), free_ports(2)
+    proxy = Proxy(ports[1])
+    here = Endpoint(members[0], [(HOST, ports[0]), (HOST, proxy.port)])
+    there = Endpoint(members[1], [(HOST, port) for port in ports])
+    step = (here.serve, there.serve)
+    until(lambda: here.up(1), *step)
+    before = len(here.events)
+    socket = here.transport._peers[1]._socket
+    proxy.cut()
+    until(lambda: not socket.get(zmq.EVENTS) & zmq.POLLOUT, there.serve)
+    until(lambda: socket.get(zmq.EVENTS) & zmq.POLLOUT, there.serve)
+    assert here.transport.send(1, [b"lost"])
+    until(lambda: any(event.opened for event in here.events[before:]), *step)
+    assert here.transport.send(1, [b"taken"])
+    until(lambda: there.received, *step)
+    proxy.close()
+    here.close()
+    there.close()
+    assert there.received == [(0, [b"taken"])] and proxy.connections == 3
+    assert not any(event.failure for event in here.events)
+
+
 @pytest.mark.parametrize("answer", [b"", bytes(48), bytes(49), b"\1" * 1000], ids=["none", "zeros", "long", "longer"])
 def test_a_wrong_answer_opens_nothing(answer: bytes) -> None:
     """Somebody at the peer's address lets everybody in."""
@@ -158,7 +182,8 @@ def test_a_wrong_answer_opens_nothing(answer: bytes) -> None:
     until(lambda: len(offers) == 3, step)
     assert len(set(offers)) == 3, "each connection has a new key"
     assert not any(event.opened for event in here.events)
-    assert any("key is not the one" in event.failure for event in here.events)
+    told = any("key is not the one" in event.failure for event in here.events)
+    assert told == (answer != b""), "nothing shows that the key is another if the peer only asks for a connection"
     assert not here.transport.send(1, [b"x"])
     here.close()
     context.destroy(0)
