@@ -21,7 +21,7 @@ from bench.measure.timeline import epoch_rows, histogram, merged_events, per_sec
 from bench.plan import link_faults
 from bench.plan.experiment import Options, PlannedRun, varied_keys
 from honeybadger.cluster.errors import ClusterError
-from honeybadger.ledger.sqlite_open import sync
+from honeybadger.ledger.disk import sync
 
 RUNS = "runs"
 #: the ending of a run's directory until it is complete

@@ -35,7 +35,7 @@ from bench.plan.experiment import Experiment, PlannedRun
 from bench.plan.run_settings import RunSettings
 from bench.run.progress import Progress
 from honeybadger.cluster.errors import ClusterError, WanUnavailable
-from honeybadger.ledger.sqlite_open import sync
+from honeybadger.ledger.disk import sync
 
 DAMAGED = "damaged"
 

@@ -13,7 +13,6 @@ behind damage. Checksums are CRC-32; integers big-endian.
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,16 +152,3 @@ def _checksum(file: int, position: int, length: int) -> int:
         checksum = zlib.crc32(piece, checksum)
         position += len(piece)
     return checksum
-
-
-def write_all(file: int, parts: Sequence[bytes | memoryview], position: int) -> None:
-    """Write all buffers from byte `position` on, however little the system takes at a time."""
-    rest = [memoryview(part) for part in parts if len(part)]
-    while rest:
-        # The kernel takes 1024 buffers.
-        written = os.pwritev(file, rest[:512], position)
-        position += written
-        while rest and written >= len(rest[0]):
-            written -= len(rest.pop(0))
-        if written:
-            rest[0] = rest[0][written:]

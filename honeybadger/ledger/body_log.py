@@ -38,10 +38,9 @@ from honeybadger.ledger.body_frames import (
     read_frame,
     read_tag,
     segment_header,
-    write_all,
 )
+from honeybadger.ledger.disk import sync, sync_data, write_all
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.ledger.sqlite_open import sync
 from honeybadger.transactions import Reader
 
 SEGMENT_BYTES = 64 << 20
@@ -166,8 +165,7 @@ class FileLog:
             raise
         if self._fsync:
             try:
-                # macOS has no fdatasync.
-                getattr(os, "fdatasync", os.fsync)(self._file)
+                sync_data(self._file)
                 if is_new:
                     sync(self._directory)
             except OSError as error:

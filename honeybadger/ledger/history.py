@@ -78,7 +78,6 @@ class History:
         new = Fingerprinted.of(transactions, self.key)
         if not len(new):
             return
-        # A segment carries two numbers with each fingerprint, whatever they mean: here height and position.
         run = make_segment(new.ascending, height, new.order.astype(np.uint32))
         with self._swap:
             self._runs = (*self._runs, run)
@@ -97,7 +96,7 @@ class History:
             hits, entries = run.lookup(query.ascending)
             run.drop_pages()
             if len(hits):
-                candidates.append((query.order[hits], run.heights[entries], run.offsets[entries]))
+                candidates.append((query.order[hits], run.heights[entries], run.positions[entries]))
         if not candidates:
             return committed
         indices, heights, positions = map(np.concatenate, zip(*candidates, strict=True))

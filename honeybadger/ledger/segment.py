@@ -1,6 +1,6 @@
 """One sorted run of the history: fingerprints with the place of each transaction, and a bitmap for misses.
 
-An entry takes 16 bytes (`offsets`: of the transaction in its block's body), plus 2 to 4 for the bitmap, which holds one
+An entry takes 16 bytes (`positions`: of the transaction in its block), plus 2 to 4 for the bitmap, which holds one
 bit per fingerprint prefix at 16 to 32 bits an entry. So at most 6 % of the new fingerprints reach the binary search,
 which costs some twenty cache misses, or disk reads once the run lives in a file.
 
@@ -39,7 +39,7 @@ class Segment:
 
     fingerprints: U64
     heights: U32
-    offsets: U32
+    positions: U32
     bitmap: U8
     #: the heights that it covers, both included: no other transactions are in those blocks
     first: int
@@ -98,11 +98,11 @@ class TemporaryFiles:
         """They are gone with their mappings."""
 
 
-def make_segment(ordered: U64, height: int, offsets: U32) -> Segment:
+def make_segment(ordered: U64, height: int, positions: U32) -> Segment:
     """Build the in-memory run of a block from entries in the order of their fingerprints."""
     bitmap = _empty_bitmap(len(ordered))
     _set_bits(bitmap, ordered)
-    return Segment(ordered, np.full(len(ordered), height, np.uint32), offsets, bitmap, height, height)
+    return Segment(ordered, np.full(len(ordered), height, np.uint32), positions, bitmap, height, height)
 
 
 def merge_segments(runs: Sequence[Segment], first: int, files: Files | None) -> Segment:
@@ -121,7 +121,7 @@ def merge_segments(runs: Sequence[Segment], first: int, files: Files | None) -> 
             fingerprints = np.concatenate([run.fingerprints[part] for run, part in parts])
             order = np.argsort(fingerprints, kind="stable")  # finds the sorted runs and merges them
             heights = np.concatenate([run.heights[part] for run, part in parts])[order]
-            yield fingerprints[order], heights, np.concatenate([run.offsets[part] for run, part in parts])[order]
+            yield fingerprints[order], heights, np.concatenate([run.positions[part] for run, part in parts])[order]
             for run in runs:
                 run.drop_pages()
 
@@ -142,7 +142,7 @@ def _in_memory(total: int, pieces: Iterable[Entries], first: int, last: int) -> 
 
 
 def write_columns(file: BinaryIO, start: int, total: int, pieces: Iterable[Entries]) -> tuple[U8, tuple[int, int, int]]:
-    """Write fingerprints, heights and offsets, one column behind the other from byte `start` of the file on; returns
+    """Write fingerprints, heights and positions, one column behind the other from byte `start` of the file on; returns
     the bitmap, and the CRC-32 of each column."""
     bitmap = _empty_bitmap(total)
     at = [start, start + total * 8, start + total * 12]

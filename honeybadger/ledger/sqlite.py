@@ -40,6 +40,7 @@ from honeybadger.ledger.body_log import (
     read_log,
     segment_path,
 )
+from honeybadger.ledger.disk import sync
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.sqlite_open import (
     BEYOND_REPAIR,
@@ -50,7 +51,6 @@ from honeybadger.ledger.sqlite_open import (
     is_corrupt,
     lock_for_writing,
     read_chain_id,
-    sync,
 )
 from honeybadger.ledger.store import COLUMNS, Durability, Record, header_columns
 from honeybadger.transactions import Reader

@@ -143,15 +143,3 @@ def lock_for_writing(path: Path) -> IO[bytes]:
         file.close()
         raise LedgerError(f"{path}: another process is writing to this ledger") from None
     return file
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or the names in a directory, survive a power failure.
-
-    SQLite syncs its file, but the directory of a new file is ours to sync.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -39,7 +39,7 @@ from pathlib import Path
 import msgspec
 
 from honeybadger.ledger.block import HASH_BYTES
-from honeybadger.ledger.sqlite_open import sync
+from honeybadger.ledger.disk import sync, sync_data, write_all
 from honeybadger.ledger.store import Durability
 from honeybadger.node.journal_files import (
     FORMAT,
@@ -49,7 +49,6 @@ from honeybadger.node.journal_files import (
     frame,
     read_segment,
     segment_header,
-    write,
 )
 
 #: epochs by which the bound is written ahead: one small file is replaced every that many epochs
@@ -186,10 +185,9 @@ class Journal:
                 self._reserve(self._buffer_epoch)
             if self._size > SEGMENT_BYTES:
                 self._start_segment(self._state.first, ())
-            self._size += write(self._file, frame(self._size, self._buffered, self._buffer))
+            self._size = write_all(self._file, frame(self._size, self._buffered, self._buffer), self._size)
             if self._fsync:
-                # macOS has no fdatasync.
-                getattr(os, "fdatasync", os.fsync)(self._file)
+                sync_data(self._file)
         if self._buffer_epoch > self._segments[self._state.last]:
             self._segments[self._state.last] = self._buffer_epoch
         self._buffer.clear()
@@ -307,11 +305,11 @@ class Journal:
             os.close(self._file)
             self._file = -1
         self._file = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._size = write(self._file, [segment_header(self._state.chain_id, number)])
+        self._size = write_all(self._file, [segment_header(self._state.chain_id, number)], 0)
         newest = 0
         for epoch, slots in epochs:
             records = [part for slot, value in slots.items() for part in encode_record((epoch, *slot, value))]
-            self._size += write(self._file, frame(self._size, len(slots), records))
+            self._size = write_all(self._file, frame(self._size, len(slots), records), self._size)
             newest = max(newest, epoch)
         if self._fsync:
             os.fsync(self._file)

@@ -4,7 +4,6 @@ A frame header carries its own checksum and its place in the file, so a frame th
 if nothing follows it. `journal` says when frames are written and what loss means.
 """
 
-import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -30,8 +29,6 @@ _FIRST_FRAME = _SEGMENT_HEADER.size + _CHECKSUM.size
 _LONG = struct.Struct(">BI")
 #: values from this length on are not copied before they are written
 LONG = 4096
-#: buffers given to one system call; the kernel takes 1024
-_MOST_PARTS = 512
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_records = msgspec.msgpack.Decoder(list[Record]).decode
@@ -68,19 +65,6 @@ def frame(place: int, count: int, records: Sequence[bytes]) -> list[bytes]:
         length += len(part)
     header = _FRAME.pack(_FRAME_MAGIC, place, length, checksum)
     return [header + _CHECKSUM.pack(zlib.crc32(header)) + start, *records]
-
-
-def write(file: int, parts: Sequence[bytes]) -> int:
-    """Write all buffers, however little the system takes at a time; returns how many bytes that is."""
-    if len(parts) > _MOST_PARTS:
-        parts = [b"".join(parts)]
-    total = sum(map(len, parts))
-    written = os.writev(file, parts)
-    if written < total:
-        rest = memoryview(b"".join(parts))
-        while written < total:
-            written += os.write(file, rest[written:])
-    return total
 
 
 @dataclass(slots=True)

@@ -264,7 +264,7 @@ def test_crash_at_every_step_of_opening(tmp_path: Path, monkeypatch: pytest.Monk
                 return wrapped
 
             with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-                for place, name in ((os, "writev"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+                for place, name in ((os, "pwritev"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
                     patch.setattr(place, name, dying(getattr(place, name)))
                 start(path, durability="fsync").close()
                 finished = True
@@ -346,7 +346,7 @@ def test_new_files_are_synced_with_their_directory(tmp_path: Path, monkeypatch: 
     journal.close()
 
 
-@pytest.mark.parametrize("broken", ["writev", "fdatasync", "fsync"])
+@pytest.mark.parametrize("broken", ["pwritev", "fdatasync", "fsync"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "^C"])
 def test_failure_sticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, error: BaseException) -> None:
     journal = start(tmp_path, durability="fsync")
@@ -582,9 +582,8 @@ def test_long_values_are_written_from_where_they_are(
     tmp_path: Path, size: int, short_writes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if short_writes:
-        taken, real = 7 + size // 100, os.write
-        monkeypatch.setattr(os, "writev", lambda fd, parts: real(fd, b"".join(parts)[:taken]))
-        monkeypatch.setattr(os, "write", lambda fd, part: real(fd, part[:taken]))
+        taken, real = 7 + size // 100, os.pwrite
+        monkeypatch.setattr(os, "pwritev", lambda fd, parts, place: real(fd, b"".join(parts)[:taken], place))
     values = {(2, proposer): random.Random(proposer).randbytes(size + proposer) for proposer in range(3)}
     journal = start(tmp_path)
     for (vote, proposer), value in values.items():

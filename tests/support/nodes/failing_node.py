@@ -31,9 +31,9 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_half(file, parts):
+def write_half(file, parts, position):
     whole = b"".join(parts)
-    os.write(file, whole[: len(whole) // 2])
+    os.pwrite(file, whole[: len(whole) // 2], position)
 
 
 def crash(point, write):
@@ -41,8 +41,8 @@ def crash(point, write):
     assert point in POINTS
     left, sync, flush = int(write), Journal.sync, Peers.flush
 
-    def half(file, parts):
-        write_half(file, parts)
+    def half(file, parts, position):
+        write_half(file, parts, position)
         die()
 
     def counted_sync(journal):
@@ -52,7 +52,7 @@ def crash(point, write):
             if point == "before the write":
                 die()
             elif point == "in the write":
-                journal_module.write = half
+                journal_module.write_all = half
             elif point == "before the sync":
                 os.fdatasync = die
         sync(journal)
@@ -75,15 +75,15 @@ def full_disk(what, write, mark):
     fail too, which people keep on the same disk."""
     left, sync, send, log = int(write), Journal.sync, Transport.send, EventLog.__init__
 
-    def failing_write(file, parts):
-        write_half(file, parts)
+    def failing_write(file, parts, position):
+        write_half(file, parts, position)
         raise NO_SPACE
 
     def counted_sync(journal):
         nonlocal left
         left -= bool(journal._buffer)
         if left <= 0:
-            journal_module.write = failing_write
+            journal_module.write_all = failing_write
         sync(journal)
 
     def open_log(events, file, *rest):
