@@ -11,6 +11,7 @@ from zmq.utils.monitor import parse_monitor_message
 from honeybadger.network.addresses import endpoint, place
 from honeybadger.network.channel import HEAD, TAIL, WHOLE, ChannelError, Initiator, Sealer
 from honeybadger.network.codec import join
+from honeybadger.network.receive_guard import NO_MARK
 from honeybadger.network.security import Credentials, secure_peer
 from honeybadger.network.watcher import Watcher
 
@@ -20,8 +21,6 @@ ALONE_BYTES = 64 * 1024
 ZERO_COPY_BYTES = 256 * 1024
 #: bytes, with room to spare
 LONGEST_HANDSHAKE_COMMAND = 1024
-#: messages of the peer that may wait: it has one to send, the answer in the handshake
-ANSWERS = 2
 #: most that a closed socket waits for the end of its TCP connection, which normally has come already
 END_MS = 1_000
 #: most that the first message waits for the socket to know of its own connection
@@ -80,24 +79,21 @@ class PeerSocket:
         self, context: Any, credentials: Credentials, peer: int, address: tuple[str, int], changed: Callable[[], None]
     ) -> None:
         self.address = address
-        self._credentials, self._peer, self._changed = credentials, peer, changed
+        self._credentials, self._peer = credentials, peer
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = END_MS
         self._socket.immediate = True
         self._socket.sndhwm = 0
         self._socket.sndtimeo = OFFER_MS
-        # A peer has little to say here. ZeroMQ holds whatever it sends until it is read.
         self._socket.maxmsgsize = LONGEST_HANDSHAKE_COMMAND
-        self._socket.rcvhwm = ANSWERS
+        self._socket.rcvhwm = NO_MARK
         self._socket.reconnect_ivl = 50
         self._socket.reconnect_ivl_max = 1000
         self._socket.heartbeat_ivl = 5000
         self._socket.heartbeat_timeout = 20000
         secure_peer(self._socket, credentials, peer)
         self._monitor = self._socket.get_monitor_socket(sum(_EVENTS))
-        self._watcher = Watcher(self._monitor, changed)
-        #: of the socket, while it waits for an answer; afterwards it would report every message that has left
-        self._listening: Watcher | None = None
+        self._watchers = [Watcher(self._monitor, changed), Watcher(self._socket, changed)]
         #: of the TCP connection; and whether this node has ended it
         self._descriptor: int | None = None
         self._ended = False
@@ -179,8 +175,8 @@ class PeerSocket:
 
     def close(self) -> None:
         """What is queued still leaves until the connection ends: end it."""
-        self._stop_listening()
-        self._watcher.close()
+        for watcher in self._watchers:
+            watcher.close()
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close()
@@ -189,15 +185,12 @@ class PeerSocket:
         try:
             self._offered = self._credentials.initiate(self._peer)
             self._socket.send(self._offered.offer)
-            if self._listening is None:
-                self._listening = Watcher(self._socket, self._changed)
         except (ChannelError, zmq.Again):
             # The next connection may do better.
             self.end()
 
     def _answered(self, answer: list[bytes]) -> tuple[bool, str]:
         """The peer answers the offer, or asks for another connection because it cannot read this one."""
-        self._stop_listening()
         offered, self._offered = self._offered, None
         why = ""
         # What was sealed for the former connection may have left on this one: then the peer asks; its key is right.
@@ -211,11 +204,6 @@ class PeerSocket:
                 return True, ""
         self.end()
         return False, why
-
-    def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
 
 
 def _as_it_is(data: bytes, _place: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Cuts connections that send a message without end.
 
-ZeroMQ bounds the parts of a message (`maxmsgsize`) and the messages that wait to be read (high-water mark). It does not
-bound an unfinished message: it keeps all its parts until the last one comes. The guard compares what each connection of
+ZeroMQ bounds the parts of a message (`maxmsgsize`). It does not bound an unfinished message: it keeps all its parts
+until the last one comes. The messages that wait to be read it could bound, but then anybody could abort the process
+(`NO_MARK`). The guard compares what each connection of
 a listening socket has received, as the kernel counts it, with what was read from the socket.
 
 When the socket is empty, bytes that were received but not delivered can only belong to an unfinished message. A socket
@@ -29,6 +30,10 @@ import gevent
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+#: high-water mark of what arrives, on every socket of a node: none, the guard bounds it instead. At a mark libzmq 4.3.5
+#: stops reading the connection. If that breaks meanwhile, the next heartbeat to be sent or answered aborts the process
+#: (`!_io_error` in stream_engine_base.cpp). So with a mark any peer or client could end a node.
+NO_MARK = 0
 #: bytes of a connection that are not messages: frames, CURVE's boxes, the handshake, heartbeats, and what ZeroMQ reads
 #: ahead. Heartbeats of a silent connection take more than a day for 1 MiB.
 OVERHEAD_BYTES = 4 * 1024 * 1024

@@ -29,18 +29,16 @@ from honeybadger.network.codec import HEADER_BYTES, JOIN_BYTES
 from honeybadger.network.names import NameWatch, is_name
 from honeybadger.network.outgoing import IN_FLIGHT_BYTES
 from honeybadger.network.peer_socket import PeerSocket
-from honeybadger.network.receive_guard import Limits, ReceiveGuard
+from honeybadger.network.receive_guard import NO_MARK, Limits, ReceiveGuard
 from honeybadger.network.security import NODES_DOMAIN, Credentials, secure_server
 from honeybadger.network.watcher import Watcher
 
-#: bytes that ZeroMQ may buffer for each incoming connection, roughly
-RECEIVE_BUFFER_BYTES = 64 * 1024 * 1024
 #: bytes that a message of one entry is longer than the entry
 MESSAGE_OVERHEAD_BYTES = HEADER_BYTES + JOIN_BYTES + SEAL_BYTES
 #: after this time without authentication a connection is closed: strangers must not use up descriptors
 HANDSHAKE_MS = 5_000
-#: how often to hear whether a peer asks for another connection, seconds; nothing wakes the node for that
-ASKED_S = 1.0
+#: how often to read all sockets to peers, seconds: while this node sends, it may miss that one has something to say
+ASKED_S = 0.25
 #: messages without anything for the node that are taken at once: strangers must not keep it reading
 IDLE_MESSAGES = 16
 
@@ -82,6 +80,7 @@ def listen(
 ) -> ReceiveGuard:
     """Bind the socket and guard it. If that fails, close it; AddressInUse or OSError names the port in one line."""
     host, port = address
+    socket.rcvhwm = NO_MARK
     guard = ReceiveGuard(socket, limits, ready)
     with ExitStack() as undo:
         undo.callback(socket.close)
@@ -118,7 +117,6 @@ class Transport:
         self._router.linger = 0
         self._router.maxmsgsize = longest
         self._router.handshake_ivl = HANDSHAKE_MS
-        self._router.rcvhwm = max(16, min(1000, RECEIVE_BUFFER_BYTES // longest))
         secure_server(self._router, credentials, NODES_DOMAIN)
         # A sender has this much in flight. While this node does not read, several connections of one sender may add up,
         # because `FaultyTransport` breaks connections that stay open here.

@@ -39,7 +39,7 @@ from honeybadger.transactions import Transactions
 
 #: seconds per turn of the main loop, so that clients cannot starve consensus; one request is always finished
 TURN_S = 0.01
-#: most requests of one client that wait to be read
+#: most requests of one client that wait to be read, if they are as long as they may be
 WAITING_REQUESTS = 16
 #: bytes of unfinished requests, of all clients together: nothing tells one client with many connections from many
 UNFINISHED_BYTES = 16 * LONGEST_REQUEST
@@ -65,12 +65,11 @@ class ClientApi:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.maxmsgsize = LONGEST_REQUEST
-        self._socket.rcvhwm = WAITING_REQUESTS
         self._socket.sndhwm = 1_000
         self._socket.handshake_ivl = HANDSHAKE_MS
         secure_server(self._socket, credentials, CLIENTS_DOMAIN)
-        # In addition to those that wait, ZeroMQ has one request that it could not queue and one that is being received.
-        limits = Limits(LONGEST_REQUEST, UNFINISHED_BYTES, (WAITING_REQUESTS + 2) * LONGEST_REQUEST)
+        # In addition to those that wait, one request is being received.
+        limits = Limits(LONGEST_REQUEST, UNFINISHED_BYTES, (WAITING_REQUESTS + 1) * LONGEST_REQUEST)
         self._guard = listen(self._socket, address, f"node {credentials.me}, for clients", limits, ready)
         self._watcher = Watcher(self._socket, ready)
         self.refused_requests = 0
