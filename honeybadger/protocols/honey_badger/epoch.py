@@ -28,6 +28,7 @@ from honeybadger.protocols.honey_badger.contribution import decode_contribution,
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, HoneyBadgerFault, Vote
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters, is_encrypted
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.transactions import EMPTY, Transactions
 
 #: room for the ciphertext's header and tag beyond the longest serialised proposal
@@ -47,7 +48,8 @@ def ciphertext_label(chain_id: bytes, epoch: int, proposer: int) -> bytes:
 class Epoch:
     """One epoch at one node.
 
-    `suspects`: nodes that have sent bad shares, shared over epochs. `on_broadcast()` is called when N-f proposals
+    `suspects`: nodes that have sent bad shares, shared over epochs; `wanted`: where broadcasts are noted that lack
+    shards. `on_broadcast()` is called when N-f proposals
     have been delivered; `on_complete()` once, when `contributions` is final.
     """
 
@@ -57,6 +59,7 @@ class Epoch:
         context: Context,
         code: ErasureCode,
         suspects: set[int],
+        wanted: ShardsWanted,
         on_broadcast: Callable[[], None],
         on_complete: Callable[[], None],
     ) -> None:
@@ -64,6 +67,7 @@ class Epoch:
         self._context = context
         self._code = code
         self._suspects = suspects
+        self._wanted = wanted
         self._on_broadcast = on_broadcast
         self._on_complete = on_complete
         self._longest_shard = code.shard_length(context.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
@@ -162,6 +166,7 @@ class Epoch:
         """
         self._contributions = {}
         self._own_ciphertext = None
+        self._wanted.forget(self.subset.broadcasts)
         self.subset.release()
 
     def status(self) -> dict[str, Any]:
@@ -188,6 +193,7 @@ class Epoch:
             self._longest_shard,
             context.outbox,
             deliver,
+            self._wanted.add,
             context.journal,
         )
 

@@ -47,6 +47,7 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
+from honeybadger.protocols.honey_badger.shards_wanted import LOOK, ShardsWanted
 from honeybadger.protocols.wire import Message
 
 
@@ -67,6 +68,7 @@ class HoneyBadger(ConsensusProtocol):
         self._heard = 0
         #: the lowest epoch that is not committed
         self._current = context.first_epoch
+        self._wanted = ShardsWanted(context.quorums, context.timers)
         self._answers = ShardAnswers(context.me, context.quorums, context.journal, context.outbox)
         #: epochs in which this node voted before a restart, to be opened as soon as the window allows
         self._voted = set(context.journal.epochs())
@@ -108,6 +110,10 @@ class HoneyBadger(ConsensusProtocol):
         if number > self._heard and sender != self._context.me:
             self._heard = number
             self._propose_where_due()
+
+    def timeout(self, name: str) -> None:
+        if name == LOOK:
+            self._wanted.look()
 
     def skip_to(self, epoch: int) -> None:
         """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
@@ -191,7 +197,13 @@ class HoneyBadger(ConsensusProtocol):
 
     def _open(self, number: int) -> Epoch:
         epoch = self._epochs[number] = Epoch(
-            number, self._context, self._code, self._suspects, self._propose_where_due, self._commit_completed
+            number,
+            self._context,
+            self._code,
+            self._suspects,
+            self._wanted,
+            self._propose_where_due,
+            self._commit_completed,
         )
         epoch.resume()
         return epoch

@@ -22,12 +22,13 @@ Why it is a reliable broadcast.
     then no correct node delivers) and all get 2f+1. The first of them saw N-f votes, so N-2f correct nodes
     have voted, with valid leaves in their journals. Their votes reach everybody: ECHOs with the shard,
     ECHO_HASHes to which WANT brings the shard.
-  - Enough are asked. A node asks as many as it lacks and f more, or all who voted by hash. At most f of those never
-    answer, each answer lowers both what it lacks and whom it waits for, and a new vote is asked if there is room.
+  - Enough are asked. `ask` is called again and again, in the end with room for f more than are missing: then they are
+    asked, or all who voted by hash. At most f of those never answer, each answer lowers both what is missing and
+    whom this node waits for, and a new vote is asked if there is room.
   - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
 
-Nobody waits for holders, nor for a timer: N-f votes and 2f+1 READYs need no shard, and WANT goes out the moment
-they are here without it. A WANT for a shard that is still on its way costs that shard once more, for one node.
+N-f votes and 2f+1 READYs need no shard, so nobody waits for a holder that does not speak. A WANT for a shard that is
+still on its way costs that shard once more, so it is not sent at once: `shards_wanted` says when.
 
 Source: Cachin and Tessaro, "Asynchronous Verifiable Information Dispersal" (2005); Miller et al. (CCS 2016),
 figure 2; Bracha (1987). ECHO_HASH and WANT: poanetwork/hbbft has hash-only ECHOs, too; the places are our own.
@@ -67,7 +68,8 @@ class ReliableBroadcast:
     """One instance: `proposer`'s broadcast in `epoch`, seen by node `me`.
 
     `longest_shard`: bytes; longer shards are refused before they are stored. `deliver(value)` is called at
-    most once.
+    most once; `on_lack(self)` when delivery waits for nothing but shards: whoever is called then calls `ask` until
+    `lacks_shards` ends.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class ReliableBroadcast:
         longest_shard: int,
         outbox: Outbox,
         deliver: Callable[[bytes], None],
+        on_lack: Callable[["ReliableBroadcast"], None],
         journal: VoteJournal | None = None,
     ) -> None:
         self._me = me
@@ -90,6 +93,7 @@ class ReliableBroadcast:
         self._longest_shard = longest_shard
         self._outbox = outbox
         self._deliver = deliver
+        self._on_lack = on_lack
         self._journal = journal or NoJournal()
         #: as the proposer: the root of what this node disperses
         self._own_root: bytes | None = None
@@ -104,6 +108,8 @@ class ReliableBroadcast:
         #: root → value, where this node has found that the root is that of a codeword
         self._checked: dict[bytes, bytes] = {}
         self._ready_sent = False
+        #: the root that 2f+1 nodes are READY for, once it was found that shards of it are missing here
+        self._lacking: bytes | None = None
         self.delivered = False
         #: the proposer is caught: nothing is delivered here, whatever comes
         self.aborted = False
@@ -112,6 +118,11 @@ class ReliableBroadcast:
     def begun(self) -> bool:
         """Whether anything valid has been heard of this broadcast."""
         return self._val_root is not None or bool(self._vote_root) or bool(self._ready_root)
+
+    @property
+    def lacks_shards(self) -> bool:
+        """Whether delivery waits for nothing but shards."""
+        return self._lacking is not None and not (self.delivered or self.aborted)
 
     @property
     def held_bytes(self) -> int:
@@ -339,7 +350,9 @@ class ReliableBroadcast:
                 self._abort()
                 return
             if root not in self._checked:
-                self._ask(root, known)
+                if self._lacking is None:
+                    self._lacking = root
+                    self._on_lack(self)
                 return
             value = self._checked[root]
         self.delivered = True
@@ -348,12 +361,17 @@ class ReliableBroadcast:
         self._checked.clear()
         self._deliver(value)
 
-    def _ask(self, root: bytes, known: _Root) -> None:
-        """WANT to those who voted by hash: to as many as shards are missing and f more, who may be faulty."""
+    def ask(self, spare: int) -> None:
+        """WANT to those who voted by hash, or owe their shard: so that as many are asked as shards are missing, and
+        `spare` more."""
+        root = self._lacking
+        if root is None or not self.lacks_shards:
+            return
+        known = self._roots[root]
         without = [
             node for node, its in self._vote_root.items() if its == root and self._place(node) not in known.digests
         ]
-        room = self._quorums.data_shards - len(known.shards) + self._quorums.faults
+        room = self._quorums.data_shards - len(known.shards) + spare
         room -= sum(node in known.asked for node in without)
         for node in without:
             if room > 0 and node not in known.asked:
