@@ -5,19 +5,12 @@ are on disk. A block that outlived the votes of its own node would be worse than
 help others to decide differently, as a faulty one can, and hold a block that nobody else has.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from gevent.threadpool import ThreadPool
 
 from honeybadger.ledger.chain import Chain
-
-#: after this time, seconds, the worker is short of the interpreter lock, which it needs some forty times: a main loop
-#: that always has work hands it over once in 5 ms, and on a machine with more nodes than cores far more rarely
-STARVED_S = 0.1
-#: then the main loop sleeps this long in each tick, seconds
-LET_GO_S = 0.001
 
 
 class LedgerWriter:
@@ -34,8 +27,6 @@ class LedgerWriter:
         # Merging the history can take a second, which no block should wait for.
         self._pool = ThreadPool(2)
         self._running = False
-        #: when the present writing began, monotonic seconds
-        self._since = 0.0
         self._tidying = False
         self._failed = False
 
@@ -44,8 +35,6 @@ class LedgerWriter:
         self._through = self._chain.height
         if self._chain.durable_height < self._through:
             self._start()
-        if self._running and time.monotonic() - self._since > STARVED_S:
-            time.sleep(LET_GO_S)
 
     def write_certificates(self) -> None:
         """Those of blocks that are on disk need not wait for the next block."""
@@ -63,7 +52,6 @@ class LedgerWriter:
     def _start(self) -> None:
         if not self._running:
             self._running = True
-            self._since = time.monotonic()
             self._pool.spawn(self._flush).rawlink(self._finished)
 
     def _flush(self) -> Exception | None:
