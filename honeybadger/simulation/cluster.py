@@ -147,10 +147,19 @@ class ByzantineNode:
         self.specification = specification
         #: transactions that its honest objects may propose
         self.submit = application.submit
+        #: the protocol objects that this node drives: their timers are one
+        self.driven: list[ConsensusProtocol] = []
 
     def honest(self, outbox: Outbox) -> ConsensusProtocol:
         """An honest protocol object with this node's keys that speaks through `outbox`, and remembers what it said."""
-        return self.specification.build(replace(self.context, outbox=outbox, journal=JournalModel()))
+        made = self.specification.build(replace(self.context, outbox=outbox, journal=JournalModel()))
+        self.driven.append(made)
+        return made
+
+    def timeout(self, name: str) -> None:
+        """A timer has expired."""
+        for protocol in self.driven:
+            protocol.timeout(name)
 
 
 @lru_cache(maxsize=64)
@@ -219,6 +228,7 @@ class SimulatedCluster:
             if byzantine and me in byzantine:
                 node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me], application)
                 self.network.attach(me, Endpoint(partial(node.strategy.receive, node)))
+                self.network.on_timeout(me, node.timeout)
             else:
                 self.applications[me] = application
                 self._add_correct(context, specification)

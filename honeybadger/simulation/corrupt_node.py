@@ -22,6 +22,7 @@ class Simulated(Strategy):
 
     def start(self, node: ByzantineNode) -> None:
         self.protocol: Any = CorruptProtocol(node.context, node.specification.build, self._make, lambda: self._now)
+        node.driven.append(self.protocol)
         self._link = HoldsBack(self.protocol)
         self.protocol.poke()
 

@@ -11,6 +11,7 @@ from honeybadger.adversary.garbage import CIPHERTEXTS, bad_ciphertext
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import Epoch, ciphertext_label
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, HoneyBadgerFault, Val
+from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.simulation.journals import JournalModel
 
 
@@ -21,7 +22,8 @@ class EpochBench(Bench):
         super().__init__(nodes, **changes)
         self.suspects, self.completed, self.values = set(), [], {}
         complete = lambda: self.completed.append(self.epoch.contributions)  # noqa: E731
-        self.epoch = Epoch(1, self.context, self.code, self.suspects, lambda: None, complete)
+        wanted = ShardsWanted(self.context.quorums, self.context.timers)
+        self.epoch = Epoch(1, self.context, self.code, self.suspects, wanted, lambda: None, complete)
 
     def encrypted(self, proposer, plaintext, epoch=1, chain=CHAIN):
         label = ciphertext_label(chain, epoch, proposer)

@@ -6,7 +6,7 @@ import pytest
 from support.byzantine.bench import Bench, run_with_lingering
 
 from honeybadger.node.journal import Journal
-from honeybadger.protocols.context import NoJournal
+from honeybadger.protocols.context import NoJournal, NoTimers
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import Epoch
@@ -25,6 +25,7 @@ from honeybadger.protocols.honey_badger.messages import (
     Want,
 )
 from honeybadger.protocols.honey_badger.protocol import HoneyBadger
+from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import SimulatedCluster
@@ -204,7 +205,15 @@ def test_lingering_epochs_are_limited_even_with_gaps():
     """Every other epoch lingers: the limit on their age must hold all the same."""
     node = Node(pipeline_depth=3)
     for number in range(1, 12):
-        epoch = Epoch(number, node.context, node.code, set(), lambda: None, lambda: None)
+        epoch = Epoch(
+            number,
+            node.context,
+            node.code,
+            set(),
+            ShardsWanted(node.context.quorums, NoTimers()),
+            lambda: None,
+            lambda: None,
+        )
         # Age 3 of an even epoch is an odd one, which leaves nothing.
         for agreement in epoch.subset.agreements:
             agreement.erasable = number % 2 == 1

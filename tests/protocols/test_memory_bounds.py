@@ -152,7 +152,7 @@ def test_flood_on_lingering_agreements():
 def linger(node, epochs):
     """As after that many committed epochs in whose agreements 2f+1 TERMs never come."""
     for number in range(1, epochs + 1):
-        epoch = Epoch(number, node._context, node._code, set(), lambda: None, lambda: None)
+        epoch = Epoch(number, node._context, node._code, set(), node._wanted, lambda: None, lambda: None)
         for agreement in epoch.subset.agreements:
             agreement.decision = 1
         node._current = number + 1

@@ -22,7 +22,7 @@ def alone(nodes, me=0, proposer=0):
     q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     recorder, values = Recorder(), []
     code = ErasureCode(q.data_shards, nodes)
-    instance = ReliableBroadcast(me, EPOCH, proposer, q, code, 1 << 14, recorder, values.append)
+    instance = ReliableBroadcast(me, EPOCH, proposer, q, code, 1 << 14, recorder, values.append, lambda lacking: None)
     return instance, recorder, values, q, code
 
 

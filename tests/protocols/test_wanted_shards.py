@@ -52,7 +52,7 @@ def ready_without_shards(nodes):
 
 
 @pytest.mark.parametrize("nodes", ALL_SIZES)
-def test_as_many_as_are_missing_and_f_more_are_asked(nodes):
+def test_as_many_as_are_missing_are_asked_and_f_more_later(nodes):
     instance, recorder, values, q, vals = ready_without_shards(nodes)
     want, root = Want(EPOCH, 0, vals[0].root), vals[0].root
     for sender in range(q.data_shards - 1):
@@ -60,9 +60,13 @@ def test_as_many_as_are_missing_and_f_more_are_asked(nodes):
     assert not recorder.to, "nobody has voted by hash yet"
     for sender in range(q.data_shards, nodes - 1):
         instance.handle_echo_hash(sender, EchoHash(EPOCH, 0, root))
-    asked = [node for node, _ in recorder.to]
-    assert recorder.to == [(node, want) for node in asked]
-    assert asked == list(range(q.data_shards, nodes - 1))[: 1 + q.faults]
+    assert not recorder.to, "the shards may be on their way"
+    hashers = list(range(q.data_shards, nodes - 1))
+    for spare in (0, 0, q.faults, q.faults):
+        instance.ask(spare)
+        asked = [node for node, _ in recorder.to]
+        assert recorder.to == [(node, want) for node in asked]
+        assert asked == hashers[: 1 + spare]
     if asked:
         assert not values
         instance.handle_echo(asked[-1], echo_of(vals[asked[-1]]))
@@ -78,11 +82,13 @@ def test_those_who_answer_nothing_are_made_up_for(nodes):
     hashers = list(range(q.data_shards, nodes - 1))
     for sender in hashers:
         instance.handle_echo_hash(sender, EchoHash(EPOCH, 0, root))
+    instance.ask(q.faults)
     assert [node for node, _ in recorder.to] == hashers, "k + f is more than there are"
     for sender in hashers[: q.data_shards - 1]:
         instance.handle_echo(sender, echo_of(vals[sender]))
     assert not values
     instance.handle_echo_hash(1, EchoHash(EPOCH, 0, root))
+    instance.ask(q.faults)
     assert recorder.to[len(hashers) :] == [(1, Want(EPOCH, 0, root))], "a holder that owes its shard is asked, too"
     assert recorder.faults == [(1, HoneyBadgerFault.WITHHELD_SHARD)]
     instance.handle_echo(1, echo_of(vals[1]))
@@ -127,6 +133,7 @@ def test_what_is_no_codeword_is_not_delivered_after_want_either(nodes):
         instance.handle_echo_hash(sender, EchoHash(EPOCH, 0, root))
     for sender in range(q.ready):
         instance.handle_ready(sender, Ready(EPOCH, 0, root))
+    instance.ask(q.faults)
     assert Ready(EPOCH, 0, root) in recorder.sent and recorder.to
     for sender in range(q.data_shards):
         instance.handle_echo(sender, echo_of(vals[sender]))

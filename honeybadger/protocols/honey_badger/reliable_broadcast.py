@@ -22,9 +22,9 @@ Why it is a reliable broadcast.
     then no correct node delivers) and all get 2f+1. The first of them saw N-f votes, so N-2f correct nodes
     have voted, with valid leaves in their journals. Their votes reach everybody: ECHOs with the shard,
     ECHO_HASHes to which WANT brings the shard.
-  - Enough are asked. `ask` is called again and again, in the end with room for f more than are missing: then they are
-    asked, or all who voted by hash. At most f of those never answer, each answer lowers both what is missing and
-    whom this node waits for, and a new vote is asked if there is room.
+  - Enough are asked. In the end `ask` is called with room for f more than are missing, and again at each later vote or
+    shard: then so many are asked, or all who voted by hash. At most f of those never answer, each answer lowers both
+    what is missing and whom this node waits for, and a new vote is asked if there is room.
   - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
 
 N-f votes and 2f+1 READYs need no shard, so nobody waits for a holder that does not speak. A WANT for a shard that is
@@ -68,8 +68,8 @@ class ReliableBroadcast:
     """One instance: `proposer`'s broadcast in `epoch`, seen by node `me`.
 
     `longest_shard`: bytes; longer shards are refused before they are stored. `deliver(value)` is called at
-    most once; `on_lack(self)` when delivery waits for nothing but shards: whoever is called then calls `ask` until
-    `lacks_shards` ends.
+    most once; `on_lack(self)` each time that delivery turns out to wait for nothing but shards: whoever is called sees
+    to it that `ask` is called.
     """
 
     def __init__(
@@ -350,9 +350,8 @@ class ReliableBroadcast:
                 self._abort()
                 return
             if root not in self._checked:
-                if self._lacking is None:
-                    self._lacking = root
-                    self._on_lack(self)
+                self._lacking = root
+                self._on_lack(self)
                 return
             value = self._checked[root]
         self.delivered = True

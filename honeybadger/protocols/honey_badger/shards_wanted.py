@@ -3,8 +3,8 @@
 2f+1 READYs often come before the last data shard, above all where nodes share a processor or a slow line. A node that
 asked at once would get most of what it asks for twice. So it looks first: at the end of a tick, and no more often than
 every `LOOK_S`. A tick is as long as the machine is busy, so this is patience that grows with the load. At the second
-look it asks as many nodes as shards are missing; at the fourth, and at every one after, f more, who make up for those
-that do not answer. The looks change neither safety nor liveness, since they come as long as something is missing.
+look it asks as many nodes as shards are missing; at the fourth f more, who make up for those that do not answer, and
+from then on it asks whenever somebody else has voted. The looks change neither safety nor liveness, since they come.
 """
 
 from honeybadger.protocols.context import Timers
@@ -27,12 +27,14 @@ class ShardsWanted:
         self._timers = timers
         #: and how often each was looked at
         self._looks: dict[ReliableBroadcast, int] = {}
+        self._timer_set = False
 
     def add(self, broadcast: ReliableBroadcast) -> None:
-        """Its delivery waits for shards."""
-        if not self._looks:
-            self._timers.set(LOOK, LOOK_S)
-        self._looks[broadcast] = 0
+        """Its delivery waits for shards, still or again."""
+        if self._looks.setdefault(broadcast, 0) >= ASK_MORE:
+            broadcast.ask(self._quorums.faults)
+        else:
+            self._set_timer()
 
     def forget(self, broadcasts: list[ReliableBroadcast]) -> None:
         """Nobody here waits for these any more."""
@@ -41,11 +43,18 @@ class ShardsWanted:
 
     def look(self) -> None:
         """The timer has expired."""
+        self._timer_set = False
         for broadcast in [broadcast for broadcast in self._looks if not broadcast.lacks_shards]:
             del self._looks[broadcast]
-        for broadcast in self._looks:
-            looks = self._looks[broadcast] = self._looks[broadcast] + 1
-            if looks >= ASK:
-                broadcast.ask(self._quorums.faults if looks >= ASK_MORE else 0)
-        if self._looks:
+        for broadcast, looks in self._looks.items():
+            if looks < ASK_MORE:
+                self._looks[broadcast] = looks + 1
+                if looks + 1 >= ASK:
+                    broadcast.ask(self._quorums.faults if looks + 1 == ASK_MORE else 0)
+        if any(looks < ASK_MORE for looks in self._looks.values()):
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if not self._timer_set:
+            self._timer_set = True
             self._timers.set(LOOK, LOOK_S)

@@ -22,6 +22,7 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
+from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.journals import JournalModel
@@ -198,6 +199,8 @@ class BroadcastNet:
                 continue
             journal, outbox = JournalModel(), self.network.outbox(me)
             answers = ShardAnswers(me, quorums, journal, outbox)
+            wanted = ShardsWanted(quorums, self.network.timers(me))
+            self.network.on_timeout(me, partial(self._look, wanted))
             self.nodes[me] = instance = ReliableBroadcast(
                 me,
                 EPOCH,
@@ -207,9 +210,14 @@ class BroadcastNet:
                 1 << 14,
                 outbox,
                 partial(once, self.delivered, me),
+                wanted.add,
                 journal,
             )
             self.network.attach(me, Endpoint(partial(self._deliver, instance, answers)))
+
+    @staticmethod
+    def _look(wanted: ShardsWanted, timer: str) -> None:
+        wanted.look()
 
     @staticmethod
     def _deliver(instance: ReliableBroadcast, answers: ShardAnswers, sender: int, message: Message) -> None:

@@ -144,18 +144,15 @@ class CountsEchoAndHash(ReliableBroadcast):
 
 
 class AsksNobody(ReliableBroadcast):
-    def _ask(self, root, known):
+    def ask(self, spare):
         pass
 
 
 class AsksTooFew(ReliableBroadcast):
-    """N-2f of them, as if nobody withheld an answer."""
+    """As many as are missing and no more, however often it looks, as if nobody withheld an answer."""
 
-    def _ask(self, root, known):
-        for node in [node for node, its in self._vote_root.items() if its == root and node not in known.asked]:
-            if self._place(node) not in known.digests and len(known.asked) < self._quorums.data_shards:
-                known.asked.add(node)
-                self._outbox.send(node, Want(self._epoch, self._proposer, root))
+    def ask(self, spare):
+        super().ask(0)
 
 
 class AnswersNobody(ShardAnswers):
