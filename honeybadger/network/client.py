@@ -47,6 +47,8 @@ class NodeClient:
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = queue
+        # At this mark a node that lies can end the process of a client that does not read (`NO_MARK` in
+        # `receive_guard`). Without one it could fill the client's memory, and nothing here would cut it.
         self.socket.rcvhwm = held if longest_reply else 0
         if longest_reply:
             self.socket.maxmsgsize = longest_reply
