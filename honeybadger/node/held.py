@@ -155,8 +155,7 @@ class Held:
             pairs = zip(numbers.tolist(), places.tolist(), strict=True)
             return Transactions.of([self._batches[number].transactions[place] for number, place in pairs])
         runs = pairwise([0, *cuts.tolist(), len(rows)] if len(rows) else ())
-        parts = [self._batches[int(numbers[a])].transactions.take(places[a:b]) for a, b in runs]
-        return Transactions.concat(parts)
+        return Transactions.gathered([(self._batches[int(numbers[a])].transactions, places[a:b]) for a, b in runs])
 
     def owners(self, rows: Index) -> Iterator[tuple[Request, Index, slice]]:
         """Who asked for them: the request, the positions in it, and which part of `rows` these are. Ascending rows."""
