@@ -7,9 +7,9 @@ newest row of each bucket, `_next` the one before it. Clients do not know the ke
 make chains long. A row that is gone stays in its chain until the next `make_room`, which comes after as many new rows
 as there were then: removing costs nothing, and each row is moved about once.
 
-Memory: what came with one request is one block of bytes, `_Batch`. When less than half of it is left, that half is
-copied; so at most twice the bytes held are kept, whatever clients leave behind of long requests. When that is too much
-still, `give_back` copies the rest.
+Memory: what came with one request is one block of bytes, `_Batch`. At most twice the bytes held are kept, whatever
+clients leave behind of long requests: when it would be more, what is left of the blocks that are more than half empty
+is copied. When that is too much still, `give_back` copies the rest.
 """
 
 from __future__ import annotations
@@ -183,22 +183,25 @@ class Held:
                 self._wasteful.discard(number)
                 del self._batches[number]
                 self.kept_bytes -= len(batch.transactions.data)
-            elif 2 * batch.size < len(batch.transactions.data):
-                self._shrink(number)
+        if self.kept_bytes > 2 * self.bytes:
+            self._shrink(2)
 
     def give_back(self) -> None:
         """Keep nothing but what is held."""
-        for number in list(self._wasteful):
-            self._shrink(number)
+        self._shrink(1)
 
-    def _shrink(self, number: int) -> None:
-        batch = self._batches[number]
-        self._wasteful.discard(number)
-        self.kept_bytes -= len(batch.transactions.data) - batch.size
-        first, last = np.searchsorted(self._batch[: self._used], [number, number + 1])
-        rows = first + np.flatnonzero(self._alive[first:last])
-        batch.transactions = batch.transactions.take(self._place[rows].astype(np.intp))
-        self._place[rows] = np.arange(len(rows))
+    def _shrink(self, most: int) -> None:
+        """Copy what is left of the batches that keep more than `most` times as many bytes."""
+        batches = [(number, self._batches[number]) for number in self._wasteful]
+        chosen = [number for number, batch in batches if len(batch.transactions.data) > most * batch.size]
+        bounds = np.searchsorted(self._batch[: self._used], [chosen, [number + 1 for number in chosen]])
+        for number, first, last in zip(chosen, *bounds.tolist(), strict=True):
+            batch = self._batches[number]
+            self._wasteful.discard(number)
+            self.kept_bytes -= len(batch.transactions.data) - batch.size
+            left = np.flatnonzero(self._alive[first:last])
+            batch.transactions = batch.transactions.take(self._place[first:last][left].astype(np.intp))
+            self._place[first:last][left] = np.arange(len(left))
 
     def _link(self, rows: Index) -> None:
         """Put rows into their chains; each bucket's in front of those that it has."""
