@@ -27,6 +27,8 @@ from honeybadger.transactions import U32, U64, Index, Transactions
 #: rows of the smallest table, a power of two
 FEWEST = 1024
 NOBODY = -1
+#: rows, and the transactions in them
+Copied = tuple[Index, Transactions]
 
 
 @dataclass(eq=False, slots=True)
@@ -116,8 +118,9 @@ class Held:
         self.kept_bytes += len(taken.transactions.data)
         return rows
 
-    def find(self, asked: Fingerprinted) -> tuple[Index, Index]:
-        """Pairs (position in `asked`, row) of equal transactions, ascending by position."""
+    def find(self, asked: Fingerprinted, copied: Copied | None = None) -> tuple[Index, Index]:
+        """Pairs (position in `asked`, row) of equal transactions, ascending by position. `copied`: transactions that
+        are at hand, perhaps those which will be found."""
         rows = self._heads[_buckets(asked.fingerprints, len(self._heads))]
         left = np.flatnonzero(rows != NOBODY)
         rows = rows[left]
@@ -136,7 +139,9 @@ class Held:
         where, which = where[order], which[order]
         if not len(where):
             return where, which
-        same = equal_pairs(asked.transactions, where, self.transactions(which), np.arange(len(which)))
+        if copied is None or not np.array_equal(which, copied[0]):
+            copied = which, self.transactions(which)
+        same = equal_pairs(asked.transactions, where, copied[1], np.arange(len(which)))
         return where[same], which[same]
 
     def holds(self, rows: Index) -> Mask:
