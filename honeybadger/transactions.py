@@ -108,7 +108,9 @@ class Transactions(Sequence[bytes]):
     @property
     def lengths(self) -> U32:
         """Length of each transaction, shape (n,), uint32."""
-        return np.diff(self.ends, prepend=np.uint32(0))
+        lengths = self.ends.copy()
+        lengths[1:] -= self.ends[:-1]
+        return lengths
 
     def within(self, shortest: int, longest: int) -> bool:
         """Whether each is at least `shortest` and at most `longest` bytes long."""
