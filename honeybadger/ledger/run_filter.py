@@ -2,7 +2,7 @@
 
 The high bits of a fingerprint choose a word of 64 bits, and 12 further bits choose one of 4,096 patterns of 4 bits in
 it (Putze, Sanders and Singler, 2007: blocked filter, bit patterns). A run takes 2 to 4 bytes an entry, so that a word
-has the patterns of 2 to 4 entries: of the fingerprints that a run does not have, 0.6 % pass at most.
+has the patterns of 2 to 4 entries: of the fingerprints that a run does not have, 0.7 % pass at most.
 """
 
 import numpy as np
