@@ -108,7 +108,9 @@ class Transactions(Sequence[bytes]):
     @property
     def lengths(self) -> U32:
         """Length of each transaction, shape (n,), uint32."""
-        return np.diff(self.ends, prepend=np.uint32(0))
+        lengths = self.ends.copy()
+        lengths[1:] -= self.ends[:-1]
+        return lengths
 
     def within(self, shortest: int, longest: int) -> bool:
         """Whether each is at least `shortest` and at most `longest` bytes long."""
@@ -134,12 +136,27 @@ class Transactions(Sequence[bytes]):
 
     def take(self, indices: Index) -> Transactions:
         """Those at `indices`, in that order, copied together."""
-        if not len(indices):
+        return Transactions.gathered([(self, indices)])
+
+    @staticmethod
+    def gathered(parts: Sequence[tuple[Transactions, Index]]) -> Transactions:
+        """Of each part those at its indices, in that order, copied together."""
+        parts = [(part, indices) for part, indices in parts if len(indices)]
+        if not parts:
             return EMPTY
-        if (width := self._common_width()) > 0:
-            rows = np.ndarray(len(self), np.dtype((np.void, width)), self.data)
-            return Transactions(rows[indices].tobytes(), _ends(np.full(len(indices), width, np.uint32)))
-        return Transactions(self._gathered(indices), _ends(self.lengths[indices]))
+        if (width := parts[0][0]._common_width()) > 0 and all(part._common_width() == width for part, _ in parts):
+            kind = np.dtype((np.void, width))
+            total = sum([len(indices) for _, indices in parts])
+            rows = np.empty(total, kind)
+            at = 0
+            for part, indices in parts:
+                rows[at : at + len(indices)] = np.ndarray(len(part), kind, part.data)[indices]
+                at += len(indices)
+            result = Transactions(rows.view(np.uint8).data, _ends(np.full(total, width, np.uint32)))
+            result._width = width
+            return result
+        pieces = [piece for part, indices in parts for piece in part._pieces(indices)]
+        return Transactions(b"".join(pieces), _ends(np.concatenate([part.lengths[at] for part, at in parts])))
 
     def _common_width(self) -> int:
         if self._width is None:
@@ -149,10 +166,10 @@ class Transactions(Sequence[bytes]):
             self._width = width if same else -1
         return self._width
 
-    def _gathered(self, indices: Index) -> bytes:
+    def _pieces(self, indices: Index) -> list[memoryview]:
         data, ends = self.data, self.ends[indices].tolist()
         starts = self.starts[indices].tolist()
-        return b"".join([data[start:end] for start, end in zip(starts, ends, strict=True)])
+        return [data[start:end] for start, end in zip(starts, ends, strict=True)]
 
     def fingerprints(self, key: FingerprintKey) -> U64:
         """A 64-bit number for each transaction, shape (n,), uint64, which depends on its bytes and `key` alone.
@@ -289,10 +306,18 @@ def _fingerprints(data: Buffer, lengths: U32, width: int, key: FingerprintKey) -
         matrix = np.ndarray((count, words), "<u4", data, strides=(width, 4))
         result += np.einsum("ij,j->i", matrix, multipliers[1 : 1 + words])
     if width % 4:
-        last = np.zeros((count, 4), np.uint8)
-        last[:, : width % 4] = np.frombuffer(data, np.uint8).reshape(count, width)[:, 4 * words :]
-        result += last.view("<u4")[:, 0] * multipliers[1 + words]
+        result += _last_words(data, count, width) * multipliers[1 + words]
     return result
+
+
+def _last_words(data: Buffer, count: int, width: int) -> U32:
+    """Of rows of `width` bytes, not a multiple of 4: the bytes behind the last whole word, and zeros, as a word."""
+    if width > 4:
+        # The last four bytes of a row, without those that belong to the word before.
+        return np.ndarray(count, "<u4", data, width - 4, (width,)) >> np.uint32(8 * (4 - width % 4))
+    words = np.zeros((count, 4), np.uint8)
+    words[:, :width] = np.frombuffer(data, np.uint8).reshape(count, width)
+    return words.view("<u4")[:, 0]
 
 
 _NO_ENDS = np.empty(0, np.uint32)

@@ -59,6 +59,16 @@ def test_take_and_slices(items, data):
     assert list(columns[part].take(np.arange(len(columns[part])))) == items[part]
 
 
+@given(st.lists(LISTS | UNIFORM, max_size=4), st.data())
+def test_gathered_from_several(parts, data):
+    places = [data.draw(st.lists(st.integers(0, len(part) - 1), max_size=5)) if part else [] for part in parts]
+    columns = [(Transactions.of(part), np.array(at, np.intp)) for part, at in zip(parts, places, strict=True)]
+    gathered = Transactions.gathered(columns)
+    assert list(gathered) == [part[i] for part, at in zip(parts, places, strict=True) for i in at]
+    assert Transactions.decode(gathered.encode()) == gathered
+    assert gathered.fingerprints(KEY).tolist() == Transactions.of(list(gathered)).fingerprints(KEY).tolist()
+
+
 @given(LISTS | UNIFORM)
 def test_fingerprints_depend_on_the_transaction_alone(items):
     together = Transactions.of(items).fingerprints(KEY).tolist()

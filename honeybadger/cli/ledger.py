@@ -28,8 +28,8 @@ from honeybadger.wording import counted
 
 #: damaged blocks that are named when a repair has failed
 MOST_NAMED = 10
-#: bytes; a proof has a few dozen hashes
-LONGEST_PROOF = 1024 * 1024
+#: bytes; a proof has up to 32 transactions in hexadecimal, each as long as its author likes
+LONGEST_PROOF = 1 << 28
 
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 

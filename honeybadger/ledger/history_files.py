@@ -2,7 +2,7 @@
 
 `history/key` has the secret that fingerprints depend on: a client that knew it could make transactions with equal
 fingerprints. `history/run-<first>-<last>.idx` has the transactions of the blocks from `first` to `last`: a header with
-its checksum, then the run's columns and bitmap as `segment` has them in memory (little-endian).
+its checksum, then the run's columns and filter as `segment` has them in memory (little-endian).
 
 Nothing here is trusted or needed. A file counts only if its checksums are right, if it was made with this key for this
 chain, and if the ledger's block `last` has the hash that it names: the hash chain then speaks for all blocks below.
@@ -21,14 +21,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from honeybadger.ledger.segment import Entries, Segment, bitmap_bytes, map_columns, write_columns
+from honeybadger.ledger.run_filter import filter_bytes
+from honeybadger.ledger.segment import Entries, Segment, map_columns, write_columns
 from honeybadger.transactions import FingerprintKey
 
-FORMAT = 1
+FORMAT = 2
 SECRET_BYTES = 32
 _MAGIC = b"HBhr"
 _HEADER = struct.Struct("<4sI32s32s32sQQQ4I")
-"""Magic, format, chain id, key's hash, hash of block `last`, first, last, entries, checksums of columns and bitmap."""
+"""Magic, format, chain id, key's hash, hash of block `last`, first, last, entries, checksums of columns and filter."""
 _CHECKSUM = struct.Struct("<I")
 #: where the columns begin: behind the header, at a multiple of 8
 _COLUMNS = 256
@@ -80,17 +81,17 @@ class RunFiles:
         new = path.with_suffix(".idx-new")
         try:
             with _private(new) as file:
-                bitmap, checksums = write_columns(file, _COLUMNS, total, pieces)
+                words, checksums = write_columns(file, _COLUMNS, total, pieces)
                 file.seek(_COLUMNS + 16 * total)
-                file.write(bitmap.data)
+                file.write(words.data)
                 header = _HEADER.pack(
                     *(_MAGIC, FORMAT, self._chain_id, self._key_hash, tip, first, last, total),
-                    *(*checksums, zlib.crc32(bitmap.data)),
+                    *(*checksums, zlib.crc32(words.data)),
                 )
                 file.seek(0)
                 file.write(header + _CHECKSUM.pack(zlib.crc32(header)))
                 file.flush()
-                run = map_columns(file, _COLUMNS, total, bitmap, first, last, path)
+                run = map_columns(file, _COLUMNS, total, words, first, last, path)
             new.replace(path)
         except BaseException:
             _remove(new)
@@ -122,7 +123,7 @@ class RunFiles:
         expected = [_MAGIC, FORMAT, self._chain_id, self._key_hash, self._hash_at(last), first, last]
         if described != expected:
             return None
-        lengths = (8 * total, 4 * total, 4 * total, bitmap_bytes(total))
+        lengths = (8 * total, 4 * total, 4 * total, filter_bytes(total))
         if os.fstat(file.fileno()).st_size != _COLUMNS + sum(lengths):
             return None
         file.seek(_COLUMNS)
@@ -130,8 +131,8 @@ class RunFiles:
             if _read_checksum(file, length) != checksum:
                 return None
         file.seek(_COLUMNS + 16 * total)
-        bitmap = bytearray(file.read(bitmap_bytes(total)))
-        return map_columns(file, _COLUMNS, total, bitmap, first, last, path)
+        words = bytearray(file.read(filter_bytes(total)))
+        return map_columns(file, _COLUMNS, total, words, first, last, path)
 
     def _secret(self) -> bytes:
         """The persistent one; another if there is none, or if it is damaged."""

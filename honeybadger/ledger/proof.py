@@ -90,7 +90,7 @@ class _JSONProof(msgspec.Struct, forbid_unknown_fields=True):
 def build_proof(block: Block, position: int) -> Proof:
     """Build the proof for the transaction at `position`; raises `IndexError` when there is none.
 
-    Decodes the body and hashes the whole tree: about 14 ms for 40,000 transactions.
+    Decodes the body and hashes the whole tree: about 11 ms for 40,000 transactions.
     """
     transactions = block.transactions()
     if not 0 <= position < len(transactions):

@@ -7,9 +7,9 @@ newest row of each bucket, `_next` the one before it. Clients do not know the ke
 make chains long. A row that is gone stays in its chain until the next `make_room`, which comes after as many new rows
 as there were then: removing costs nothing, and each row is moved about once.
 
-Memory: what came with one request is one block of bytes, `_Batch`. When less than half of it is left, that half is
-copied; so at most twice the bytes held are kept, whatever clients leave behind of long requests. When that is too much
-still, `give_back` copies the rest.
+Memory: what came with one request is one block of bytes, `_Batch`. At most twice the bytes held are kept, whatever
+clients leave behind of long requests: when it would be more, what is left of the blocks that are more than half empty
+is copied. When that is too much still, `give_back` copies the rest.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from honeybadger.transactions import U32, U64, Index, Transactions
 #: rows of the smallest table, a power of two
 FEWEST = 1024
 NOBODY = -1
+#: rows, and the transactions in them
+Copied = tuple[Index, Transactions]
 
 
 @dataclass(eq=False, slots=True)
@@ -116,8 +118,9 @@ class Held:
         self.kept_bytes += len(taken.transactions.data)
         return rows
 
-    def find(self, asked: Fingerprinted) -> tuple[Index, Index]:
-        """Pairs (position in `asked`, row) of equal transactions, ascending by position."""
+    def find(self, asked: Fingerprinted, copied: Copied | None = None) -> tuple[Index, Index]:
+        """Pairs (position in `asked`, row) of equal transactions, ascending by position. `copied`: transactions that
+        are at hand, perhaps those which will be found."""
         rows = self._heads[_buckets(asked.fingerprints, len(self._heads))]
         left = np.flatnonzero(rows != NOBODY)
         rows = rows[left]
@@ -136,7 +139,9 @@ class Held:
         where, which = where[order], which[order]
         if not len(where):
             return where, which
-        same = equal_pairs(asked.transactions, where, self.transactions(which), np.arange(len(which)))
+        if copied is None or not np.array_equal(which, copied[0]):
+            copied = which, self.transactions(which)
+        same = equal_pairs(asked.transactions, where, copied[1], np.arange(len(which)))
         return where[same], which[same]
 
     def holds(self, rows: Index) -> Mask:
@@ -155,8 +160,7 @@ class Held:
             pairs = zip(numbers.tolist(), places.tolist(), strict=True)
             return Transactions.of([self._batches[number].transactions[place] for number, place in pairs])
         runs = pairwise([0, *cuts.tolist(), len(rows)] if len(rows) else ())
-        parts = [self._batches[int(numbers[a])].transactions.take(places[a:b]) for a, b in runs]
-        return Transactions.concat(parts)
+        return Transactions.gathered([(self._batches[int(numbers[a])].transactions, places[a:b]) for a, b in runs])
 
     def owners(self, rows: Index) -> Iterator[tuple[Request, Index, slice]]:
         """Who asked for them: the request, the positions in it, and which part of `rows` these are. Ascending rows."""
@@ -184,22 +188,25 @@ class Held:
                 self._wasteful.discard(number)
                 del self._batches[number]
                 self.kept_bytes -= len(batch.transactions.data)
-            elif 2 * batch.size < len(batch.transactions.data):
-                self._shrink(number)
+        if self.kept_bytes > 2 * self.bytes:
+            self._shrink(2)
 
     def give_back(self) -> None:
         """Keep nothing but what is held."""
-        for number in list(self._wasteful):
-            self._shrink(number)
+        self._shrink(1)
 
-    def _shrink(self, number: int) -> None:
-        batch = self._batches[number]
-        self._wasteful.discard(number)
-        self.kept_bytes -= len(batch.transactions.data) - batch.size
-        first, last = np.searchsorted(self._batch[: self._used], [number, number + 1])
-        rows = first + np.flatnonzero(self._alive[first:last])
-        batch.transactions = batch.transactions.take(self._place[rows].astype(np.intp))
-        self._place[rows] = np.arange(len(rows))
+    def _shrink(self, most: int) -> None:
+        """Copy what is left of the batches that keep more than `most` times as many bytes."""
+        batches = [(number, self._batches[number]) for number in self._wasteful]
+        chosen = [number for number, batch in batches if len(batch.transactions.data) > most * batch.size]
+        bounds = np.searchsorted(self._batch[: self._used], [chosen, [number + 1 for number in chosen]])
+        for number, first, last in zip(chosen, *bounds.tolist(), strict=True):
+            batch = self._batches[number]
+            self._wasteful.discard(number)
+            self.kept_bytes -= len(batch.transactions.data) - batch.size
+            left = np.flatnonzero(self._alive[first:last])
+            batch.transactions = batch.transactions.take(self._place[first:last][left].astype(np.intp))
+            self._place[first:last][left] = np.arange(len(left))
 
     def _link(self, rows: Index) -> None:
         """Put rows into their chains; each bucket's in front of those that it has."""

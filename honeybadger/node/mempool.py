@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from honeybadger.fingerprinted import Fingerprinted, Mask
-from honeybadger.node.held import Held
+from honeybadger.node.held import Copied, Held
 from honeybadger.node.held import Request as Request
-from honeybadger.transactions import COUNT_BYTES, END_BYTES, U32, FingerprintKey, Index, Transactions
+from honeybadger.transactions import COUNT_BYTES, EMPTY, END_BYTES, U32, FingerprintKey, Index, Transactions
 
 #: requests for one transaction, after the first, that are told of it; for all together, as many as transactions
 MORE_REQUESTS = 16
@@ -50,6 +50,8 @@ class Mempool:
         self.waiting = 0
         #: by epoch; a few of them, so that looking into each costs little
         self._reserved: dict[int, Index] = {}
+        #: what was reserved last: usually all that the next block has of this mempool
+        self._latest: Copied = _NONE, EMPTY
         #: further requests for a transaction that is held, by row
         self._also: dict[int, list[tuple[Request, int]]] = {}
         self._also_count = 0
@@ -149,7 +151,7 @@ class Mempool:
 
         A transaction may come more than once: several proposers, or a faulty one alone, may have contributed it.
         """
-        where, rows = self._held.find(Fingerprinted.of(transactions, self._key))
+        where, rows = self._held.find(Fingerprinted.of(transactions, self._key), self._latest)
         if not len(rows):
             return []
         rows, first = np.unique(rows, return_index=True)
@@ -158,6 +160,8 @@ class Mempool:
         if self._also:
             tickets += self._also_asked(rows, where)
         self._held.remove(rows)
+        if not self._held.holds(self._latest[0]).all():
+            self._latest = _NONE, EMPTY
         left = len(rows)
         for label, reserved in self._reserved.items():
             self._reserved[label] = still = reserved[self._held.holds(reserved)]
@@ -196,7 +200,8 @@ class Mempool:
         self._head = queue[stay]
         self.waiting -= len(rows)
         self._reserved[label] = np.concatenate([self._reserved.get(label, _NONE), rows])
-        return self._held.transactions(rows)
+        self._latest = rows, self._held.transactions(rows)
+        return self._latest[1]
 
     def _fitting(self, lengths: U32) -> Mask:
         """Which of these there is room for, if those before them that fit are taken."""
@@ -218,6 +223,7 @@ class Mempool:
         if renumbered is not None:
             self._head = renumbered[self._queue()]
             self._reserved = {label: renumbered[rows] for label, rows in self._reserved.items()}
+            self._latest = renumbered[self._latest[0]], self._latest[1]
             self._also = {int(renumbered[row]): others for row, others in self._also.items()}
         columns = asked if len(taken) == len(asked) else asked.take(taken)
         if self._held.kept_bytes + len(columns.transactions.data) > self._max_bytes:

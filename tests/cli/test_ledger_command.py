@@ -1,5 +1,6 @@
 """`honeybadger ledger` on good, damaged and certified ledgers."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from support.ledger import tamper as tamper_body
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
-from honeybadger.ledger import Chain, SQLiteStore
+from honeybadger.ledger import Chain, SQLiteStore, build_block, build_proof
 from honeybadger.ledger.certificates import block_statement
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
@@ -137,3 +138,11 @@ def test_a_broken_file_is_one_line_that_says_what_to_do(ledger, data, command):
     status, _, err = ledger(command, manifest=command != "show")
     assert status == 1 and err.count("\n") == 1
     assert "move it and its -wal and -shm files away and start the node" in err
+
+
+def test_a_proof_may_hold_long_neighbours(run, tmp_path):
+    longest = HoneyBadgerParameters().max_tx_bytes
+    block = build_block(bytes(32), bytes(32), 1, 0, (0,), [b"short", *(bytes([i]) * longest for i in range(31))])
+    (tmp_path / "proof").write_text(json.dumps(build_proof(block, 0).to_dict()))
+    status, out, err = run("ledger", "check-proof", tmp_path / "proof", b"short".hex(), block.header.hash.hex())
+    assert (status, out, err) == (0, "the transaction is in block 1\n", "")

@@ -126,7 +126,7 @@ def cut(kept: float) -> Callable[[Path], None]:
     return lambda path: os.truncate(path, int(path.stat().st_size * kept))
 
 
-#: of the header, of each column, of the bitmap
+#: of the header, of each column, of the filter
 PLACES = [0.0, 0.005, 0.1, 0.3, 0.6, 0.9, 1.0]
 DAMAGE = {
     **{f"a bit at {place:.0%}": flipped(place) for place in PLACES},

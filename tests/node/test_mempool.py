@@ -1,5 +1,6 @@
 """The mempool against a plain model, its limits, its random choice, and its sizes."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -228,3 +229,34 @@ def test_a_proposal_never_exceeds_its_bytes(sizes: list[int], count: int, room: 
     chosen = pool.select(1, 80, count, room)
     assert len(encode_contribution(chosen)) <= room
     assert bool(chosen) == bool(before), "one longest transaction always fits"
+
+
+def test_what_was_reserved_last_is_not_taken_for_what_has_its_rows_now() -> None:
+    pool = Mempool(10**6, 10**9, 100)
+    number = itertools.count()
+
+    def add(count: int) -> list[bytes]:
+        new = [b"%d" % next(number) for _ in range(count)]
+        assert not pool.add(ask(1), new)
+        return new
+
+    old, reserved = add(10), add(10)
+    pool.reserve(-1, 10, 10**6)
+    assert pool.reserve(-2, 10, 10**6) == reserved
+    pool.forget(old)
+    later = add(1020)
+    assert len(pool._held._alive) > 1024, "the rows are numbered anew"
+    # These have the rows that the reserved ones had.
+    assert len(pool.forget(later[:10])[0][1]) == 10
+    assert len(pool.forget(reserved)[0][1]) == 10
+    # A row that is gone has no number, and no other row may seem to be it.
+    alone = add(1)
+    pool.reserve(-3, 10**4, 10**6)
+    pool.release(-3)
+    pool.forget(later)
+    assert pool.reserve(-4, 1, 10**6) == alone
+    pool.forget(alone)
+    newest = add(4000)[-1:]
+    add(16000)
+    assert len(pool._held._alive) > 16384, "twice numbered anew"
+    assert len(pool.forget(newest)) == 1
