@@ -7,7 +7,7 @@ acknowledged.
 Faults act where messages are sent. Each node runs the same schedule, so a partition cuts both directions. During a
 cut the real connection stays as it is, but it gets no messages, and its events are only noted.
 
-Held messages wait in one FIFO for each peer. The links bound it: at most `IN_FLIGHT_BYTES` (64 MB) of a peer are
+Held messages wait in one FIFO for each peer. The links bound it: at most `IN_FLIGHT_BYTES` (16 MB) of a peer are
 unacknowledged, and a break empties the FIFO. Acknowledgements alone do not count there, so beyond `MESSAGES_HELD`
 messages the connection breaks.
 """

@@ -6,8 +6,9 @@ from itertools import islice
 
 from honeybadger.network.codec import ENTRIES_PER_MESSAGE, MESSAGE_BYTES
 
-#: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone)
-IN_FLIGHT_BYTES = 64 * 1024 * 1024
+#: bytes handed to ZeroMQ and not yet acknowledged, per peer (one entry may exceed it alone): enough for 600 Mbit/s at
+#: 200 ms; and four times as much is what a peer can make this node hold unread
+IN_FLIGHT_BYTES = 16 * 1024 * 1024
 #: entries handed to ZeroMQ and not yet acknowledged, per peer; with more, the next one would take long to reach
 ENTRIES_IN_FLIGHT = 4096
 #: rough memory of an entry in addition to its bytes; it counts against the cap, or empty entries would be free

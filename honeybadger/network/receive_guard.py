@@ -59,13 +59,15 @@ class Limits:
     `message`: of a connection, when all finished messages were delivered: the longest message that anybody may send.
     `sender`: the same for all connections of a sender together; those that have delivered nothing yet count as one
     sender. `waiting`: of a connection at any time, including finished messages that the node has not read yet.
-    `proof_s`: seconds after which a connection is cut that has delivered no message of a known sender.
+    `proof_s`, `proof_bytes`: a connection is cut that has delivered no message of a known sender in so many seconds, or
+    in the first so many bytes.
     """
 
     message: int
     sender: int
     waiting: int
     proof_s: float = math.inf
+    proof_bytes: float = math.inf
 
 
 @dataclass(slots=True, eq=False)
@@ -211,7 +213,8 @@ class ReceiveGuard:
                 continue
             connection.taken = max(connection.taken, received)
             if fd in heard:
-                if senders[fd] is None and connection.sender is not None:
+                unproven = connection.sender is None and connection.start + heard[fd] <= self._limits.proof_bytes
+                if senders[fd] is None and not unproven:
                     self._cut(fd)
                     continue
                 connection.sender = senders[fd]

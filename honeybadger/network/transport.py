@@ -10,12 +10,11 @@ flight and send again what a broken connection loses. A message is one ZeroMQ pa
 """
 
 import errno
-import math
 import socket as lookup
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,6 +36,8 @@ from honeybadger.network.watcher import Watcher
 MESSAGE_OVERHEAD_BYTES = HEADER_BYTES + JOIN_BYTES + SEAL_BYTES
 #: after this time without authentication a connection is closed: strangers must not use up descriptors
 HANDSHAKE_MS = 5_000
+#: bytes that a connection may bring before it has proven whose it is: an offer, with room to spare
+PROOF_BYTES = 4096
 #: how often to read all sockets to peers, seconds: while this node sends, it may miss that one has something to say
 ASKED_S = 0.25
 #: messages without anything for the node that are taken at once: strangers must not keep it reading
@@ -121,7 +122,9 @@ class Transport:
         # A sender has this much in flight. While this node does not read, several connections of one sender may add up,
         # because `FaultyTransport` breaks connections that stay open here.
         most = max(IN_FLIGHT_BYTES, longest)
-        limits = Limits(most, most, 4 * most, HANDSHAKE_MS / 1000 if credentials.curve else math.inf)
+        limits = Limits(most, most, 4 * most)
+        if credentials.curve:
+            limits = replace(limits, proof_s=HANDSHAKE_MS / 1000, proof_bytes=PROOF_BYTES)
         self._guard = listen(self._router, addresses[me], f"node {me}, for its peers", limits, ready)
         self._watcher = Watcher(self._router, ready)
         self._arrivals = Arrivals(self._router, credentials)

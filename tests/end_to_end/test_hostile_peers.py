@@ -39,7 +39,8 @@ pytestmark = pytest.mark.processes
 EVIL = 3
 HONEST = (0, 1, 2)
 #: an attack goes on while clients are served, and so long at least; with as much growth of an honest node
-ATTACKS_S = [(0.3, 48 << 20), pytest.param(5.0, 96 << 20, marks=pytest.mark.soak)]
+#: a peer may have 64 MiB wait here unread
+ATTACKS_S = [(0.3, 96 << 20), pytest.param(5.0, 96 << 20, marks=pytest.mark.soak)]
 
 
 class HostileMember:

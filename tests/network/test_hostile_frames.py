@@ -208,3 +208,23 @@ def test_clients_with_the_longest_requests_are_not_cut(curve: bool) -> None:
     assert set(taken) == {len(longest)}
     assert port.api.connections_cut == 0
     port.close()
+
+
+@pytest.mark.parametrize("offers", [True, False])
+def test_who_proves_nothing_may_say_little(offers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be opened counts for nobody, and one who only knocks could fill the memory with it."""
+    monkeypatch.setattr(transport, "HANDSHAKE_MS", 3_600_000)
+    members, ports = credentials(3), free_ports(3)
+    endpoint = Endpoint(members[0], [(HOST, port) for port in ports])
+    bad, good = Speaker(endpoint.context, members[1], 0, ports[0]), connect(endpoint, members[2], ports[0])
+    if offers:
+        bad.open(endpoint.serve)
+    for _ in range(100):
+        bad.socket.send(bytes(100))
+    until(bad.gone, endpoint.serve)
+    good.send(b"still here")
+    until(lambda: endpoint.received, endpoint.serve)
+    assert [sender for sender, _ in endpoint.received] == [2]
+    bad.close()
+    good.close()
+    endpoint.close()
