@@ -232,7 +232,7 @@ def test_the_own_proposal_is_not_checked_again(monkeypatch):
 
 @pytest.mark.parametrize("delivered", ["own", "another's", "before a restart"])
 def test_the_own_proposal_needs_no_shares(monkeypatch, delivered):
-    """Unless something else was delivered under its name, or what it encrypted is forgotten; its shares are revealed."""
+    """Unless something else came under its name, or what it encrypted is forgotten; its shares are revealed."""
     journal = JournalModel()
     bench = EpochBench(journal=journal)
     value = bench.proposal(0)
