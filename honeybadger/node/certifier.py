@@ -7,7 +7,8 @@ Why it must be there before a node forgets an epoch: as long as no f+1 nodes hav
 and after a crash of all nodes the epoch has to be run again, by all of them. So votes are kept until then.
 
 When blocks come fast, one in `EVERY` is signed (see `ledger.certificates`): each with a height that `EVERY` divides, so
-that all nodes sign the same ones. Another one is signed if no block follows it within `QUIET_S`: it is not to wait.
+that all nodes sign the same ones. Another one is signed only if for `QUIET_S` there was no block before it, or comes
+none after it. A node that does not sign a block makes its certificate all the same if f+1 others sign it.
 
 A node that misses a certificate (it was stored at no disk before a crash, or shares were dropped for a slow peer) asks
 for it: a node with the certificate sends that, and a node with the block sends its share again.
@@ -30,8 +31,8 @@ from honeybadger.protocols.faults import FaultKind
 
 #: heights beyond the newest durable block for which shares are kept, and own blocks waiting for a certificate
 WINDOW = 64
-#: how long a block may wait for one after it that is signed for both, seconds
-QUIET_S = 0.1
+#: blocks come fast if they come within this time of each other, seconds
+QUIET_S = 0.25
 #: newest blocks for which a certificate is asked
 ASK = 16
 #: requests of one peer that are answered per second
@@ -60,9 +61,9 @@ class Certifier:
         self._answers = PerSecond(ANSWERS_PER_S)
         self._every = signed_every(self._public.nodes)
         self._durable = 0
-        #: the newest durable block, if it is not signed yet, and when it will be, monotonic seconds
+        #: when it will have been quiet, monotonic seconds, and what is signed then: the newest block, if it is not yet
+        self._quiet_at = 0.0
         self._waiting: Header | None = None
-        self._due = math.inf
         #: blocks that are durable and for which there is no certificate yet, the oldest first
         self._own: dict[int, Header] = {}
         #: of those, the ones that were so at the last `ask`
@@ -72,21 +73,23 @@ class Certifier:
 
     def block_durable(self, header: Header) -> None:
         """This node has the block on disk: sign it now, or, if none follows it, soon."""
-        self._add(header)
-        if header.height % self._every:
-            self._waiting, self._due = header, time.monotonic() + QUIET_S
-            self._try(header.height)
-        else:
+        now = time.monotonic()
+        was_quiet, self._quiet_at = now >= self._quiet_at, now + QUIET_S
+        if was_quiet or header.height % self._every == 0:
             self.sign(header)
+        else:
+            self._add(header)
+            self._waiting = header
+            self._try(header.height)
 
     @property
     def rest_s(self) -> float:
         """How long nothing need be done here."""
-        return self._due - time.monotonic()
+        return math.inf if self._waiting is None else self._quiet_at - time.monotonic()
 
     def poll(self) -> None:
         """Call it after `rest_s`."""
-        if self._waiting is not None and time.monotonic() >= self._due:
+        if self._waiting is not None and time.monotonic() >= self._quiet_at:
             self.sign(self._waiting)
 
     def sign(self, header: Header) -> None:
@@ -158,7 +161,7 @@ class Certifier:
     def _end_wait(self, height: int) -> None:
         """The block that waits need not be signed if this one is, at the same height or above."""
         if self._waiting is not None and self._waiting.height <= height:
-            self._waiting, self._due = None, math.inf
+            self._waiting = None
 
     def _sign(self, header: Header) -> BlockShare:
         block_hash = header.hash

@@ -206,16 +206,23 @@ def signed(bench: Bench) -> list[int]:
 
 
 def test_of_blocks_that_come_fast_one_in_a_few_is_signed(bench: Bench, clock: Any) -> None:
-    for height in range(1, 3 * EVERY + 2):
+    bench.durable(1)
+    assert signed(bench) == [1], "after a quiet time"
+    for height in range(2, 3 * EVERY + 2):
+        clock.now += QUIET_S / 2
         bench.durable(height)
         bench.certifier.poll()
         assert signed(bench) == ([] if height % EVERY else [height]), "the same ones at all nodes"
+    clock.now += QUIET_S
+    bench.durable(3 * EVERY + 2)
+    assert signed(bench) == [3 * EVERY + 2]
 
 
 def test_a_block_that_none_follows_is_signed_soon(bench: Bench, clock: Any) -> None:
     assert bench.certifier.rest_s == math.inf
     for height in (1, 2):
         bench.durable(height)
+    bench.said()
     assert bench.certifier.rest_s == pytest.approx(QUIET_S)
     clock.now += QUIET_S / 2
     bench.certifier.poll()
@@ -229,7 +236,8 @@ def test_a_block_that_none_follows_is_signed_soon(bench: Bench, clock: Any) -> N
 
 @pytest.mark.parametrize("height", [3, EVERY])
 def test_a_block_is_not_signed_when_one_above_is(bench: Bench, clock: Any, height: int) -> None:
-    bench.durable(3)
+    for earlier in (2, 3):
+        bench.durable(earlier)
     bench.certifier.block_certified(height) if height == 3 else bench.durable(height)
     bench.said()
     clock.now += 2 * QUIET_S
@@ -239,11 +247,13 @@ def test_a_block_is_not_signed_when_one_above_is(bench: Bench, clock: Any, heigh
 
 def test_shares_for_a_block_that_is_not_signed_yet_are_kept(bench: Bench, clock: Any) -> None:
     """The others may have been quiet a moment earlier."""
-    bench.durable(1)
-    bench.certifier.handle_share(1, share(1, 1))
+    for height in (1, 2):
+        bench.durable(height)
+    bench.certifier.handle_share(1, share(1, 2))
+    bench.check()
     clock.now += 2 * QUIET_S
     bench.certifier.poll()
-    bench.check(1)
+    bench.check(2)
 
 
 def test_a_certificate_ends_the_wait_for_those_that_it_covers(bench: Bench) -> None:
@@ -261,14 +271,16 @@ def test_a_certificate_ends_the_wait_for_those_that_it_covers(bench: Bench) -> N
 
 
 def test_a_node_that_is_ahead_certifies_what_the_others_sign(bench: Bench, clock: Any) -> None:
-    """They have nothing after block 1; this node has, and so does not sign it."""
-    for height in (1, 2):
+    """They have nothing after block 2; this node has, and so does not sign it."""
+    for height in (1, 2, 3):
         bench.durable(height)
+    assert signed(bench) == [1]
     for node in (2, 3):
-        bench.certifier.handle_share(node, share(node, 1))
-    bench.check(1)
+        bench.certifier.handle_share(node, share(node, 2))
+    bench.check(2)
     early = Bench()
     for node in (2, 3):
-        early.certifier.handle_share(node, share(node, 1))
-    early.durable(1)
-    early.check(1)
+        early.certifier.handle_share(node, share(node, 2))
+    for height in (1, 2):
+        early.durable(height)
+    early.check(2)
