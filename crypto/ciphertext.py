@@ -22,12 +22,12 @@ MAX_MESSAGE_LENGTH = (1 << 31) - 1 - TAG_LENGTH
 class Ciphertext:
     """A decoded ciphertext together with its label; `data` is kept, never copied.
 
-    The constructor decodes the header but does not check validity: `EncryptionPublicKey.check` does that.
-    Use it directly (under the name `trusted`) only for bytes that this node has encrypted itself. Raises
-    CryptoError for bytes that are too short or too long, and InvalidPoint for a bad U or W.
+    The constructor decodes the header but does not check validity: `EncryptionPublicKey.check` does that. `own`: this
+    node has encrypted it itself, so it needs no check, and its points lie in the subgroup. Raises CryptoError for bytes
+    that are too short or too long, and InvalidPoint for a bad U or W.
     """
 
-    def __init__(self, data: bytes, label: bytes, suite: PairingGroup = BLS12_381) -> None:
+    def __init__(self, data: bytes, label: bytes, suite: PairingGroup = BLS12_381, *, own: bool = False) -> None:
         w_start = suite.g1.encoded_length
         t_start = w_start + suite.g2.encoded_length
         body_start = t_start + MASK_LENGTH
@@ -39,13 +39,8 @@ class Ciphertext:
         self.mask = data[t_start:body_start]
         self.body = memoryview(data)[body_start:]
         self._suite = suite
-        self.u: Point = suite.g1.decode(self.encoded_u)
-        self.w: Point = suite.g2.decode(data[w_start:t_start])
-
-    @classmethod
-    def trusted(cls, data: bytes, label: bytes, suite: PairingGroup = BLS12_381) -> "Ciphertext":
-        """One's own ciphertext: decoded, the validity check skipped."""
-        return cls(data, label, suite)
+        self.u: Point = (suite.g1.decode_on_curve if own else suite.g1.decode)(self.encoded_u)
+        self.w: Point = (suite.g2.decode_on_curve if own else suite.g2.decode)(data[w_start:t_start])
 
     @cached_property
     def hashed(self) -> Point:

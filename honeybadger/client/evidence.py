@@ -8,7 +8,7 @@ from hashlib import sha256
 from honeybadger.client.blocks import CommittedBlock
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.ledger.block import Header
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import verify_certificate
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.proof import Proof, build_proof, verify_proof
 
@@ -43,6 +43,6 @@ class Evidence:
             return False
         return (
             header.chain_id == manifest.chain_id
-            and manifest.public_keys.certificate.verify(block_statement(self.block_hash), self.certificate)
+            and verify_certificate(manifest.public_keys.certificate, self.block_hash, self.certificate)
             and verify_proof(self.proof, transaction, self.block_hash)
         )

@@ -1,12 +1,104 @@
-"""A block certificate: a threshold signature of the cluster on the block's hash.
+"""A block certificate: a threshold signature of the cluster on the block's hash, or on that of a block soon after it.
 
 f+1 nodes sign, so at least one correct node has the block, and all correct nodes have the same block at a height. So
 the cluster's public keys are all that one needs to check a block.
+
+When blocks come fast, only every `EVERY`th is signed. Each header names the one before it, so what is signed speaks for
+all blocks below: the certificate of one of those is the signature and the headers that lead to it. `certificate_of`
+makes it when somebody asks, and it convinces whoever has nothing but the block and the public keys.
 """
 
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Annotated, Protocol
+
 import msgspec
+
+from crypto.threshold_signature import SignaturePublicKey
+from honeybadger.ledger.block import Header
+from honeybadger.ledger.errors import LedgerError
+
+#: of so many blocks one is signed at least
+EVERY = 4
+#: more nodes have longer headers, so that a certificate with `EVERY` - 1 of them would be over `LONGEST`
+MOST_NODES = 128
+#: bytes of the longest certificate, and of a signature alone
+LONGEST, SIGNATURE_BYTES = 1024, 48
+
+_Chained = tuple[
+    Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)],
+    Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=EVERY - 1)],
+]
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Chained).decode
+
+
+class Store(Protocol):
+    """Where blocks are kept."""
+
+    def headers(self, first: int, last: int) -> list[Header]:
+        """Those of heights `first` to `last`, as far as they exist."""
+
+    def certificate(self, height: int) -> bytes | None:
+        """The one that is stored with the block."""
+
+
+def signed_every(nodes: int) -> int:
+    """Of how many blocks in a row one is signed at least, in a cluster of `nodes`."""
+    return EVERY if nodes <= MOST_NODES else 1
 
 
 def block_statement(block_hash: bytes) -> bytes:
     """The bytes that a certificate signs; the hash binds chain, height, epoch, predecessor and transactions."""
-    return msgspec.msgpack.encode(("block", 1, block_hash))
+    return _encode(("block", 1, block_hash))
+
+
+def verify_certificate(key: SignaturePublicKey, block_hash: bytes, certificate: bytes) -> bool:
+    """Whether it proves that the cluster has the block; never raises because of what it holds."""
+    signature, following = certificate, list[bytes]()
+    if len(certificate) != SIGNATURE_BYTES:
+        if len(certificate) > LONGEST:
+            return False
+        try:
+            signature, following = _decode(certificate)
+        except msgspec.MsgspecError:
+            return False
+    for encoded in following:
+        try:
+            header = Header.decode(encoded)
+        except LedgerError:
+            return False
+        if header.previous != block_hash:
+            return False
+        block_hash = sha256(encoded).digest()
+    return key.verify(block_statement(block_hash), signature)
+
+
+def certificate_of(store: Store, height: int) -> bytes | None:
+    """The block's certificate, if there is one, or is one of the `EVERY` - 1 blocks above. LedgerError for damage."""
+    own = store.certificate(height)
+    if own is not None:
+        return own
+    following: list[bytes] = []
+    for below, header in pairwise(store.headers(height, height + EVERY - 1)):
+        if header.previous != below.hash:
+            return None
+        following.append(header.encode())
+        certificate = store.certificate(header.height)
+        if certificate is not None:
+            return _chained(certificate, following)
+    return None
+
+
+def _chained(certificate: bytes, following: Sequence[bytes]) -> bytes | None:
+    """`certificate` belongs to the last of these headers, and may itself be of a block above it."""
+    signature, further = certificate, list[bytes]()
+    if len(certificate) != SIGNATURE_BYTES:
+        try:
+            signature, further = _decode(certificate)
+        except msgspec.MsgspecError:
+            return None
+    headers = [*following, *further]
+    chained = _encode((signature, headers))
+    return chained if len(headers) < EVERY and len(chained) <= LONGEST else None

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.ledger.block import MAX_BODY_BYTES, Header, body_bytes, check_block
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import verify_certificate
 from honeybadger.ledger.errors import LedgerError, printable
 from honeybadger.ledger.verify import read_header
 from honeybadger.transactions import Transactions
@@ -70,7 +70,7 @@ def fetched_header(piece: Piece, height: int, chain_id: bytes, key: SignaturePub
         header = read_header(piece.header, height, chain_id)
     except LedgerError as error:
         raise Garbage(printable(error)) from None
-    if piece.certificate and not key.verify(block_statement(header.hash), piece.certificate):
+    if piece.certificate and not verify_certificate(key, header.hash, piece.certificate):
         raise Garbage(f"its certificate for block {height} does not hold")
     return header
 

@@ -17,7 +17,7 @@ import numpy as np
 from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.fingerprinted import Fingerprinted
 from honeybadger.ledger.block import Header, check_block
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import verify_certificate
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.history import History
 from honeybadger.ledger.sqlite import SQLiteStore
@@ -29,8 +29,8 @@ from honeybadger.transactions import Transactions
 class VerifyReport:
     """Counts of the good blocks before the first bad one, and that block with a one-line reason.
 
-    `tip_hash`: hash of the last good block (the chain id if there is none). `certified`: how many blocks have a valid
-    certificate; 0 if certificates were not checked.
+    `tip_hash`: hash of the last good block (the chain id if there is none). `certified`: how many blocks there are up to the
+    newest with a valid certificate; 0 if certificates were not checked.
     """
 
     blocks: int
@@ -69,8 +69,9 @@ def verify_ledger(
             header, body = _check_record(record, blocks + 1, store.chain_id, tip, epoch)
             if seen is not None:
                 _check_repeats(seen, header.height, body)
-            if certificate_key is not None:
-                certified += check_certificate(store.certificate(header.height), header, certificate_key)
+            if certificate_key and check_certificate(store.certificate(header.height), header, certificate_key):
+                # It speaks for all blocks below as well.
+                certified = header.height
             blocks, epoch, tip = header.height, header.epoch, header.hash
             transactions += header.tx_count
             tx_bytes += header.tx_bytes
@@ -131,7 +132,7 @@ def check_certificate(certificate: bytes | None, header: Header, key: SignatureP
     """Whether there is a certificate; `LedgerError` if it is invalid."""
     if certificate is None:
         return False
-    if not isinstance(certificate, bytes) or not key.verify(block_statement(header.hash), certificate):
+    if not isinstance(certificate, bytes) or not verify_certificate(key, header.hash, certificate):
         raise LedgerError("certificate is invalid")
     return True
 

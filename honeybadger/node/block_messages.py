@@ -7,9 +7,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from honeybadger.ledger.certificates import LONGEST, SIGNATURE_BYTES
 from honeybadger.protocols.wire import Digest, GroupElement, Message
 
 Height = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+#: a signature, and the headers up to the block that is signed
+Certificate = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=LONGEST)]
 #: one request asks for at most this many blocks
 BLOCKS_PER_REQUEST = 4
 #: a body travels in parts of this many bytes
@@ -35,7 +38,7 @@ class CertifiedHeader(Message, frozen=True, tag=-3):
     """A block's header and the certificate that f+1 nodes made for it; the body follows. (`epoch` is 0.)"""
 
     header: Annotated[bytes, Meta(max_length=512 * 1024)]
-    certificate: GroupElement
+    certificate: Certificate
     body_bytes: Annotated[int, Meta(ge=0, le=2**40)]
 
 
@@ -57,7 +60,7 @@ class BlockCertificate(Message, frozen=True, tag=-6):
     """The certificate of a block that the receiver has. (`epoch` is 0.)"""
 
     height: Height
-    certificate: GroupElement
+    certificate: Certificate
 
 
 BLOCK_MESSAGES: tuple[type[Message], ...] = (

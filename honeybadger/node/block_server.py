@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from honeybadger.ledger.block import Header
+from honeybadger.ledger.certificates import certificate_of
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node.block_messages import PART_BYTES, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.rate import PerSecond
@@ -42,7 +43,7 @@ class BlockServer:
         for height in range(request.first, request.first + request.count):
             if not self._served_blocks.take(sender):
                 return
-            certificate = self._store.certificate(height)
+            certificate = certificate_of(self._store, height)
             if certificate is None:
                 header = self._store.header(height)
                 if header is not None:

@@ -8,6 +8,7 @@ is not durable yet.
 import secrets
 from collections.abc import Callable, Sequence
 
+from honeybadger.ledger.certificates import certificate_of
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.client_protocol import (
@@ -50,7 +51,7 @@ class BlockService:
             header = self._store.header(query.height)
             if header is None:
                 return NoBlock(query.request, NO_SUCH_BLOCK)
-            certificate = self._store.certificate(query.height)
+            certificate = certificate_of(self._store, query.height)
             length, part = self._store.body_part(query.height, query.offset, BLOCK_PART_BYTES)
         except LedgerError:
             # Damaged here as well.

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.ledger.block import Block, Header, body_bytes, check_block
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import verify_certificate
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, PART_BYTES, BlockRequest, BodyPart, CertifiedHeader
@@ -174,9 +174,7 @@ class CatchUp:
             return
         if request.header is not None and request.header.height == header.height:
             return
-        if header.chain_id != self._chain_id or not self._public.verify(
-            block_statement(header.hash), message.certificate
-        ):
+        if header.chain_id != self._chain_id or not verify_certificate(self._public, header.hash, message.certificate):
             self._distrust(sender, f"certificate of block {header.height}")
             return
         if message.body_bytes != body_bytes(header):

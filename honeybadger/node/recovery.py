@@ -85,26 +85,27 @@ class Recovery:
     @property
     def rest_s(self) -> float:
         """How long nothing need be looked at: a peer that keeps blocks back says nothing."""
-        return POLL_S if self._catch_up.is_fetching else math.inf
+        return min(POLL_S if self._catch_up.is_fetching else math.inf, self._certifier.rest_s)
 
     def may_go_on(self) -> bool:
         """Whether the disk keeps up, so that more blocks may come."""
         return len(self._application.pending) < 2 * PENDING_BLOCKS_TO_PAUSE
 
     def start(self) -> None:
-        """After a restart: blocks whose certificate was not stored may lack one everywhere."""
+        """After a restart: the newest blocks may lack a certificate everywhere, and their number may differ by node."""
         top = self._chain.durable_height
         if not self._enabled or not top:
             return
-        for header in self._core.store.headers(max(1, top - CERTIFY_AGAIN + 1), top):
-            if self._core.store.certificate(header.height) is None:
-                self._certifier.block_durable(header)
-            else:
-                self._certifier.block_certified(header.height)
+        newest = self._core.store.newest_certified()
+        certified = newest.height if newest is not None else 0
+        self._certifier.block_certified(certified)
+        for header in self._core.store.headers(max(certified, top - CERTIFY_AGAIN) + 1, top):
+            self._certifier.sign(header)
 
     def each_tick(self) -> None:
         """Between two flushes: look now and then whether this node is behind."""
         self._server.sent()
+        self._certifier.poll()
         now = time.monotonic()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
@@ -146,7 +147,7 @@ class Recovery:
         now = time.monotonic()
         if now >= self._next_certification:
             self._next_certification = now + POLL_S
-            self._certifier.block_durable(header)
+            self._certifier.sign(header)
 
     def _block_certified(self, height: int, epoch: int, certificate: bytes) -> None:
         self._chain.certify(height, certificate)

@@ -70,7 +70,7 @@ def test_an_independent_implementation_decrypts_it(public, secret, data) -> None
 
 def test_ones_own_ciphertext_needs_no_check(public, shares, data, suite) -> None:
     counted = EncryptionPublicKey(2, public.encryption.commitment, 4, suite)
-    own = Ciphertext.trusted(data, LABEL)
+    own = Ciphertext(data, LABEL, own=True)
     assert counted.decrypt(own, shares).plaintext == MESSAGE
     assert suite.checks == 0
     assert "hashed" not in own.__dict__  # nothing needed H2 either

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from honeybadger.node import catch_up, peers, rate
+from honeybadger.node import catch_up, certifier, peers, rate
 
 
 @pytest.fixture
@@ -12,6 +12,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Its `now` is in seconds."""
     made = SimpleNamespace(now=1000.0)
     fake = SimpleNamespace(monotonic=lambda: made.now)
-    for module in (catch_up, peers, rate):
+    for module in (catch_up, certifier, peers, rate):
         monkeypatch.setattr(module, "time", fake)
     return made

@@ -1,5 +1,6 @@
 """What a node answers about blocks when its own disk is bad: nothing, and it says so; it does not die of a request."""
 
+import math
 import sqlite3
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from honeybadger.node.block_messages import (
     CertificateRequest,
     CertifiedHeader,
 )
+from honeybadger.node.certifier import QUIET_S
 from honeybadger.node.recovery import Recovery, settled_epoch
 from honeybadger.protocols.honey_badger.messages import Term
 from honeybadger.protocols.quorums import Quorums
@@ -81,3 +83,19 @@ def test_certificates_are_taken_and_the_protocol_gets_the_rest(bench):
     assert bench.told == [7, (2, Term(9, 0, True))], "on behind block 6"
     assert bench.recovery._routes[CertifiedHeader] == bench.recovery._catch_up.handle_header
     assert bench.recovery._routes[BodyPart] == bench.recovery._catch_up.handle_part
+
+
+def test_after_a_restart_all_blocks_above_the_newest_certificate_are_signed(bench):
+    """Others may have fewer of them, and must find the same one signed."""
+    bench.recovery.start()
+    assert [m.height for m in bench.sent] == [6, 7, 8]
+
+
+def test_the_main_loop_wakes_up_for_a_block_that_none_follows(bench, clock):
+    assert bench.recovery.rest_s == math.inf
+    for block in BLOCKS[8:10]:
+        bench.recovery.block_durable(SimpleNamespace(certified=False, header=block.header))
+    assert [m.height for m in bench.sent] == [9] and bench.recovery.rest_s == pytest.approx(QUIET_S)
+    clock.now += QUIET_S
+    bench.recovery.each_tick()
+    assert [m.height for m in bench.sent] == [9, 10] and bench.recovery.rest_s == math.inf

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from support.ledger import CHAIN_ID, chain_of_blocks
 from support.peers import Said
 
 from crypto.dealer import deal
 from honeybadger.ledger.block import Block, build_block
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import block_statement, certificate_of, verify_certificate
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec
@@ -222,13 +223,38 @@ def test_what_was_not_asked_for_is_ignored(clock: Any) -> None:
 
 
 def test_serving_stops_at_the_first_block_without_certificate(clock: Any) -> None:
-    server = Bench(1, 8, 0, frozenset({3, 7}))
+    server = Bench(1, 8, 0, frozenset(range(3, 8)))
     expected = [message for block in BLOCKS[:2] for message in answer(block)]
     assert server.serve(1, BLOCKS_PER_REQUEST) == expected
     assert server.serve(3, 1) == []
     assert server.serve(9, 4) == server.serve(2**32 - 1, 4) == []
     assert server.serve(8, 4) == answer(BLOCKS[7])
     assert server.wanted == [3, 3], "made known, that it may be certified"
+
+
+def test_blocks_below_a_certified_one_are_served_and_adopted_with_its_certificate(clock: Any) -> None:
+    server, asker = Bench(1, 8, 0, frozenset(range(9)) - {4, 8}), Bench(0, 0, 8)
+    for peer, request in asker.poll():
+        assert isinstance(request, BlockRequest)
+        asker.take(peer, *server.serve(request.first, request.count))
+    assert (asker.chain.height, asker.faults) == (8, [])
+    asker.chain.flush()
+    for block in BLOCKS[:8]:
+        height = block.header.height
+        certificate = asker.store.certificate(height)
+        assert certificate is not None and verify_certificate(PUBLIC.certificate, block.header.hash, certificate)
+        assert certificate == certificate_of(server.store, height)
+    assert asker.chain.certified_epoch == 8
+
+
+def test_a_certificate_that_leads_elsewhere_is_refused(clock: Any) -> None:
+    server, asker = Bench(1, 4, 0, frozenset({1, 2, 3})), Bench(0, 0, 8)
+    ((peer, _), *_) = asker.poll()
+    header, *parts = server.serve(1, 1)
+    other = certificate_of(server.store, 2)
+    assert isinstance(header, CertifiedHeader) and other is not None
+    asker.take(peer, msgspec.structs.replace(header, certificate=other), *parts)
+    assert asker.chain.height == 0 and set(asker.faults) == {(peer, FaultKind.BAD_CERTIFICATE)}
 
 
 @pytest.mark.parametrize(

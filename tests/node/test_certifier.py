@@ -1,5 +1,6 @@
 """Certificates: made from f+1 shares of the same block, and from nothing else; memory stays bounded."""
 
+import math
 import random
 from hashlib import sha256
 from types import SimpleNamespace
@@ -9,8 +10,9 @@ import pytest
 from support.peers import Said
 
 from crypto.dealer import deal
+from honeybadger.ledger.certificates import EVERY, block_statement
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
-from honeybadger.node.certifier import ANSWERS_PER_S, WINDOW, Certifier, block_statement
+from honeybadger.node.certifier import ANSWERS_PER_S, QUIET_S, WINDOW, Certifier
 from honeybadger.protocols.faults import FaultKind
 
 PUBLIC, SECRET = deal(4, 1, random.Random(5).randbytes)
@@ -21,7 +23,7 @@ def hash_of(height: int, tag: str = "block") -> bytes:
 
 
 def header_of(height: int) -> Any:
-    return SimpleNamespace(height=height, epoch=height, hash=hash_of(height))
+    return SimpleNamespace(height=height, epoch=height, hash=hash_of(height), previous=hash_of(height - 1))
 
 
 def share(node: int, height: int, tag: str = "block") -> BlockShare:
@@ -50,12 +52,16 @@ class Bench(Said):
         #: the node's store
         self.headers: dict[int, Any] = {}
         self.stored: dict[int, bytes] = {}
-        store: Any = SimpleNamespace(header=self.headers.get, certificate=self.stored.get)
+        headers = lambda first, last: [self.headers[h] for h in range(first, last + 1) if h in self.headers]  # noqa: E731
+        store: Any = SimpleNamespace(header=self.headers.get, certificate=self.stored.get, headers=headers)
         self.certifier = Certifier(0, PUBLIC, SECRET[0], store, self, self.certified)
 
     def certified(self, height: int, epoch: int, certificate: bytes) -> None:
         assert epoch == height
         self.certificates.append((height, certificate))
+
+    def sign(self, height: int) -> None:
+        self.certifier.sign(header_of(height))
 
     def durable(self, height: int) -> None:
         self.certifier.block_durable(header_of(height))
@@ -75,7 +81,7 @@ def bench() -> Bench:
 
 
 def test_enough_shares_make_one_certificate_that_verifies(bench: Bench) -> None:
-    bench.durable(1)
+    bench.sign(1)
     assert bench.said() == [(None, share(0, 1))]
     bench.check()
     for node in (2, 1, 3):
@@ -85,12 +91,12 @@ def test_enough_shares_make_one_certificate_that_verifies(bench: Bench) -> None:
     for node in (1, 2, 3):
         bench.certifier.handle_share(node, share(node, 2))
     bench.check(1)
-    bench.durable(2)
+    bench.sign(2)
     bench.check(1, 2)
 
 
 def test_shares_of_another_block_do_not_count(bench: Bench) -> None:
-    bench.durable(1)
+    bench.sign(1)
     for node in (1, 2):
         bench.certifier.handle_share(node, share(node, 1, "fork"))
     bench.check()
@@ -100,7 +106,7 @@ def test_shares_of_another_block_do_not_count(bench: Bench) -> None:
 
 
 def test_a_bad_share_is_named_and_costs_its_sender_the_height(bench: Bench) -> None:
-    bench.durable(1)
+    bench.sign(1)
     bench.certifier.handle_share(2, bad_share(2, 1))
     assert bench.faults == [(2, FaultKind.BAD_CERTIFICATE)]
     for _ in range(3):
@@ -111,7 +117,7 @@ def test_a_bad_share_is_named_and_costs_its_sender_the_height(bench: Bench) -> N
     bench.check()
     bench.certifier.handle_share(1, share(1, 1))
     bench.check(1)
-    bench.durable(2)
+    bench.sign(2)
     coin = SECRET[1].coin.sign_share(block_statement(hash_of(2)))
     bench.certifier.handle_share(1, BlockShare(2, 2, hash_of(2), coin))
     assert bench.faults[2:] == [(1, FaultKind.BAD_CERTIFICATE)], "a coin share is none"
@@ -127,7 +133,7 @@ def test_duplicates_and_own_echo_do_not_count_twice(bench: Bench) -> None:
     bench.certifier.handle_share(0, share(0, 1))
     assert bench.kept() == 1
     alone = Bench()
-    alone.durable(1)
+    alone.sign(1)
     alone.certifier.handle_share(0, share(0, 1))
     alone.check()
 
@@ -155,11 +161,11 @@ def test_memory_is_bounded_when_nobody_else_certifies(bench: Bench) -> None:
 
 
 def test_only_what_stays_missing_is_asked_for(bench: Bench) -> None:
-    bench.durable(1)
+    bench.sign(1)
     bench.said()
     bench.certifier.ask([1, 3])
     assert bench.said() == [], "its shares may be under way"
-    bench.durable(2)
+    bench.sign(2)
     bench.said()
     bench.certifier.ask([1, 3])
     assert bench.said() == [(1, CertificateRequest(0, 1)), (3, CertificateRequest(0, 1))]
@@ -183,7 +189,7 @@ def test_a_request_is_answered_with_the_certificate_or_a_share_or_not_at_all(ben
 
 
 def test_a_certificate_must_be_of_the_own_block(bench: Bench) -> None:
-    bench.durable(1)
+    bench.sign(1)
     bench.certifier.handle_certificate(1, BlockCertificate(0, 2, certificate(2)))
     assert bench.faults == [], "not asked for"
     bench.certifier.handle_certificate(1, BlockCertificate(0, 1, certificate(1, "fork")))
@@ -193,3 +199,88 @@ def test_a_certificate_must_be_of_the_own_block(bench: Bench) -> None:
     bench.check()
     bench.certifier.handle_certificate(2, BlockCertificate(0, 1, certificate(1)))
     bench.check(1)
+
+
+def signed(bench: Bench) -> list[int]:
+    return [message.height for _, message in bench.said() if isinstance(message, BlockShare)]
+
+
+def test_of_blocks_that_come_fast_one_in_a_few_is_signed(bench: Bench, clock: Any) -> None:
+    bench.durable(1)
+    assert signed(bench) == [1], "after a quiet time"
+    for height in range(2, 3 * EVERY + 2):
+        clock.now += QUIET_S / 2
+        bench.durable(height)
+        bench.certifier.poll()
+        assert signed(bench) == ([] if height % EVERY else [height]), "the same ones at all nodes"
+    clock.now += QUIET_S
+    bench.durable(3 * EVERY + 2)
+    assert signed(bench) == [3 * EVERY + 2]
+
+
+def test_a_block_that_none_follows_is_signed_soon(bench: Bench, clock: Any) -> None:
+    assert bench.certifier.rest_s == math.inf
+    for height in (1, 2):
+        bench.durable(height)
+    bench.said()
+    assert bench.certifier.rest_s == pytest.approx(QUIET_S)
+    clock.now += QUIET_S / 2
+    bench.certifier.poll()
+    assert signed(bench) == []
+    clock.now += QUIET_S
+    bench.certifier.poll()
+    assert signed(bench) == [2] and bench.certifier.rest_s == math.inf
+    bench.certifier.poll()
+    assert signed(bench) == []
+
+
+@pytest.mark.parametrize("height", [3, EVERY])
+def test_a_block_is_not_signed_when_one_above_is(bench: Bench, clock: Any, height: int) -> None:
+    for earlier in (2, 3):
+        bench.durable(earlier)
+    bench.certifier.block_certified(height) if height == 3 else bench.durable(height)
+    bench.said()
+    clock.now += 2 * QUIET_S
+    bench.certifier.poll()
+    assert signed(bench) == []
+
+
+def test_shares_for_a_block_that_is_not_signed_yet_are_kept(bench: Bench, clock: Any) -> None:
+    """The others may have been quiet a moment earlier."""
+    for height in (1, 2):
+        bench.durable(height)
+    bench.certifier.handle_share(1, share(1, 2))
+    bench.check()
+    clock.now += 2 * QUIET_S
+    bench.certifier.poll()
+    bench.check(2)
+
+
+def test_a_certificate_ends_the_wait_for_those_that_it_covers(bench: Bench) -> None:
+    """Not for that of a block that covers those before it, which this one does not."""
+    for height in (EVERY, EVERY + 1, EVERY + 2):
+        bench.sign(height)
+    bench.said()
+    bench.certifier.handle_share(1, share(1, EVERY + 2))
+    for _ in range(2):
+        bench.certifier.ask([1])
+    assert bench.said() == [(1, CertificateRequest(0, EVERY))]
+    bench.certifier.handle_share(2, share(2, EVERY))
+    bench.check(EVERY + 2, EVERY)
+    assert bench.kept() == 0
+
+
+def test_a_node_that_is_ahead_certifies_what_the_others_sign(bench: Bench, clock: Any) -> None:
+    """They have nothing after block 2; this node has, and so does not sign it."""
+    for height in (1, 2, 3):
+        bench.durable(height)
+    assert signed(bench) == [1]
+    for node in (2, 3):
+        bench.certifier.handle_share(node, share(node, 2))
+    bench.check(2)
+    early = Bench()
+    for node in (2, 3):
+        early.certifier.handle_share(node, share(node, 2))
+    for height in (1, 2):
+        early.durable(height)
+    early.check(2)

@@ -252,7 +252,7 @@ def test_the_longest_body_comes_in_the_time_that_repair_allows(clock: Any) -> No
 
     class Long:
         header = staticmethod(store.header)
-        certificate = staticmethod(store.certificate)
+        certificate, headers = staticmethod(store.certificate), staticmethod(store.headers)
 
         @staticmethod
         def body_part(height: int, offset: int, longest: int) -> tuple[int, bytes]:

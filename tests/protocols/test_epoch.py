@@ -10,7 +10,7 @@ from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.garbage import CIPHERTEXTS, bad_ciphertext
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import Epoch, ciphertext_label
-from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, HoneyBadgerFault, Val
+from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, HoneyBadgerFault, Val, Vote
 from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.simulation.journals import JournalModel
 
@@ -22,7 +22,7 @@ class EpochBench(Bench):
         super().__init__(nodes, **changes)
         self.suspects, self.completed, self.values = set(), [], {}
         complete = lambda: self.completed.append(self.epoch.contributions)  # noqa: E731
-        wanted = ShardsWanted(self.context.quorums, self.context.timers)
+        wanted = ShardsWanted(self.quorums, self.context.timers)
         self.epoch = Epoch(1, self.context, self.code, self.suspects, wanted, lambda: None, complete)
 
     def encrypted(self, proposer, plaintext, epoch=1, chain=CHAIN):
@@ -228,6 +228,31 @@ def test_the_own_proposal_is_not_checked_again(monkeypatch):
     )
     bench.accept(own, bench.proposal(1), bench.proposal(2))
     assert checked == [2]
+
+
+@pytest.mark.parametrize("delivered", ["own", "another's", "before a restart"])
+def test_the_own_proposal_needs_no_shares(monkeypatch, delivered):
+    """Unless something else came under its name, or what it encrypted is forgotten; its shares are revealed."""
+    journal = JournalModel()
+    bench = EpochBench(journal=journal)
+    value = bench.proposal(0)
+    if delivered == "before a restart":
+        journal.remember(1, Vote.PROPOSAL, 0, 0, value)
+    bench.waiting = [b"own"]
+    bench.epoch.propose(bench.select)
+    if delivered == "own":
+        value = bench.code.value(bench.code.complete({k: m.shard for k, m in bench.to if isinstance(m, Val)}))
+    decrypted = []
+    key = type(bench.public.encryption)
+    decrypt = key.decrypt
+    monkeypatch.setattr(key, "decrypt", lambda *args: (decrypted.append(args[1].data), decrypt(*args))[1])
+    bench.accept(value, bench.proposal(1), bench.proposal(2))
+    (revealed,) = bench.of(DecryptionShares)
+    assert [proposer for proposer, _ in revealed.shares] == [0, 1, 2]
+    bench.reveal(0, 1)
+    first = (0, [b"own"] if delivered == "own" else [b"tx of 0"])
+    assert bench.completed == [[first, *good(bench)[1:]]] and not bench.faults
+    assert (value in decrypted) == (delivered != "own") and len(decrypted) >= 2
 
 
 @pytest.mark.parametrize("encryption", ["always", "never"])

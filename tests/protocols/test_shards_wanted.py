@@ -37,13 +37,34 @@ class Bench:
         self.wanted.look()
 
 
-def test_the_first_look_asks_nobody_and_a_later_one_asks_f_more() -> None:
+def test_the_first_look_asks_nobody_and_the_last_one_asks_f_more() -> None:
     bench = Bench()
     broadcast = bench.lacking()
-    for look in range(1, ASK_MORE + 3):
+    for look in range(1, ASK_MORE + 1):
         bench.look()
-        expected = [0] * (min(look, ASK_MORE - 1) - ASK + 1) + [Q.faults] * (look - ASK_MORE + 1)
+        expected = [0] * (look - ASK + 1) if look < ASK_MORE else [0] * (ASK_MORE - ASK) + [Q.faults]
         assert broadcast.asked == expected
+    assert not bench.due, "nothing more can be done before somebody votes"
+
+
+def test_after_the_last_look_each_vote_is_asked_at_once() -> None:
+    bench = Bench()
+    broadcast = bench.lacking()
+    for _ in range(ASK_MORE):
+        bench.look()
+    before = len(broadcast.asked)
+    bench.wanted.add(broadcast)
+    assert broadcast.asked[before:] == [Q.faults] and not bench.due
+
+
+def test_between_looks_a_vote_changes_nothing() -> None:
+    bench = Bench()
+    broadcast = bench.lacking()
+    bench.look()
+    bench.wanted.add(broadcast)
+    assert not broadcast.asked
+    bench.look()
+    assert broadcast.asked == [0]
 
 
 def test_each_broadcast_has_looks_of_its_own() -> None:

@@ -75,6 +75,8 @@ class Epoch:
         self._encrypted = is_encrypted(self._parameters.encryption, number)
         #: this node's proposal as it was sent: it needs no check when it comes back
         self._own_ciphertext: bytes | None = None
+        #: what is encrypted in it; None after a restart, when it must be decrypted as any other
+        self._own_plaintext: bytes | None = None
         #: proposer → the accepted proposals that are to be decrypted; None: the subset is not decided
         self._ciphertexts: dict[int, Ciphertext] | None = None
         #: sender → its shares, as they came: what they are for is known when the subset is decided
@@ -124,6 +126,7 @@ class Epoch:
         if value is None:
             value = encode_contribution(select(self.number))
             if self._encrypted:
+                self._own_plaintext = value
                 label = ciphertext_label(context.chain_id, self.number, context.me)
                 value = context.public_keys.encryption.encrypt(value, label, context.randbytes)
             context.journal.remember(*slot, value)
@@ -165,7 +168,7 @@ class Epoch:
         not wait for the garbage collector.
         """
         self._contributions = {}
-        self._own_ciphertext = None
+        self._own_ciphertext = self._own_plaintext = None
         self._wanted.forget(self.subset.broadcasts)
         self.subset.release()
 
@@ -264,7 +267,9 @@ class Epoch:
         unknown = list(values)
         if self._own_ciphertext is not None and values.get(context.me) == self._own_ciphertext:
             # Byte for byte what this node made: known to be valid.
-            valid[context.me] = Ciphertext.trusted(self._own_ciphertext, labels[context.me])
+            valid[context.me] = Ciphertext(self._own_ciphertext, labels[context.me], own=True)
+            if self._own_plaintext is not None:
+                self._accept(context.me, self._own_plaintext)
             unknown.remove(context.me)
         checked = context.public_keys.encryption.check([(values[j], labels[j]) for j in unknown])
         for proposer, ciphertext in zip(unknown, checked, strict=True):
