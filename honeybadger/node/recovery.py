@@ -164,6 +164,7 @@ class Recovery:
         self._core.notices.events.emit("adopted", height=block.header.height, epoch=block.header.epoch)
 
     def _pass(self, epoch: int) -> None:
-        """Go on behind an epoch whose block is there."""
-        self._protocol.skip_to(epoch + 1)
+        """Go on behind an epoch whose block is there, unless the protocol has: a certificate may be late."""
+        if self._protocol.epoch <= epoch:
+            self._protocol.skip_to(epoch + 1)
         self._application.passed(epoch)

@@ -56,7 +56,7 @@ class ConsensusProtocol(Protocol):
         """Something outside changed: transactions arrived, or the node started. Propose if it is time."""
 
     def skip_to(self, epoch: int) -> None:
-        """Blocks of all epochs before `epoch` were taken over from other nodes: go on from there."""
+        """Blocks of all epochs before `epoch`, which is ahead, were taken over from other nodes: go on from there."""
 
     def timeout(self, name: str) -> None:
         """A timer that was set through `Context.timers` has expired. Does nothing by default."""

@@ -76,7 +76,15 @@ def test_a_wanted_block_without_certificate_is_certified_on_demand(bench):
     assert [m.height for m in bench.sent] == [7], "one in a while"
 
 
+def test_a_late_certificate_does_not_send_the_protocol_back(bench):
+    """Of several blocks one is certified, when the protocol has long gone on."""
+    bench.recovery.start()
+    bench.recovery.handle(1, BlockCertificate(0, 6, CERTIFICATES[6]))
+    assert bench.recovery.settled_epoch == 6 and not bench.told
+
+
 def test_certificates_are_taken_and_the_protocol_gets_the_rest(bench):
+    bench.recovery._protocol.epoch = 6
     bench.recovery.start()
     bench.recovery.handle(1, BlockCertificate(0, 6, CERTIFICATES[6]))
     bench.recovery.handle(2, Term(9, 0, True))
