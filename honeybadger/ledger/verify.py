@@ -29,8 +29,8 @@ from honeybadger.transactions import Transactions
 class VerifyReport:
     """Counts of the good blocks before the first bad one, and that block with a one-line reason.
 
-    `tip_hash`: hash of the last good block (the chain id if there is none). `certified`: how many blocks there are up to
-    the newest with a valid certificate; 0 if certificates were not checked.
+    `tip_hash`: hash of the last good block (the chain id if there is none). `certified`: how many blocks there are up
+    to the newest with a valid certificate; 0 if certificates were not checked.
     """
 
     blocks: int

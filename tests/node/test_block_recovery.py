@@ -80,6 +80,7 @@ def test_a_late_certificate_does_not_send_the_protocol_back(bench):
     """Of several blocks one is certified, when the protocol has long gone on."""
     bench.recovery.start()
     bench.recovery.handle(1, BlockCertificate(0, 6, CERTIFICATES[6]))
+    bench.chain.flush()
     assert bench.recovery.settled_epoch == 6 and not bench.told
 
 
