@@ -155,7 +155,8 @@ def test_a_member_without_end_is_cut_and_the_others_are_served(monkeypatch: pyte
         most = max(most, memory() - before)
 
     until(lambda: bad.gone() and taken == 400, step)
-    assert most < 90 << 20
+    # 36 MiB of the one and 32 of the other may wait here, and those of the other where they come from.
+    assert most < 120 << 20
     bad.close()
     good.close()
     endpoint.close()
