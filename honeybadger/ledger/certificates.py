@@ -5,7 +5,7 @@ the cluster's public keys are all that one needs to check a block.
 
 When blocks come fast, only every `EVERY`th is signed. Each header names the one before it, so what is signed speaks for
 all blocks below: the certificate of one of those is the signature and the headers that lead to it. `certificate_of`
-makes it when somebody asks, and it convinces whoever has nothing but the block and the public keys.
+makes it when somebody asks. To check it one needs the block and the public keys, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from crypto.threshold_signature import SignaturePublicKey
 from honeybadger.ledger.block import Header
 from honeybadger.ledger.errors import LedgerError
 
-#: of so many blocks one is signed at least
+#: at least one of so many blocks in a row is signed
 EVERY = 4
 #: more nodes have longer headers, so that a certificate with `EVERY` - 1 of them would be over `LONGEST`
 MOST_NODES = 128
@@ -56,14 +56,10 @@ def block_statement(block_hash: bytes) -> bytes:
 
 def verify_certificate(key: SignaturePublicKey, block_hash: bytes, certificate: bytes) -> bool:
     """Whether it proves that the cluster has the block; never raises because of what it holds."""
-    signature, following = certificate, list[bytes]()
-    if len(certificate) != SIGNATURE_BYTES:
-        if len(certificate) > LONGEST:
-            return False
-        try:
-            signature, following = _decode(certificate)
-        except msgspec.MsgspecError:
-            return False
+    parts = _parts(certificate)
+    if parts is None:
+        return False
+    signature, following = parts
     for encoded in following:
         try:
             header = Header.decode(encoded)
@@ -93,12 +89,22 @@ def certificate_of(store: Store, height: int) -> bytes | None:
 
 def _chained(certificate: bytes, following: Sequence[bytes]) -> bytes | None:
     """`certificate` belongs to the last of these headers, and may itself be of a block above it."""
-    signature, further = certificate, list[bytes]()
-    if len(certificate) != SIGNATURE_BYTES:
-        try:
-            signature, further = _decode(certificate)
-        except msgspec.MsgspecError:
-            return None
+    parts = _parts(certificate)
+    if parts is None:
+        return None
+    signature, further = parts
     headers = [*following, *further]
     chained = _encode((signature, headers))
     return chained if len(headers) < EVERY and len(chained) <= LONGEST else None
+
+
+def _parts(certificate: bytes) -> tuple[bytes, list[bytes]] | None:
+    """The signature, and the headers up to the block that is signed; None for what is no certificate."""
+    if len(certificate) == SIGNATURE_BYTES:
+        return certificate, []
+    if len(certificate) > LONGEST:
+        return None
+    try:
+        return _decode(certificate)
+    except msgspec.MsgspecError:
+        return None

@@ -59,8 +59,8 @@ class Limits:
     `message`: of a connection, when all finished messages were delivered: the longest message that anybody may send.
     `sender`: the same for all connections of a sender together; those that have delivered nothing yet count as one
     sender. `waiting`: of a connection at any time, including finished messages that the node has not read yet.
-    `proof_s`, `proof_bytes`: a connection is cut that has delivered no message of a known sender in so many seconds, or
-    in the first so many bytes.
+    `proof_s`, `proof_bytes`: a connection has so many seconds, and so many bytes, to deliver a message of a known
+    sender; else it is cut.
     """
 
     message: int

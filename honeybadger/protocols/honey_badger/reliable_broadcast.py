@@ -23,8 +23,8 @@ Why it is a reliable broadcast.
     have voted, with valid leaves in their journals. Their votes reach everybody: ECHOs with the shard,
     ECHO_HASHes to which WANT brings the shard.
   - Enough are asked. In the end `ask` is called with room for f more than are missing, and again at each later vote or
-    shard: then so many are asked, or all who voted by hash. At most f of those never answer, each answer lowers both
-    what is missing and whom this node waits for, and a new vote is asked if there is room.
+    shard. So it asks that many nodes, or all who voted by hash. At most f of them never answer. Each answer lowers
+    both what is missing and whom this node waits for; a new voter is asked if there is room.
   - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
 
 N-f votes and 2f+1 READYs need no shard, so nobody waits for a holder that does not speak. A WANT for a shard that is
