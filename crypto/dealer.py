@@ -1,8 +1,8 @@
-"""Trusted dealer: deals the three keys of a cluster, and their text form for files.
+"""Trusted dealer: deals the three keys of a cluster in any suite, and their text form for files.
 
-Guarantee: the three keys (coin, encryption, certificate) come from independent polynomials of degree
-faults, so that faults + 1 shares are needed and no use of one key says anything about another. A set read
-back is validated completely, and the shares of a node are checked against the commitments. Feldman, FOCS 1987.
+Guarantee: the three keys (coin, encryption, certificate) are independent of each other, so that no use of one says
+anything about another; faults + 1 nodes are needed to use one. A set read back is validated completely, and what a
+node holds is checked against what is public. Feldman, FOCS 1987.
 
 A trusted dealer is the simplest setup and the paper's own assumption (Honey Badger, CCS 2016, section 4.1);
 it knows every secret and must be forgotten. A distributed key generation would produce the same two
@@ -14,13 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crypto.bls12_381 import BLS12_381
 from crypto.errors import CryptoError, InvalidKey
-from crypto.group import PairingGroup, SourceGroup
-from crypto.shamir import Polynomial, RandomBytes
-from crypto.shared_key import SCALAR_LENGTH
-from crypto.threshold_encryption import EncryptionPublicKey, EncryptionSecretKey
-from crypto.threshold_signature import SignaturePublicKey, SignatureSecretKey
+from crypto.suite import (
+    SECRET_BYTES,
+    CertificateKey,
+    CoinKey,
+    DecryptionShare,
+    EncryptionKey,
+    RandomBytes,
+    Scheme,
+    SigningShare,
+    Suite,
+)
+from crypto.suites import DEFAULT, find_suite
 
 KEY_NAMES = ("coin", "encryption", "certificate")
 
@@ -29,52 +35,38 @@ KEY_NAMES = ("coin", "encryption", "certificate")
 class PublicKeys:
     """The public side of a cluster's three keys; `threshold` shares of `nodes` are needed of each."""
 
+    suite: Suite
     nodes: int
     threshold: int
-    coin: SignaturePublicKey
-    encryption: EncryptionPublicKey
-    certificate: SignaturePublicKey
+    coin: CoinKey
+    encryption: EncryptionKey
+    certificate: CertificateKey
 
     def to_dict(self) -> dict[str, list[str]]:
-        """The commitments in lower-case hex, `threshold` each, under coin, encryption and certificate."""
-        return {name: [encoded.hex() for encoded in getattr(self, name).commitment] for name in KEY_NAMES}
+        """Each key's public parts in lower-case hex, under coin, encryption and certificate."""
+        return {name: [part.hex() for part in getattr(self, name).parts] for name in KEY_NAMES}
 
     @classmethod
     def from_dict(
-        cls, nodes: int, threshold: int, d: Mapping[str, Sequence[str]], suite: PairingGroup = BLS12_381
+        cls, nodes: int, threshold: int, d: Mapping[str, Sequence[str]], suite: Suite | None = None
     ) -> "PublicKeys":
         """The keys that `to_dict` wrote. Raises InvalidKey, naming the field, for anything else."""
+        suite = suite or find_suite(DEFAULT)
         _check_names(d)
-        lists = {name: _commitment(name, d[name], group) for name, group in _groups(suite).items()}
-        return cls._from_commitments(nodes, threshold, lists, suite)
-
-    @classmethod
-    def _from_commitments(
-        cls, nodes: int, threshold: int, lists: Mapping[str, Sequence[bytes]], suite: PairingGroup
-    ) -> "PublicKeys":
-        keys: dict[str, Any] = {}
-        for name in KEY_NAMES:
-            try:
-                if name == "encryption":
-                    keys[name] = EncryptionPublicKey(threshold, lists[name], nodes, suite)
-                else:
-                    keys[name] = SignaturePublicKey(threshold, lists[name], name.upper().encode(), nodes, suite)
-            except InvalidKey as error:
-                raise InvalidKey(f"{name}: {error}") from None
-        return cls(nodes, threshold, **keys)
+        return _public(suite, nodes, threshold, {name: _parts(name, d[name], suite) for name in KEY_NAMES})
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKeys:
-    """Node `index`'s shares of the three keys. Its repr shows no secret."""
+    """Node `index`'s secrets of the three keys. Its repr shows none."""
 
     index: int
-    coin: SignatureSecretKey
-    encryption: EncryptionSecretKey
-    certificate: SignatureSecretKey
+    coin: SigningShare
+    encryption: DecryptionShare
+    certificate: SigningShare
 
     def to_dict(self) -> dict[str, str]:
-        """The three scalars, each 32 bytes big-endian in lower-case hex. Secret."""
+        """The three secrets, 32 bytes each in lower-case hex."""
         return {name: getattr(self, name).to_bytes().hex() for name in KEY_NAMES}
 
     @classmethod
@@ -83,29 +75,12 @@ class SecretKeys:
         if not 0 <= index < public.nodes:
             raise InvalidKey(f"there is no node {index} among {public.nodes}")
         _check_names(d)
-        scalars = {}
-        for name in KEY_NAMES:
-            where = f"node {index}: the {name} key share"
-            scalars[name] = int.from_bytes(_unhex(where, d[name], SCALAR_LENGTH), "big")
-            if not 1 <= scalars[name] < getattr(public, name).group.order:
-                raise InvalidKey(f"{where} is not between 1 and the group order less 1")
-        return cls._from_scalars(index, public, scalars)
-
-    @classmethod
-    def _from_scalars(cls, index: int, public: PublicKeys, scalars: Mapping[str, int]) -> "SecretKeys":
-        keys: dict[str, Any] = {}
-        for name, scalar in scalars.items():
-            kind = EncryptionSecretKey if name == "encryption" else SignatureSecretKey
-            try:
-                keys[name] = kind(index, scalar, getattr(public, name))
-            except CryptoError:
-                where = f"node {index}: the {name} key share"
-                raise InvalidKey(f"{where} does not match the commitments of the manifest") from None
-        return cls(index, **keys)
+        where = f"node {index}: the {{}} key share"
+        return _secret(index, public, {name: _unhex(where.format(name), d[name], SECRET_BYTES) for name in KEY_NAMES})
 
 
 def deal(
-    nodes: int, faults: int, randbytes: RandomBytes = secrets.token_bytes, suite: PairingGroup = BLS12_381
+    nodes: int, faults: int, randbytes: RandomBytes = secrets.token_bytes, suite: Suite | None = None
 ) -> tuple[PublicKeys, list[SecretKeys]]:
     """Keys for `nodes` nodes of which `faults` may lie; the secret ones are listed by node index.
 
@@ -113,21 +88,37 @@ def deal(
     """
     if not 0 <= faults < nodes:
         raise CryptoError(f"keys for {nodes} nodes with {faults} faults are impossible")
-    polynomials = {name: Polynomial.random(faults, suite.order, randbytes) for name in KEY_NAMES}
-    lists = {
-        name: [group.encode(point) for point in polynomials[name].commit(group)]
-        for name, group in _groups(suite).items()
-    }
-    public = PublicKeys._from_commitments(nodes, faults + 1, lists, suite)
+    suite = suite or find_suite(DEFAULT)
+    dealt = {name: _scheme(suite, name).deal(nodes, faults + 1, randbytes) for name in KEY_NAMES}
+    public = _public(suite, nodes, faults + 1, {name: parts for name, (parts, _) in dealt.items()})
     return public, [
-        SecretKeys._from_scalars(index, public, {name: p.share(index) for name, p in polynomials.items()})
-        for index in range(nodes)
+        _secret(index, public, {name: each[index] for name, (_, each) in dealt.items()}) for index in range(nodes)
     ]
 
 
-def _groups(suite: PairingGroup) -> dict[str, SourceGroup]:
-    """Where the points of each key's commitment lie."""
-    return dict(zip(KEY_NAMES, (suite.g2, suite.g1, suite.g2), strict=True))
+def _scheme(suite: Suite, name: str) -> Scheme[Any, Any]:
+    scheme: Scheme[Any, Any] = getattr(suite, name)
+    return scheme
+
+
+def _public(suite: Suite, nodes: int, threshold: int, parts: Mapping[str, Sequence[bytes]]) -> PublicKeys:
+    keys: dict[str, Any] = {}
+    for name in KEY_NAMES:
+        try:
+            keys[name] = _scheme(suite, name).public(nodes, threshold, parts[name])
+        except InvalidKey as error:
+            raise InvalidKey(f"{name}: {error}") from None
+    return PublicKeys(suite, nodes, threshold, **keys)
+
+
+def _secret(index: int, public: PublicKeys, secret: Mapping[str, bytes]) -> SecretKeys:
+    keys: dict[str, Any] = {}
+    for name in KEY_NAMES:
+        try:
+            keys[name] = _scheme(public.suite, name).secret(index, secret[name], getattr(public, name))
+        except CryptoError as error:
+            raise InvalidKey(f"node {index}: the {name} key share: {error}") from None
+    return SecretKeys(index, **keys)
 
 
 def _check_names(d: Mapping[str, object]) -> None:
@@ -139,10 +130,11 @@ def _check_names(d: Mapping[str, object]) -> None:
             raise InvalidKey(f"{name}: no such key")
 
 
-def _commitment(name: str, texts: object, group: SourceGroup) -> list[bytes]:
+def _parts(name: str, texts: object, suite: Suite) -> list[bytes]:
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise InvalidKey(f"{name}: a list of commitments is needed")
-    return [_unhex(f"{name}: commitment {k}", text, group.encoded_length) for k, text in enumerate(texts)]
+    length = _scheme(suite, name).part_bytes
+    return [_unhex(f"{name}: commitment {k}", text, length) for k, text in enumerate(texts)]
 
 
 def _unhex(where: str, text: object, length: int) -> bytes:

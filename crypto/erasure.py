@@ -1,21 +1,19 @@
-"""Reed-Solomon erasure code over values of any length, for reliable broadcast.
+"""Erasure codes over values of any length, for reliable broadcast: what all share, and Reed and Solomon's.
 
 Guarantee: any `data` of the `total` shards of a value restore it, and each value has
 exactly one valid codeword: `value` refuses a wrong length prefix, a shard longer than necessary, and
 padding other than zero. The code is systematic: the first `data` shards are the value itself, behind a
 prefix of 8 bytes with its length (big-endian), padded with zeros to equal shards.
 
-Byte b of shard i is p(i), where p is the polynomial over GF(2^8) of degree below `data` that takes byte b of
-data shard j at j (Reed and Solomon, *Polynomial Codes over Certain Finite Fields*, 1960, in systematic form).
-So a codeword depends only on the two numbers and the value, not on the machine: known answers in the tests pin it. The
-field has 256 elements, hence at most 256 shards. More would need a code over a larger field: the code of a chain is a
-consensus parameter, and another one would be added to `CODES`.
+The code of a chain is that of its suite. A codeword depends only on the two numbers and the value, not on the machine:
+known answers in the tests pin it.
 
 A code corrects only erasures. The caller must check that shards belong together: it compares the
 Merkle root over *all* shards that `complete` returns with the agreed root (Cachin and Tessaro, SRDS 2005,
 section 3).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -28,14 +26,16 @@ _UNIT = 64
 """Shard lengths are multiples of this: the prefix fits into the first, and vector instructions need no remainder."""
 
 
-class ErasureCode:
-    """The code with `data` data shards out of `total`. CryptoError for numbers out of range."""
+class ErasureCode(ABC):
+    """A code with `data` data shards out of `total`. CryptoError for numbers out of range."""
+
+    most_shards: int
 
     def __init__(self, data: int, total: int) -> None:
         if not 1 <= data <= total:
             raise CryptoError(f"{data} data shards out of {total} are impossible")
-        if total > ORDER:
-            raise CryptoError(f"{total} shards are too many: a code over GF(2^8) has at most {ORDER}")
+        if total > self.most_shards:
+            raise CryptoError(f"{total} shards are too many: this code has at most {self.most_shards}")
         self.data = data
         self.total = total
 
@@ -66,10 +66,14 @@ class ErasureCode:
         self._validate(shards)
         used = tuple(sorted(shards)[: self.data])
         pieces = [shards[index] for index in used]
-        missing, extend = _extension(used, self.total)
+        missing = _missing(used, self.total)
         result = dict(zip(used, pieces, strict=True))
-        result.update(zip(missing, extend(pieces) if missing else (), strict=True))
+        result.update(zip(missing, self._restore(used, pieces) if missing else (), strict=True))
         return [result[index] for index in range(self.total)]
+
+    @abstractmethod
+    def _restore(self, used: tuple[int, ...], pieces: Sequence[bytes]) -> Sequence[bytes]:
+        """The shards that are missing, at least one, ascending, from `data` others, ascending and of one length."""
 
     def value(self, shards: Sequence[bytes]) -> bytes:
         """The value in a complete list of shards, as `complete` returns it.
@@ -110,13 +114,26 @@ class ErasureCode:
                 raise InvalidCodeword(f"there is no shard {index} among {self.total}")
 
 
-#: by the value of the consensus parameter `erasure_code`
-CODES = {"rs-gf256": ErasureCode}
+class ReedSolomon(ErasureCode):
+    """Byte b of shard i is p(i), where p is the polynomial over GF(2^8) of degree below `data` that takes byte b of
+    data shard j at j (Reed and Solomon, *Polynomial Codes over Certain Finite Fields*, 1960, in systematic form).
+
+    The field has 256 elements, hence at most 256 shards. More would need a code over a larger field.
+    """
+
+    most_shards = ORDER
+
+    def _restore(self, used: tuple[int, ...], pieces: Sequence[bytes]) -> list[bytes]:
+        return _product(used, self.total)(pieces)
+
+
+@lru_cache(maxsize=1024)
+def _missing(given: tuple[int, ...], total: int) -> tuple[int, ...]:
+    return tuple(sorted(set(range(total)).difference(given)))
 
 
 @lru_cache(maxsize=128)
-def _extension(given: tuple[int, ...], total: int) -> tuple[tuple[int, ...], Product]:
-    """The shards missing from the `given` ones, and the product that computes them; an entry takes below 0.6 MB."""
-    missing = tuple(sorted(set(range(total)).difference(given)))
+def _product(given: tuple[int, ...], total: int) -> Product:
+    """What computes the shards missing from the `given` ones; an entry takes below 0.6 MB."""
     _, multiply = multiplier()
-    return missing, multiply(interpolation(given, missing))
+    return multiply(interpolation(given, _missing(given, total)))

@@ -7,16 +7,14 @@ share (Feldman, FOCS 1987). The node index is shifted here and nowhere else: no 
 mistake.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm, prod
 
 from crypto.errors import CryptoError
-from crypto.group import Point, SourceGroup
-
-RandomBytes = Callable[[int], bytes]
-"""A source of uniformly random bytes, such as `secrets.token_bytes`."""
+from crypto.group import Group, Point
+from crypto.suite import RandomBytes
 
 
 def random_scalar(order: int, randbytes: RandomBytes) -> int:
@@ -47,7 +45,7 @@ class Polynomial:
             value = (value * x + coefficient) % self._order
         return value
 
-    def commit(self, group: SourceGroup) -> list[Point]:
+    def commit(self, group: Group) -> list[Point]:
         """Feldman commitment: the generator times each coefficient, lowest first."""
         return [group.multiply(group.generator, coefficient) for coefficient in self._coefficients]
 
@@ -55,7 +53,7 @@ class Polynomial:
         return f"<Polynomial of degree {len(self._coefficients) - 1}>"
 
 
-def committed_share(group: SourceGroup, commitment: Sequence[Point], index: int) -> Point:
+def committed_share(group: Group, commitment: Sequence[Point], index: int) -> Point:
     """The generator times node `index`'s share, from the commitment alone. May be the identity."""
     x = _abscissa(index)
     value = group.identity

@@ -8,8 +8,6 @@ import msgspec
 from bench.plan.contradictions import contradictions
 from bench.plan.fields import Given, SettingsError, given_in
 from bench.plan.run_settings import RunSettings, every_field, make_parameters, parameter_fields, run_fields
-from crypto.errors import CryptoError
-from crypto.gf256 import ORDER
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.wording import nearest
 
@@ -49,10 +47,7 @@ def build_run(given: Mapping[str, Given], style: str = "--", others: Iterable[st
         quorums = settings.quorums
         parameters = make_parameters(specification, quorums, settings.runtime, chosen)
     except ValueError as error:
-        if isinstance(error, CryptoError) and settings.nodes > ORDER:
-            many = written("nodes", settings.nodes)
-            raise SettingsError(f"{many}: at most {ORDER} nodes (the erasure code has {ORDER} shards)") from None
-        text = str(error)
+        text = str(error).replace("nodes = ", written("nodes", ""))
         for key, field in allowed.items():
             text = text.replace(f"{field.name} = ", written(key, ""))
         raise SettingsError(text) from None

@@ -27,7 +27,7 @@ from bench.places.hardware import machine, versions
 from bench.plan.workload import SHORTEST_TX, Workload
 from bench.studies.any_design import payload_once
 from bench.studies.timing import Primitive, best, timed
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.network.channel import Opener, Sealer
 from honeybadger.network.peer_socket import ZERO_COPY_BYTES
@@ -142,7 +142,7 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
     nodes = quorums.nodes
     transactions = Workload(1, tx_bytes).batch(0, per_node)
     proposal = encode_contribution(transactions)
-    code = ErasureCode(quorums.data_shards, nodes)
+    code = ReedSolomon(quorums.data_shards, nodes)
     shards = code.encode(proposal)
     # The cheapest case: all data shards are there.
     enough = dict(enumerate(shards[: quorums.data_shards]))

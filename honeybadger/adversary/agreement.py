@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from crypto.bls12_381 import BLS12_381
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
 from honeybadger.protocols.context import Context
@@ -12,17 +11,6 @@ from honeybadger.protocols.honey_badger.common_coin import coin_identity
 from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Term
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
-
-#: the point at infinity
-IDENTITY = bytes([0xC0]) + bytes(47)
-#: x = 4, y with the larger sign: on the curve, outside the subgroup of prime order
-NON_SUBGROUP = bytes([0xA0]) + bytes(46) + b"\x04"
-
-
-def some_point(scalar: int) -> bytes:
-    """A valid element of G1 that is nobody's share."""
-    group = BLS12_381.g1
-    return group.encode(group.multiply(group.generator, scalar))
 
 
 class EquivocateVotes(Adversary):
@@ -66,8 +54,8 @@ class EquivocateVotes(Adversary):
 class BadCoinShares(Adversary):
     """With its AUX, hence as early as it can, a bad share of the next coin of that agreement; never a good one.
 
-    By turns a point that is nobody's share, the share of another round, instance, epoch or chain, another node's
-    share, the identity, a point outside the subgroup, and junk. In every fourth epoch also shares for rounds that
+    By turns a share that is nobody's, the share of another round, instance, epoch or chain, another node's share, one
+    of the identity, one that is malformed otherwise, and junk. In every fourth epoch also shares for rounds that
     have no coin.
 
     Correct nodes must toss the same coins without it: BAD_COIN_SHARE where a coin is needed (with the default
@@ -77,7 +65,8 @@ class BadCoinShares(Adversary):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._shares: Recent[tuple[int, int, int], bytes] = Recent(32 * context.quorums.nodes)
-        self._copy = IDENTITY
+        self._lies = context.public_keys.suite.lies
+        self._copy = self._lies.malformed()[0]
         self._turn = 0
 
     def witness(self, sender: int, message: Message) -> None:
@@ -95,7 +84,7 @@ class BadCoinShares(Adversary):
         share = self._shares.once((epoch, proposer, coin), lambda: self._bad_share(epoch, proposer, coin))
         lies: list[Message] = [CoinShare(epoch, proposer, coin, share)]
         if epoch % 4 == 1 and coin != number:
-            lies.append(CoinShare(epoch, proposer, number, IDENTITY))
+            lies.append(CoinShare(epoch, proposer, number, self._lies.malformed()[0]))
         return [*lies, message]
 
     def _bad_share(self, epoch: int, proposer: int, number: int) -> bytes:
@@ -103,9 +92,9 @@ class BadCoinShares(Adversary):
         chain_id = self.context.chain_id
         match self._turn % 9:
             case 0:
-                return self.context.randbytes(48)
+                return self.context.randbytes(len(self._copy))
             case 1:
-                return some_point(2 + self._turn)
+                return self._lies.stranger(2 + self._turn)
             case 2:
                 coin = coin_identity(chain_id, epoch, proposer, number + 3)
             case 3:
@@ -115,5 +104,5 @@ class BadCoinShares(Adversary):
             case 5:
                 coin = coin_identity(bytes(32), epoch, proposer, number)
             case turn:
-                return (self._copy, IDENTITY, NON_SUBGROUP)[turn - 6]
+                return (self._copy, *self._lies.malformed()[:2])[turn - 6]
         return self.context.secret_keys.coin.sign_share(coin)

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from honeybadger.adversary.agreement import IDENTITY, some_point
 from honeybadger.adversary.base import Adversary, flipped
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import block_statement, signed_certificate
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, BodyPart, CertifiedHeader
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.wire import Message
@@ -28,6 +27,7 @@ class BadCertificates(Adversary):
         super().__init__(context)
         #: blocks served to each node; the parts of a body follow their header
         self._served = dict.fromkeys(self.others, 0)
+        self._lies = context.public_keys.suite.lies
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
         match message:
@@ -36,14 +36,19 @@ class BadCertificates(Adversary):
             case CertifiedHeader():
                 self._served[recipient] += 1
                 if self._served[recipient] % 3 == 1:
-                    return [replace(message, certificate=some_point(2 + self.number(1000)))]
+                    return [
+                        replace(message, certificate=signed_certificate(self._lies.stranger(2 + self.number(1000))))
+                    ]
                 if self._served[recipient] % 3 == 2:
                     return [replace(message, header=self.context.randbytes(130))]
             case BodyPart() if self._served[recipient] % 3 == 0:
                 return [replace(message, shard=flipped(message.shard))]
             case BlockCertificate():
-                return [replace(message, certificate=some_point(2 + message.height))]
+                return [replace(message, certificate=self._forged(2 + message.height))]
         return [message]
+
+    def _forged(self, number: int) -> bytes:
+        return signed_certificate(self._lies.stranger(number))
 
     def _share(self, height: int) -> bytes:
         match height % 4:
@@ -51,10 +56,10 @@ class BadCertificates(Adversary):
                 other = block_statement(height.to_bytes(32, "big"))
                 return self.context.secret_keys.certificate.sign_share(other)
             case 1:
-                return some_point(2 + height)
+                return self._lies.stranger(2 + height)
             case 2:
-                return IDENTITY
-        return self.context.randbytes(48)
+                return self._lies.malformed()[0]
+        return self.context.randbytes(64)
 
 
 class DripBlocks(Adversary):

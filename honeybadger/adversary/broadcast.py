@@ -24,7 +24,7 @@ class EquivocateBroadcast(Adversary):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._code = erasure_code(context.quorums)
+        self._code = erasure_code(context)
         self._second: Recent[int, list[Val]] = Recent(EPOCHS)
         #: by proposer: the VAL that it did not send
         self._invented = [

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from honeybadger.adversary.agreement import IDENTITY, NON_SUBGROUP, some_point
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
 from honeybadger.adversary.dispersal import EPOCHS
@@ -21,8 +20,8 @@ class BadDecryptionShares(Adversary):
 
     In two of four epochs they go out with the node's first TERM, before anything is agreed, for all N proposals or
     for none: a correct node takes the first message of a sender, so it cannot come too late. Otherwise they replace
-    the honest message: one share spoilt (a point that is nobody's, a share of another ciphertext, the identity,
-    a point outside the subgroup, junk), or a proposal missing, extra, twice, out of order or out of range.
+    the honest message: one share spoilt (nobody's, of another ciphertext, of the identity, malformed otherwise,
+    junk), or a proposal missing, extra, twice, out of order or out of range.
 
     Correct nodes must decrypt without it: BAD_DECRYPTION_SHARE if its shares were tried, WRONG_SHARE_SET.
     """
@@ -31,6 +30,7 @@ class BadDecryptionShares(Adversary):
         super().__init__(context)
         self._early: Recent[int, DecryptionShares] = Recent(EPOCHS)
         self._false: Recent[int, DecryptionShares] = Recent(EPOCHS)
+        self._lies = context.public_keys.suite.lies
         self._turn = 0
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
@@ -41,10 +41,16 @@ class BadDecryptionShares(Adversary):
             return [self._false.once(epoch, lambda: DecryptionShares(epoch, self._spoil(list(message.shares))))]
         if isinstance(message, Term) and epoch % 2:
             nodes = range(self.quorums.nodes) if epoch % 4 == 1 else ()
-            early = self._early.once(epoch, lambda: DecryptionShares(epoch, [(j, some_point(3 + j)) for j in nodes]))
+            early = self._early.once(
+                epoch, lambda: DecryptionShares(epoch, [(j, self._lies.stranger(3 + j)) for j in nodes])
+            )
             # To a recipient that has it already, it is nothing new.
             return [early, message]
         return [message]
+
+    def _strange(self, full: bool) -> Shares:
+        """Nobody's shares, for all proposals or for none."""
+        return [(j, self._lies.stranger(3 + j)) for j in range(self.quorums.nodes if full else 0)]
 
     def _spoil(self, shares: Shares) -> Shares:
         self._turn += 1
@@ -52,12 +58,13 @@ class BadDecryptionShares(Adversary):
         if turn < 5:
             position = self.number(len(shares))
             proposer = shares[position][0]
+            identity, malformed, *_ = self._lies.malformed()
             bad = (
-                some_point(2 + self._turn),
-                shares[position - 1][1] if len(shares) > 1 else IDENTITY,
-                IDENTITY,
-                NON_SUBGROUP,
-                self.context.randbytes(48),
+                self._lies.stranger(2 + self._turn),
+                shares[position - 1][1] if len(shares) > 1 else identity,
+                identity,
+                malformed,
+                self.context.randbytes(len(identity)),
             )[turn]
             return [*shares[:position], (proposer, bad), *shares[position + 1 :]]
         first, last = shares[0], shares[-1]

@@ -18,9 +18,9 @@ from honeybadger.protocols.wire import Message
 EPOCHS = 16
 
 
-def erasure_code(quorums: Quorums) -> ErasureCode:
+def erasure_code(context: Context) -> ErasureCode:
     """The code that proposals are dispersed with."""
-    return ErasureCode(quorums.data_shards, quorums.nodes)
+    return context.public_keys.suite.code(context.quorums.data_shards, context.quorums.nodes)
 
 
 def dispersal(shards: Sequence[bytes], epoch: int, proposer: int) -> list[Val]:
@@ -52,7 +52,7 @@ class FalseProposer(Adversary, ABC):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.code = erasure_code(context.quorums)
+        self.code = erasure_code(context)
         self._vals: Recent[int, Sequence[Val]] = Recent(EPOCHS)
         #: (epoch, proposer, root) → shards of others' broadcasts by place
         self._overheard: Recent[tuple[int, int, bytes], dict[int, bytes]] = Recent()

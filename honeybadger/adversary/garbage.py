@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-from crypto.bls12_381 import BLS12_381
-from crypto.ciphertext import hash_ciphertext
-from crypto.shamir import random_scalar
-from honeybadger.adversary.base import EMPTY_BATCH, Adversary, flipped
+from honeybadger.adversary.base import EMPTY_BATCH, Adversary
 from honeybadger.adversary.dispersal import FalseProposer
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
@@ -46,11 +43,12 @@ def oversized_plaintexts(parameters: Parameters, nodes: int) -> dict[str, bytes]
 
 
 #: what is wrong with a ciphertext, before anybody decrypts it or by everybody's decryption alike
-CIPHERTEXTS = ("junk", "nothing", "short", "AEAD", "mask", "identity U", "foreign label", "trailing", "plain")
+CIPHERTEXTS = ("junk", "nothing", "short", "body", "mask", "identity", "foreign label", "trailing", "plain")
 
 
 def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
     """This node's proposal for an epoch, broken as one of `CIPHERTEXTS` says; ValueError for another kind."""
+    lies = adversary.context.public_keys.suite.lies
     good = adversary.encrypt(epoch, EMPTY_BATCH)
     match kind:
         case "junk":
@@ -58,11 +56,12 @@ def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
         case "nothing":
             return b""
         case "short":
-            return good[:191]
-        case "AEAD" | "mask":
-            return _spoilt(adversary, epoch, kind == "mask")
-        case "identity U":
-            return bytes([0xC0]) + bytes(47) + good[48:]
+            return good[: len(good) - len(EMPTY_BATCH) - 1]
+        case "body" | "mask":
+            key, randbytes = adversary.context.public_keys.encryption, adversary.context.randbytes
+            return lies.spoilt(key, EMPTY_BATCH, adversary.label(epoch), randbytes, kind)
+        case "identity":
+            return lies.identity_header(good)
         case "foreign label":
             return adversary.encrypt(epoch + 1, EMPTY_BATCH)
         case "trailing":
@@ -70,18 +69,6 @@ def bad_ciphertext(adversary: Adversary, kind: str, epoch: int) -> bytes:
         case "plain":
             return EMPTY_BATCH
     raise ValueError(kind)
-
-
-def _spoilt(adversary: Adversary, epoch: int, spoil_mask: bool) -> bytes:
-    """U and W valid, but the AEAD (or T) is wrong: W is made for the spoilt bytes, by one who knows r."""
-    drawn = adversary.context.randbytes(64)
-    r = random_scalar(BLS12_381.order, lambda length: drawn[:length])
-    data = adversary.encrypt(epoch, EMPTY_BATCH, lambda length: drawn[:length])
-    u, mask, body = data[:48], data[144:176], data[176:]
-    mask, body = (flipped(mask), body) if spoil_mask else (mask, flipped(body))
-    g2 = BLS12_381.g2
-    w = g2.encode(g2.multiply(hash_ciphertext(BLS12_381, u, mask, body, adversary.label(epoch)), r))
-    return u + w + mask + body
 
 
 class GarbageProposals(FalseProposer):

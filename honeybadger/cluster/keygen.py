@@ -13,6 +13,7 @@ import zmq
 
 from crypto.dealer import deal
 from crypto.signatures import deal_signing_keys
+from crypto.suites import find_suite
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import TOKEN_FILE
 from honeybadger.cluster.keys import NodeKeys
@@ -37,7 +38,7 @@ def make_cluster(
         check_sizes(specification, parameters, specification.fault_model.quorums(nodes, faults), runtime or Runtime())
     except (ValueError, LookupError) as error:
         raise ClusterError(str(error)) from None
-    public, secret = deal(nodes, faults)
+    public, secret = deal(nodes, faults, suite=find_suite(parameters.suite))
     _, signing = deal_signing_keys(nodes)
     pairs = [zmq.curve_keypair() for _ in range(nodes)]
     members = [

@@ -21,6 +21,7 @@ from zmq.utils import z85
 from crypto.dealer import PublicKeys
 from crypto.errors import CryptoError
 from crypto.signatures import PublicSigningKeys
+from crypto.suites import find_suite
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.cluster.toml_file import mistyped, other_kind, read_toml
@@ -72,7 +73,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The dealer's Feldman commitments, hex: of coin, encryption and certificate key sets."""
+    """The public parts of the coin, encryption and certificate keys, hex, as the suite has them."""
 
     coin: list[str]
     encryption: list[str]
@@ -119,7 +120,10 @@ class Manifest:
             self.runtime = runtime or Runtime()
             self.sizes = check_sizes(self.specification, self.parameters, self.quorums, self.runtime)
             self.public_keys = PublicKeys.from_dict(
-                consensus.nodes, self.quorums.weak, msgspec.to_builtins(consensus.keys)
+                consensus.nodes,
+                self.quorums.weak,
+                msgspec.to_builtins(consensus.keys),
+                find_suite(self.parameters.suite),
             )
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None

@@ -15,23 +15,21 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.suite import CertificateKey
 from honeybadger.ledger.block import Header
 from honeybadger.ledger.errors import LedgerError
 
 #: at least one of so many blocks in a row is signed
 EVERY = 4
-#: more nodes have longer headers, so that a certificate with `EVERY` - 1 of them would be over `LONGEST`
-MOST_NODES = 128
-#: bytes of the longest certificate, and of a signature alone
-LONGEST, SIGNATURE_BYTES = 1024, 48
+#: more nodes have longer headers, so that a certificate with `EVERY` - 1 of them might be over `LONGEST`
+MOST_NODES = 256
+#: bytes of the longest certificate
+LONGEST = 8192
 
-_Chained = tuple[
-    Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)],
-    Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=EVERY - 1)],
-]
+#: what the cluster's certificate key proves, and the headers from the block's successor to the one that is signed
+_Certificate = tuple[bytes, Annotated[list[bytes], msgspec.Meta(max_length=EVERY - 1)]]
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Chained).decode
+_decode = msgspec.msgpack.Decoder(_Certificate).decode
 
 
 class Store(Protocol):
@@ -54,12 +52,17 @@ def block_statement(block_hash: bytes) -> bytes:
     return _encode(("block", 1, block_hash))
 
 
-def verify_certificate(key: SignaturePublicKey, block_hash: bytes, certificate: bytes) -> bool:
+def signed_certificate(proof: bytes) -> bytes:
+    """The certificate of a block that was signed itself: `proof` is of its `block_statement`."""
+    return _encode((proof, []))
+
+
+def verify_certificate(key: CertificateKey, block_hash: bytes, certificate: bytes) -> bool:
     """Whether it proves that the cluster has the block; never raises because of what it holds."""
     parts = _parts(certificate)
     if parts is None:
         return False
-    signature, following = parts
+    proof, following = parts
     for encoded in following:
         try:
             header = Header.decode(encoded)
@@ -68,7 +71,7 @@ def verify_certificate(key: SignaturePublicKey, block_hash: bytes, certificate: 
         if header.previous != block_hash:
             return False
         block_hash = sha256(encoded).digest()
-    return key.verify(block_statement(block_hash), signature)
+    return key.verify(block_statement(block_hash), proof)
 
 
 def certificate_of(store: Store, height: int) -> bytes | None:
@@ -92,16 +95,14 @@ def _chained(certificate: bytes, following: Sequence[bytes]) -> bytes | None:
     parts = _parts(certificate)
     if parts is None:
         return None
-    signature, further = parts
+    proof, further = parts
     headers = [*following, *further]
-    chained = _encode((signature, headers))
+    chained = _encode((proof, headers))
     return chained if len(headers) < EVERY and len(chained) <= LONGEST else None
 
 
 def _parts(certificate: bytes) -> tuple[bytes, list[bytes]] | None:
-    """The signature, and the headers up to the block that is signed; None for what is no certificate."""
-    if len(certificate) == SIGNATURE_BYTES:
-        return certificate, []
+    """The proof, and the headers up to the block that is signed; None for what is no certificate."""
     if len(certificate) > LONGEST:
         return None
     try:

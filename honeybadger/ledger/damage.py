@@ -9,7 +9,7 @@ The walk cannot see that a ledger was cut off at its end, or rewritten from some
 
 from dataclasses import dataclass
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.suite import CertificateKey
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.store import Record
@@ -43,7 +43,7 @@ class _Look:
     flaw: str
 
 
-def find_damage(store: SQLiteStore, key: SignaturePublicKey) -> tuple[list[Damage], list[int]]:
+def find_damage(store: SQLiteStore, key: CertificateKey) -> tuple[list[Damage], list[int]]:
     """Damaged blocks, highest first, and heights of rows that no block can have.
 
     Some 300 bytes of memory per block. Raises `LedgerError` if the store cannot be read, or lacks too much.
@@ -62,7 +62,7 @@ def find_damage(store: SQLiteStore, key: SignaturePublicKey) -> tuple[list[Damag
     return _walk(looks, top, store.chain_id), sorted(stray)
 
 
-def _look(record: Record, store: SQLiteStore, key: SignaturePublicKey) -> _Look | str:
+def _look(record: Record, store: SQLiteStore, key: CertificateKey) -> _Look | str:
     """What the record holds; a text that says why if it has no header of this block."""
     if not 1 <= record.height <= HIGHEST:
         return "no block has this height"

@@ -8,7 +8,7 @@ import math
 import time
 from typing import Protocol
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.suite import CertificateKey
 from honeybadger.ledger.block import MAX_BODY_BYTES, Header, body_bytes, check_block
 from honeybadger.ledger.certificates import verify_certificate
 from honeybadger.ledger.errors import LedgerError, printable
@@ -64,7 +64,7 @@ def ask(source: Source, height: int, offset: int) -> Piece:
     return answer
 
 
-def fetched_header(piece: Piece, height: int, chain_id: bytes, key: SignaturePublicKey) -> Header:
+def fetched_header(piece: Piece, height: int, chain_id: bytes, key: CertificateKey) -> Header:
     """The header in `piece`, whose certificate holds if there is one. Raises `Garbage`."""
     try:
         header = read_header(piece.header, height, chain_id)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.suite import CertificateKey
 from honeybadger.ledger.block import Block, check_block
 from honeybadger.ledger.damage import Damage, find_damage
 from honeybadger.ledger.errors import LedgerError
@@ -36,7 +36,7 @@ class RepairReport:
 
 def repair_ledger(
     store: SQLiteStore,
-    key: SignaturePublicKey,
+    key: CertificateKey,
     sources: Sequence[Source],
     say: Callable[[str], None],
     *,
@@ -64,7 +64,7 @@ def repair_ledger(
 @dataclass
 class _Repair:
     store: SQLiteStore
-    key: SignaturePublicKey
+    key: CertificateKey
     #: by member, the share of the allowed time that its last block took; infinite if it did not serve it
     took: dict[Source, float]
     say: Callable[[str], None]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.suite import CertificateKey
 from honeybadger.fingerprinted import Fingerprinted
 from honeybadger.ledger.block import Header, check_block
 from honeybadger.ledger.certificates import verify_certificate
@@ -52,7 +52,7 @@ def verify_ledger(
     *,
     find_repeats: bool = True,
     scratch: Path | None = None,
-    certificate_key: SignaturePublicKey | None = None,
+    certificate_key: CertificateKey | None = None,
 ) -> VerifyReport:
     """Walk the ledger up to the first bad block; never raises for what is in the store.
 
@@ -128,7 +128,7 @@ def _check_repeats(seen: History, height: int, transactions: Transactions) -> No
     seen.compact()
 
 
-def check_certificate(certificate: bytes | None, header: Header, key: SignaturePublicKey) -> bool:
+def check_certificate(certificate: bytes | None, header: Header, key: CertificateKey) -> bool:
     """Whether there is a certificate; `LedgerError` if it is invalid."""
     if certificate is None:
         return False

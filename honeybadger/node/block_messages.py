@@ -7,12 +7,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from honeybadger.ledger.certificates import LONGEST, SIGNATURE_BYTES
-from honeybadger.protocols.wire import Digest, GroupElement, Message
+from honeybadger.ledger.certificates import LONGEST
+from honeybadger.protocols.wire import Digest, Message, ThresholdShare
 
 Height = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 #: a signature, and the headers up to the block that is signed
-Certificate = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=LONGEST)]
+Certificate = Annotated[bytes, Meta(min_length=1, max_length=LONGEST)]
 #: one request asks for at most this many blocks
 BLOCKS_PER_REQUEST = 4
 #: a body travels in parts of this many bytes
@@ -24,7 +24,7 @@ class BlockShare(Message, frozen=True, tag=-1):
 
     height: Height
     block_hash: Digest
-    share: GroupElement
+    share: ThresholdShare
 
 
 class BlockRequest(Message, frozen=True, tag=-2):

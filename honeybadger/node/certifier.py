@@ -22,7 +22,13 @@ from collections.abc import Callable, Iterable
 
 from crypto.dealer import PublicKeys, SecretKeys
 from honeybadger.ledger.block import Header
-from honeybadger.ledger.certificates import block_statement, certificate_of, signed_every, verify_certificate
+from honeybadger.ledger.certificates import (
+    block_statement,
+    certificate_of,
+    signed_certificate,
+    signed_every,
+    verify_certificate,
+)
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
 from honeybadger.node.rate import PerSecond
@@ -176,14 +182,14 @@ class Certifier:
         shares = {n: share for n, share in received.items() if share and share.block_hash == block_hash}
         if len(shares) < self._public.threshold:
             return
-        signature, bad = self._public.combine(
+        proof, bad = self._public.combine(
             block_statement(block_hash), {node: share.share for node, share in shares.items()}, self._suspects
         )
         for node in sorted(bad):
             received[node] = None
             self._accuse(node, height)
-        if signature is not None:
-            self._certified(own, signature)
+        if proof is not None:
+            self._certified(own, signed_certificate(proof))
 
     def _certified(self, own: Header, certificate: bytes) -> None:
         self.block_certified(own.height)

@@ -7,17 +7,19 @@ carries its range, its unit and its help text, from which options, manifest keys
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from crypto.suites import DEFAULT, find_suite
 from honeybadger.settings import settings
 from honeybadger.wording import nearest
 
 BYTES = {"unit": "bytes"}
 SECONDS = {"unit": "s"}
 
+SuiteName = Literal["bls", "charm", "charm-secp256k1"]
 ProtocolName = Annotated[str, Meta(description="Consensus protocol.")]
 P = TypeVar("P", bound="Parameters")
 
@@ -26,6 +28,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The parameters of every protocol. A subclass sets the default of `protocol` to its own name."""
 
     protocol: ProtocolName = ""
+    suite: Annotated[SuiteName, Meta(description="Cryptographic suite: keys, proofs and erasure code.")] = DEFAULT
     batch_size: Annotated[int, Meta(ge=1, le=10_000_000, description="Transactions per epoch over all nodes (B).")] = (
         10_000
     )
@@ -60,6 +63,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Subclasses add what their own parameters must be to each other and to the number of nodes.
         """
         read_parameters(type(self), msgspec.structs.asdict(self))
+        find_suite(self.suite)
         if self.max_proposal_bytes < self.max_tx_bytes + 16:
             raise ValueError(
                 f"max_proposal_bytes = {self.max_proposal_bytes} is below {self.max_tx_bytes + 16}: a proposal must"

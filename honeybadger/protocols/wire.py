@@ -10,10 +10,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, inspect
 
+from crypto.suite import SHARE_BYTES
+
 EpochNumber = Annotated[int, Meta(ge=0, le=2**53)]
 NodeIndex = Annotated[int, Meta(ge=0, le=65535)]
-#: a compressed element of the group of shares
-GroupElement = Annotated[bytes, Meta(min_length=48, max_length=48)]
+#: a node's share of a coin, a decryption or a certificate; the suite says which bytes are one
+ThresholdShare = Annotated[bytes, Meta(min_length=1, max_length=SHARE_BYTES)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from crypto.dealer import PublicKeys, SecretKeys, deal
 from crypto.signatures import PublicSigningKeys, SigningKey, deal_signing_keys
+from crypto.suites import DEFAULT, find_suite
 from honeybadger.adversary.outbox import FilteredOutbox as FilteredOutbox
 from honeybadger.protocols.context import Context, Outbox
 from honeybadger.protocols.contract import ConsensusProtocol, Specification
@@ -163,9 +164,9 @@ class ByzantineNode:
 
 
 @lru_cache(maxsize=64)
-def dealt_keys(nodes: int, faults: int) -> tuple[PublicKeys, tuple[SecretKeys, ...]]:
+def dealt_keys(nodes: int, faults: int, suite: str = DEFAULT) -> tuple[PublicKeys, tuple[SecretKeys, ...]]:
     """Keys from a seeded dealer: for simulation only."""
-    public, secret = deal(nodes, faults, random.Random(f"keys {nodes} {faults}").randbytes)
+    public, secret = deal(nodes, faults, random.Random(f"keys {nodes} {faults}").randbytes, find_suite(suite))
     return public, tuple(secret)
 
 
@@ -204,7 +205,7 @@ class SimulatedCluster:
         self.nodes: dict[int, ConsensusProtocol] = {}
         self.applications: dict[int, SimulatedApplication] = {}
         self.submitted: set[bytes] = set()
-        public, secret = dealt_keys(nodes, self.quorums.faults)
+        public, secret = dealt_keys(nodes, self.quorums.faults, self.parameters.suite)
         signing = dealt_signing_keys(nodes)
         self._one_proposer = specification.one_proposer_per_block
         for me in range(nodes):

@@ -8,7 +8,7 @@ import pytest
 from support.byzantine import STRATEGIES
 from support.byzantine.scripted import Recorder
 
-from crypto.threshold_signature import SignaturePublicKey
+from crypto.bls.signature import SignatureKey
 from honeybadger.adversary import FilteredOutbox
 from honeybadger.adversary.blocks import DripBlocks
 from honeybadger.ledger.certificates import block_statement
@@ -22,7 +22,12 @@ PUBLIC, SECRET = dealt_keys(4, 1)
 def faulty(name):
     sent = Recorder()
     context = SimpleNamespace(
-        me=3, quorums=Quorums(4, 1), outbox=sent, secret_keys=SECRET[3], randbytes=random.Random(1).randbytes
+        me=3,
+        quorums=Quorums(4, 1),
+        outbox=sent,
+        public_keys=PUBLIC,
+        secret_keys=SECRET[3],
+        randbytes=random.Random(1).randbytes,
     )
     return sent, FilteredOutbox(sent, 4, STRATEGIES[name](context).change)
 
@@ -36,7 +41,7 @@ def share(height):
 @pytest.mark.parametrize("name", ["bad-certificates", "stale-shares"])
 def test_shares_of_certificates_are_bad(name):
     """Others get a share that does not verify under the right hash; the node itself gets the good one."""
-    public: SignaturePublicKey = PUBLIC.certificate
+    public: SignatureKey = PUBLIC.certificate
     sent, outbox = faulty(name)
     for height in range(1, 6):
         sent.to.clear()

@@ -13,7 +13,7 @@ from honeybadger.cluster.keygen import make_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.ledger import Chain, SQLiteStore, build_block, build_proof
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import block_statement, signed_certificate
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
 Cluster = tuple[Manifest, list[NodeKeys]]
@@ -37,9 +37,9 @@ def data(cluster: Cluster, tmp_path) -> Iterator[Path]:
     for block in list(store.iter_blocks())[:2]:
         statement = block_statement(block.header.hash)
         shares = {i: keys[i].secret_keys.certificate.sign_share(statement) for i in range(2)}
-        certificate, _ = manifest.public_keys.certificate.combine(statement, shares)
-        assert certificate is not None
-        store.append([], {block.header.height: certificate})
+        proof, _ = manifest.public_keys.certificate.combine(statement, shares)
+        assert proof is not None
+        store.append([], {block.header.height: signed_certificate(proof)})
     store.close()
     yield tmp_path / "data"
 

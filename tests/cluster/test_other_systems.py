@@ -31,9 +31,9 @@ for package in (bench, crypto, honeybadger):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from bench.places.hardware import machine
-print(len(sys.modules), machine()["cores"], len(ErasureCode(2, 4).encode(b"value")))
+print(len(sys.modules), machine()["cores"], len(ReedSolomon(2, 4).encode(b"value")))
 """
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.requests import submit
 
-from crypto.ciphertext import MASK_LENGTH, TAG_LENGTH
+from crypto.bls.ciphertext import MASK_LENGTH, TAG_LENGTH
 from crypto.erasure import CODES
 from honeybadger.cluster import sizes as sizes_module
 from honeybadger.cluster.errors import ClusterError

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.pairing import PointPair
 from crypto.dealer import PublicKeys, SecretKeys, deal
-from crypto.group import PointPair
 
 
 class CountingSuite(type(BLS12_381)):

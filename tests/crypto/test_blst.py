@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.points import ORDER_ELEVEN
 
-from crypto.bls12_381 import BLS12_381
-from crypto.blst import BLST, load
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.blst import BLST, load
 from crypto.errors import InvalidPoint
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB

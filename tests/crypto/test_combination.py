@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.combination import batch_weights, find_invalid
+from crypto.bls.combination import batch_weights, find_invalid
 
 
 @settings(max_examples=40)

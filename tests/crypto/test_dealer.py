@@ -5,7 +5,7 @@ import random
 import pytest
 from support.points import lagrange_at_zero
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
 from crypto.dealer import KEY_NAMES, PublicKeys, SecretKeys, deal
 from crypto.errors import CryptoError, InvalidKey
 
@@ -67,7 +67,7 @@ def test_a_threshold_of_shares_is_needed_not_one_fewer() -> None:
             coefficients = lagrange_at_zero(tuple(range(count)))
             value = sum(c * s for c, s in zip(coefficients, scalars, strict=False)) % ORDER
             key = group.encode(group.multiply(group.generator, value)) if value else b""
-            assert (key == getattr(public, name).commitment[0]) == (count >= 3)
+            assert (key == getattr(public, name).parts[0]) == (count >= 3)
 
 
 def test_bad_commitments_are_refused_with_the_name_of_the_field(public) -> None:
@@ -103,7 +103,7 @@ def test_a_missing_or_unknown_field_is_named(public, secret, name: str) -> None:
 def test_shares_match_and_have_one_spelling(public, secret, name: str) -> None:
     right = secret[2].to_dict()
     other_key = KEY_NAMES[(KEY_NAMES.index(name) + 1) % 3]
-    mismatch = " does not match the commitments of the manifest$"
+    mismatch = ": it does not match the commitments$"
     number, digits = int(right[name], 16), right[name]
     spellings = ["", digits[2:], digits + "00", "00" + digits, digits[:-2] + " a", digits[:-1] + "G", None, number]
     for wrong, why in (
@@ -111,7 +111,7 @@ def test_shares_match_and_have_one_spelling(public, secret, name: str) -> None:
         *((spelling, "") for spelling in spellings),
         ("AB" * 32, ".*hex"),
         (f"{number + ORDER:064x}", ""),
-        *((f"{beyond:064x}", " is not between") for beyond in (0, ORDER, 2**256 - 1)),
+        *((f"{beyond:064x}", ": it is not between") for beyond in (0, ORDER, 2**256 - 1)),
     ):
         with pytest.raises(InvalidKey, match=f"^node 2: the {name} key share{why}") as refusal:
             SecretKeys.from_dict(2, public, {**right, name: wrong})

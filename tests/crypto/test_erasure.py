@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from crypto.errors import CryptoError, InvalidCodeword
 
 SIZES = [1, 4, 5, 6, 7, 8, 9, 10, 16, 31]
 
 
-def code_for(nodes: int) -> ErasureCode:
-    return ErasureCode(nodes - 2 * ((nodes - 1) // 3), nodes)
+def code_for(nodes: int) -> ReedSolomon:
+    return ReedSolomon(nodes - 2 * ((nodes - 1) // 3), nodes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,14 +44,14 @@ def test_lengths_around_every_boundary(nodes: int) -> None:
 
 
 def test_it_is_systematic_with_a_length_prefix() -> None:
-    shards = ErasureCode(2, 4).encode(b"value")
+    shards = ReedSolomon(2, 4).encode(b"value")
     assert shards[0] == (5).to_bytes(8, "big") + b"value" + bytes(64 - 13)
     assert shards[1] == bytes(64)
 
 
 def test_shards_that_do_not_belong_together_show_up_in_the_completion() -> None:
     """The caller compares roots: the completion must differ from what was committed."""
-    code = ErasureCode(2, 4)
+    code = ReedSolomon(2, 4)
     shards = code.encode(b"a" * 200)
     forged = [*shards[:3], bytes([shards[3][0] ^ 1]) + shards[3][1:]]
     assert code.complete({0: forged[0], 1: forged[1], 3: forged[3]}) != forged
@@ -61,11 +61,11 @@ def test_shards_that_do_not_belong_together_show_up_in_the_completion() -> None:
 def test_impossible_codes_are_refused() -> None:
     for numbers in ((0, 4), (5, 4), (-1, 4), (1, 0), (86, 257)):
         with pytest.raises(CryptoError, match=r"impossible|too many"):
-            ErasureCode(*numbers)
+            ReedSolomon(*numbers)
 
 
 def test_malformed_shards_are_refused() -> None:
-    code = ErasureCode(2, 4)
+    code = ReedSolomon(2, 4)
     a, b, c, d = code.encode(b"v" * 300)
     for bad, why in [
         ({}, "too few"),
@@ -84,14 +84,14 @@ def test_malformed_shards_are_refused() -> None:
             code.complete(bad)
 
 
-def codeword(code: ErasureCode, content: bytes) -> list[bytes]:
+def codeword(code: ReedSolomon, content: bytes) -> list[bytes]:
     """The codeword with this content, prefix and padding included."""
     length = len(content) // code.data
     return code.complete({i: content[i * length : (i + 1) * length] for i in range(code.data)})
 
 
 def test_codewords_that_no_encoder_makes_or_that_are_incomplete_are_refused() -> None:
-    code = ErasureCode(2, 4)
+    code = ReedSolomon(2, 4)
     prefix = (100).to_bytes(8, "big")
     good = prefix + b"v" * 100 + bytes(20)
     assert code.value(codeword(code, good)) == b"v" * 100

@@ -2,7 +2,7 @@
 
 import pytest
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
 from crypto.errors import CryptoError, InvalidPoint
 
 P = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto import erasure, matrix_product
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from crypto.matrix_product import Multiplier, portable
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="ISA-L need not be installed here: run the tests on Linux")
@@ -73,7 +73,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mult
 @pytest.mark.parametrize("numbers", KNOWN, ids=str)
 def test_codewords_are_the_known_ones(numbers: tuple[int, int, int], way: Multiplier) -> None:
     data, total, length = numbers
-    code = ErasureCode(data, total)
+    code = ReedSolomon(data, total)
     shards = code.encode(value_of(length))
     assert hashlib.sha256(b"".join(shards)).hexdigest() == KNOWN[numbers]
     chosen = random.Random(total).sample(range(total), data)
@@ -81,7 +81,7 @@ def test_codewords_are_the_known_ones(numbers: tuple[int, int, int], way: Multip
 
 
 def test_a_shard_is_the_value_of_the_polynomial_at_its_index(way: Multiplier) -> None:
-    shards = ErasureCode(6, 16).encode(value_of(300))
+    shards = ReedSolomon(6, 16).encode(value_of(300))
     for byte in (0, 8, 63):
         known = {index: shards[index][byte] for index in range(6)}
         assert [evaluate(known, index) for index in range(6, 16)] == [shard[byte] for shard in shards[6:]]

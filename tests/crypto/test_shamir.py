@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
 from crypto.errors import CryptoError, InvalidKey
 from crypto.shamir import Polynomial, committed_share, interpolation_at_zero, random_scalar
-from crypto.shared_key import PublicKey, SecretKey
+from crypto.shared_key import KeyShare, SharedKey
 
 ORDER = BLS12_381.order
 G1, G2 = BLS12_381.g1, BLS12_381.g2
@@ -70,36 +70,36 @@ def test_scalars_are_never_zero_and_depend_on_all_the_bytes() -> None:
     assert asked == [48]
 
 
-def make_public(coefficients: list[int], nodes: int = 4) -> PublicKey:
+def make_public(coefficients: list[int], nodes: int = 4) -> SharedKey:
     commitment = [G1.encode(point) for point in Polynomial(coefficients, ORDER).commit(G1)]
-    return PublicKey(len(coefficients), commitment, nodes, BLS12_381, G1)
+    return SharedKey(len(coefficients), commitment, nodes, G1)
 
 
 def test_a_share_must_match_the_commitment() -> None:
     public = make_public([10, 20])
     for index in range(4):
-        SecretKey(index, 10 + 20 * (index + 1), public)
+        KeyShare(index, 10 + 20 * (index + 1), public)
     for index, scalar in [(0, 31), (0, 50), (1, 30), (0, -30), (0, 30 - ORDER), (0, 30 + ORDER)]:
         with pytest.raises(InvalidKey):
-            SecretKey(index, scalar, public)
+            KeyShare(index, scalar, public)
     for index in (-1, 4):
         with pytest.raises(InvalidKey, match="no node"):
-            SecretKey(index, 10 + 20 * (index + 1), public)
+            KeyShare(index, 10 + 20 * (index + 1), public)
         with pytest.raises(CryptoError, match="no node"):
             public.public_share(index)
     public = make_public([20, ORDER - 20])  # node 0 would hold 20 - 20
     with pytest.raises(InvalidKey, match="between"):
-        SecretKey(0, 0, public)
+        KeyShare(0, 0, public)
     with pytest.raises(InvalidKey, match="identity"):
         public.public_share(0)
-    SecretKey(1, ORDER - 20, public)
+    KeyShare(1, ORDER - 20, public)
 
 
 def test_a_public_key_is_validated() -> None:
     one = G1.encode(G1.generator)
     for threshold, commitment, nodes in [(0, [], 4), (5, [one] * 5, 4), (2, [one], 4), (2, [one] * 3, 4)]:
         with pytest.raises(InvalidKey):
-            PublicKey(threshold, commitment, nodes, BLS12_381, G1)
+            SharedKey(threshold, commitment, nodes, G1)
     for bad in (G1.encode(G1.identity), one[:-1], b"\x80" + bytes(47), G2.encode(G2.generator)):
         with pytest.raises(InvalidKey):
-            PublicKey(2, [one, bad], 4, BLS12_381, G1)
+            SharedKey(2, [one, bad], 4, G1)

@@ -9,12 +9,13 @@ from Cryptodome.Hash import SHA256
 from Cryptodome.Protocol.KDF import HKDF
 from support.points import lagrange_at_zero
 
-from crypto.bls12_381 import BLS12_381
-from crypto.ciphertext import MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.ciphertext import MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
+from crypto.bls.encryption import Decryption, PairingEncryptionKey
+from crypto.bls.suite import make_suite
 from crypto.dealer import deal
 from crypto.errors import CryptoError, InvalidPoint
 from crypto.shamir import Polynomial
-from crypto.threshold_encryption import Decryption, EncryptionPublicKey
 
 G1, G2, ORDER = BLS12_381.g1, BLS12_381.g2, BLS12_381.order
 LABEL = b"chain, epoch 7, proposer 2"
@@ -69,7 +70,7 @@ def test_an_independent_implementation_decrypts_it(public, secret, data) -> None
 
 
 def test_ones_own_ciphertext_needs_no_check(public, shares, data, suite) -> None:
-    counted = EncryptionPublicKey(2, public.encryption.commitment, 4, suite)
+    counted = PairingEncryptionKey(2, public.encryption.parts, 4, suite)
     own = Ciphertext(data, LABEL, own=True)
     assert counted.decrypt(own, shares).plaintext == MESSAGE
     assert suite.checks == 0
@@ -123,7 +124,7 @@ def test_bad_points_in_the_header_are_refused(public, data) -> None:
 
 
 def test_a_batch_finds_exactly_the_bad_ones(suite) -> None:
-    public, _ = deal(4, 1, random.Random(3).randbytes, suite)
+    public, _ = deal(4, 1, random.Random(3).randbytes, make_suite(suite))
     items = [(public.encryption.encrypt(b"m%d" % i, b"l%d" % i, RANDBYTES), b"l%d" % i) for i in range(7)]
     suite.reset()
     checked = public.encryption.check(items)
@@ -238,7 +239,7 @@ def test_a_wrong_r_or_label_under_the_true_key_is_no_message_for_everyone(public
 
 
 def test_a_bad_ciphertext_costs_one_pairing_check_and_blames_nobody(public, secret, plot, suite) -> None:
-    counted = EncryptionPublicKey(2, public.encryption.commitment, 4, suite)
+    counted = PairingEncryptionKey(2, public.encryption.parts, 4, suite)
     checked = Ciphertext(forge(plot["r"], plot["foreseen"], plot["true"], plot["r"]), LABEL)
     honest = {keys.index: keys.encryption.decryption_share(checked) for keys in secret[:3]}
     assert counted.decrypt(checked, honest) == Decryption(True, None, frozenset())
@@ -253,8 +254,8 @@ def test_a_combination_to_the_identity_is_no_accident(public, ciphertext) -> Non
 
 def test_a_key_made_elsewhere_does_not_decrypt_and_nothing_secret_is_shown(secret, ciphertext) -> None:
     other = Polynomial([3, 4], ORDER)
-    key = EncryptionPublicKey(2, [G1.encode(point) for point in other.commit(G1)], 4)
+    key = PairingEncryptionKey(2, [G1.encode(point) for point in other.commit(G1)], 4)
     shares = {keys.index: keys.encryption.decryption_share(ciphertext) for keys in secret}
     assert key.decrypt(ciphertext, shares) == Decryption(False, None, frozenset(shares))
-    assert repr(secret[0].encryption) == "<EncryptionSecretKey of node 0>"
+    assert repr(secret[0].encryption) == "<PairingDecryptionShare of node 0>"
     assert MESSAGE.hex() not in repr(ciphertext)

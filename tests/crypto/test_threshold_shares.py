@@ -9,7 +9,8 @@ from itertools import combinations
 import pytest
 from support.points import G1, ORDER_ELEVEN, malformed, spoil
 
-from crypto.ciphertext import Ciphertext
+from crypto.bls.ciphertext import Ciphertext
+from crypto.bls.suite import make_suite
 from crypto.dealer import deal
 from crypto.errors import CryptoError
 
@@ -34,7 +35,7 @@ class Scheme:
 
 def scheme_of(kind: str, nodes: int, faults: int, suite) -> Scheme:
     randbytes = random.Random(nodes).randbytes
-    public, secret = deal(nodes, faults, randbytes, suite)
+    public, secret = deal(nodes, faults, randbytes, make_suite(suite))
     if kind == "signature":
         shares = {keys.index: keys.coin.sign_share(MESSAGE) for keys in secret}
         combine = partial(public.coin.combine, MESSAGE)

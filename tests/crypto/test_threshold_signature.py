@@ -7,11 +7,12 @@ from itertools import combinations
 import pytest
 from support.points import malformed, spoil
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.signature import SignatureKey, SignatureShare, coin_bit
+from crypto.bls.suite import make_suite
 from crypto.dealer import deal
 from crypto.errors import CryptoError
 from crypto.shamir import interpolation_at_zero
-from crypto.threshold_signature import SignaturePublicKey, SignatureSecretKey, coin_bit
 
 G1 = BLS12_381.g1
 MESSAGE = b"chain, epoch 7, proposer 2, round 0"
@@ -53,22 +54,22 @@ def test_signatures_verify_for_their_message_and_key_only(public, shares, signat
 
 def test_the_purpose_separates_even_one_and_the_same_key(public, secret, signature) -> None:
     """The secret of the coin key, used under another purpose, signs nothing that the coin accepts."""
-    other = SignaturePublicKey(2, public.coin.commitment, b"OTHER", 4)
+    other = SignatureKey(2, public.coin.parts, b"OTHER", 4)
     scalar = int.from_bytes(secret[1].coin.to_bytes(), "big")
-    share = SignatureSecretKey(1, scalar, other).sign_share(MESSAGE)
+    share = SignatureShare(1, scalar, other).sign_share(MESSAGE)
     assert other.verify_share(1, MESSAGE, share)
     assert not public.coin.verify_share(1, MESSAGE, share)
     assert not other.verify(MESSAGE, signature)
     assert other.dst != public.coin.dst != public.certificate.dst
     for purpose in (b"", b"X" * 65):
         with pytest.raises(CryptoError):
-            SignaturePublicKey(2, public.coin.commitment, purpose, 4)
+            SignatureKey(2, public.coin.parts, purpose, 4)
 
 
 @pytest.mark.parametrize("liar, checks", [(0, 4), (1, 3)])
 def test_one_liar_among_four_costs_no_superfluous_check(suite, liar: int, checks: int) -> None:
     """The result; share 0; share 1 unless share 0 explains it all; the replacement."""
-    public, secret = deal(4, 1, random.Random(4).randbytes, suite)
+    public, secret = deal(4, 1, random.Random(4).randbytes, make_suite(suite))
     shares = {keys.index: keys.coin.sign_share(MESSAGE) for keys in secret}
     suite.reset()
     signature, bad = public.coin.combine(MESSAGE, {**shares, liar: spoil(shares[liar])})
@@ -84,7 +85,7 @@ def test_interpolation_is_computed_once_for_each_set_of_senders(public, shares) 
 
 
 def test_every_subset_of_liars_is_named(suite) -> None:
-    public, secret = deal(7, 2, random.Random(9).randbytes, suite)
+    public, secret = deal(7, 2, random.Random(9).randbytes, make_suite(suite))
     shares = {keys.index: keys.coin.sign_share(MESSAGE) for keys in secret}
     expected = public.coin.combine(MESSAGE, shares)[0]
     for liars in combinations(range(5), 2):
@@ -107,7 +108,7 @@ def test_the_coin_is_a_bit_of_the_hash_and_falls_both_ways(public, secret) -> No
 
 
 def test_nothing_secret_is_shown(secret) -> None:
-    assert repr(secret[2].coin) == "<SignatureSecretKey of node 2>"
+    assert repr(secret[2].coin) == "<SignatureShare of node 2>"
     text = repr(secret[2])
     for key in (secret[2].coin, secret[2].encryption, secret[2].certificate):
         scalar = key.to_bytes()

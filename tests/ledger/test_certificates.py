@@ -18,6 +18,7 @@ from honeybadger.ledger.certificates import (
     MOST_NODES,
     block_statement,
     certificate_of,
+    signed_certificate,
     signed_every,
     verify_certificate,
 )
@@ -33,7 +34,7 @@ def sign(block_hash: bytes) -> bytes:
     statement = block_statement(block_hash)
     signature, _ = KEY.combine(statement, {i: SECRET[i].certificate.sign_share(statement) for i in (0, 3)})
     assert signature is not None
-    return bytes(signature)
+    return signed_certificate(signature)
 
 
 SIGNED = {height: sign(HEADERS[height].hash) for height in (4, 8)}

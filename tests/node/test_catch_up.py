@@ -12,7 +12,7 @@ from support.peers import Said
 
 from crypto.dealer import deal
 from honeybadger.ledger.block import Block, build_block
-from honeybadger.ledger.certificates import block_statement, certificate_of, verify_certificate
+from honeybadger.ledger.certificates import block_statement, certificate_of, signed_certificate, verify_certificate
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec
@@ -37,7 +37,7 @@ def sign(block: Block, purpose: str = "certificate") -> bytes:
     signature, bad = getattr(PUBLIC, purpose).combine(statement, shares)
     assert signature is not None
     assert not bad
-    return bytes(signature)
+    return signed_certificate(signature)
 
 
 def chain_of(length: int, chain_id: bytes = CHAIN_ID, tag: bytes = b"") -> list[Block]:
@@ -160,8 +160,10 @@ OTHER_CHAIN = chain_of(3, bytes(32))[2]
 FORK = chain_of(3, tag=b"fork")[2]
 LONG = BLOCKS[2].body + bytes(100)
 LIES: dict[str, Callable[[], list[Message]]] = {
-    "attested by f nodes": lambda: answer(FORK, SECRET[1].certificate.sign_share(block_statement(FORK.header.hash))),
-    "forged certificate": lambda: answer(BLOCKS[2], bytes(48)),
+    "attested by f nodes": lambda: answer(
+        FORK, signed_certificate(SECRET[1].certificate.sign_share(block_statement(FORK.header.hash)))
+    ),
+    "forged certificate": lambda: answer(BLOCKS[2], signed_certificate(bytes(48))),
     "coin signature": lambda: answer(BLOCKS[2], sign(BLOCKS[2], "coin")),
     "certificate of another height": lambda: answer(BLOCKS[2], CERTIFICATES[4]),
     "certificate of another block": lambda: answer(FORK, CERTIFICATES[3]),

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.byzantine.harness import parameters
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
 from honeybadger.protocols.honey_badger.messages import MESSAGE_TYPES, HoneyBadgerMessage
 from honeybadger.simulation.cluster import SimulatedCluster, Strategy
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from support.byzantine.scripted import CHAIN, Recorder
 
-from crypto.bls12_381 import BLS12_381
-from honeybadger.adversary.agreement import IDENTITY, NON_SUBGROUP
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.suite import NON_SUBGROUP
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
 from honeybadger.protocols.honey_badger.messages import HoneyBadgerFault
 from honeybadger.simulation.cluster import dealt_keys
@@ -45,7 +45,7 @@ def bad_shares(nodes, faults):
         "other epoch": share(1, nodes, faults, coin_identity(CHAIN, 4, 2, 5)),
         "other chain": share(1, nodes, faults, coin_identity(bytes(32), 3, 2, 5)),
         "other node": share(2, nodes, faults),
-        "identity": IDENTITY,
+        "identity": bytes([0xC0]) + bytes(47),
         "non-subgroup": NON_SUBGROUP,
         "bad encoding": random.Random(1).randbytes(48),
         "infinity with junk": bytes([0xC0]) + bytes(46) + b"\1",

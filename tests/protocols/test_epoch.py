@@ -5,7 +5,7 @@ from support.byzantine.attacks import PLAINTEXTS
 from support.byzantine.bench import Bench
 from support.byzantine.scripted import CHAIN
 
-from honeybadger.adversary.agreement import IDENTITY, some_point
+from crypto.suites import DEFAULT, find_suite
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.garbage import CIPHERTEXTS, bad_ciphertext
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
@@ -13,6 +13,8 @@ from honeybadger.protocols.honey_badger.epoch import Epoch, ciphertext_label
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, HoneyBadgerFault, Val, Vote
 from honeybadger.protocols.honey_badger.shards_wanted import ShardsWanted
 from honeybadger.simulation.journals import JournalModel
+
+LIES = find_suite(DEFAULT).lies
 
 
 class EpochBench(Bench):
@@ -102,15 +104,17 @@ def test_early_shares_wait_for_the_decision():
     bench.values = {proposer: bench.proposal(proposer) for proposer in range(3)}
     bench.reveal(1, 2)
     bench.epoch.handle_decryption_shares(1, DecryptionShares(1, []))
-    bench.epoch.handle_decryption_shares(3, DecryptionShares(1, [(proposer, IDENTITY) for proposer in range(4)]))
+    bench.epoch.handle_decryption_shares(
+        3, DecryptionShares(1, [(proposer, LIES.malformed()[0]) for proposer in range(4)])
+    )
     assert not bench.completed
     bench.accept(*bench.values.values())
     assert bench.completed == [good(bench)] and set(bench.faults) <= {(3, HoneyBadgerFault.WRONG_SHARE_SET)}
 
 
 BAD_SHARES = {
-    "random point": lambda bench, sender, shares, k: some_point(3 + k),
-    "identity": lambda bench, sender, shares, k: IDENTITY,
+    "random point": lambda bench, sender, shares, k: LIES.stranger(3 + k),
+    "identity": lambda bench, sender, shares, k: LIES.malformed()[0],
     "junk": lambda bench, sender, shares, k: b"\x17" * 48,
     "another node's": lambda bench, sender, shares, k: bench.shares_of(bench.quorums.nodes - 1)[k][1],
     "of another ciphertext": lambda bench, sender, shares, k: shares[k - 1][1],

@@ -9,7 +9,7 @@ import pytest
 from support.byzantine.bench import run_with_lingering
 from support.byzantine.harness import parameters
 
-from crypto.ciphertext import Ciphertext
+from crypto.bls.ciphertext import Ciphertext
 from honeybadger.adversary.dispersal import dispersal, echo_of
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.faults import FaultKind

@@ -7,7 +7,7 @@ import pytest
 from support.byzantine.harness import ALL_SIZES, faulty_nodes
 from support.byzantine.scripted import EPOCH, BroadcastNet, Recorder
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from honeybadger.adversary.dispersal import dispersal, echo_of, vote_of
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.messages import EchoHash, HoneyBadgerFault, Ready, Val
@@ -21,7 +21,7 @@ def alone(nodes, me=0, proposer=0):
     """One instance with a recorder for an outbox."""
     q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     recorder, values = Recorder(), []
-    code = ErasureCode(q.data_shards, nodes)
+    code = ReedSolomon(q.data_shards, nodes)
     instance = ReliableBroadcast(me, EPOCH, proposer, q, code, 1 << 14, recorder, values.append, lambda lacking: None)
     return instance, recorder, values, q, code
 

@@ -12,7 +12,7 @@ from honeybadger.client import Cluster
 from honeybadger.cluster.keygen import make_cluster
 from honeybadger.cluster.manifest import Manifest, Member, Runtime
 from honeybadger.ledger import Block
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import block_statement, signed_certificate
 from honeybadger.network.client_protocol import (
     BLOCK_PART_BYTES,
     NO_SUCH_BLOCK,
@@ -125,9 +125,9 @@ class Chain:
         """A certificate that holds."""
         key, statement = self.manifest.public_keys.certificate, block_statement(block.header.hash)
         secrets = [keys.secret_keys.certificate for keys in self.keys[: key.threshold]]
-        certificate, _ = key.combine(statement, {i: secret.sign_share(statement) for i, secret in enumerate(secrets)})
-        assert certificate is not None
-        return certificate
+        proof, _ = key.combine(statement, {i: secret.sign_share(statement) for i, secret in enumerate(secrets)})
+        assert proof is not None
+        return signed_certificate(proof)
 
     def forged(self, contents: list[list[bytes]]) -> list[Block]:
         """Blocks that could be the chain's, but are not."""

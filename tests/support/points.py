@@ -1,6 +1,6 @@
 """Shares of threshold keys, which are points of G1, as a liar would send them."""
 
-from crypto.bls12_381 import BLS12_381
+from crypto.bls.bls12_381 import BLS12_381
 from crypto.shamir import interpolation_at_zero
 
 G1 = BLS12_381.g1

@@ -18,7 +18,6 @@ from collections.abc import Callable
 import msgspec
 
 from crypto.dealer import PublicKeys, SecretKeys
-from crypto.threshold_signature import coin_bit
 from honeybadger.protocols.context import Outbox
 from honeybadger.protocols.honey_badger.messages import HoneyBadgerFault
 
@@ -61,7 +60,7 @@ class CommonCoin:
         self.value: int | None = None
 
     def release(self) -> bytes:
-        """This node's share: 48 bytes. The caller sends it; the coin may become known at once."""
+        """This node's share. The caller sends it; the coin may become known at once."""
         share = self._secret.sign_share(self._identity)
         self.released = True
         self._seen.add(self._me)
@@ -82,12 +81,12 @@ class CommonCoin:
         # Before the own release there is nothing to do with the coin, so the pairings would be wasted.
         if not self.released or self.value is not None or len(self._shares) < self._public.threshold:
             return
-        signature, bad = self._public.combine(self._identity, self._shares, self._suspects)
+        value, bad = self._public.toss(self._identity, self._shares, self._suspects)
         for node in sorted(bad):
             self._shares.pop(node, None)
             self._suspects.add(node)
             self._outbox.fault(node, HoneyBadgerFault.BAD_COIN_SHARE, self._name)
-        if signature is not None:
-            self.value = coin_bit(signature)
+        if value is not None:
+            self.value = value
             self._shares.clear()
-            self._on_value(self.value)
+            self._on_value(value)

@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from crypto.ciphertext import Ciphertext
 from crypto.erasure import ErasureCode
+from crypto.suite import SHARE_BYTES, Ciphertext
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
@@ -33,9 +33,6 @@ from honeybadger.transactions import EMPTY, Transactions
 
 #: room for the ciphertext's header and tag beyond the longest serialised proposal
 CIPHERTEXT_OVERHEAD = 1024
-
-#: one decryption share with its proposer, roughly
-SHARE_BYTES = 64
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -267,7 +264,7 @@ class Epoch:
         unknown = list(values)
         if self._own_ciphertext is not None and values.get(context.me) == self._own_ciphertext:
             # Byte for byte what this node made: known to be valid.
-            valid[context.me] = Ciphertext(self._own_ciphertext, labels[context.me], own=True)
+            valid[context.me] = context.public_keys.encryption.own(self._own_ciphertext, labels[context.me])
             if self._own_plaintext is not None:
                 self._accept(context.me, self._own_plaintext)
             unknown.remove(context.me)

@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 
 from msgspec import Meta
 
-from honeybadger.protocols.wire import Digest, GroupElement, Message, NodeIndex
+from honeybadger.protocols.wire import Digest, Message, NodeIndex, ThresholdShare
 
 RoundNumber = Annotated[int, Meta(ge=0, le=2**31)]
 #: a Merkle branch: at most 16 siblings of 32 bytes (65,536 leaves)
@@ -73,7 +73,7 @@ class CoinShare(Message, frozen=True, tag=7):
 
     proposer: NodeIndex
     round: RoundNumber
-    share: GroupElement
+    share: ThresholdShare
 
 
 class Term(Message, frozen=True, tag=8):
@@ -86,7 +86,7 @@ class Term(Message, frozen=True, tag=8):
 class DecryptionShares(Message, frozen=True, tag=9):
     """All decryption shares of one node for one epoch: (proposer, share), ascending by proposer."""
 
-    shares: Annotated[list[tuple[NodeIndex, GroupElement]], Meta(max_length=65536)]
+    shares: Annotated[list[tuple[NodeIndex, ThresholdShare]], Meta(max_length=65536)]
 
 
 class EchoHash(Message, frozen=True, tag=10):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from crypto.erasure import CODES
+from crypto.suites import find_suite
 from honeybadger.protocols.parameters import Parameters, ProtocolName
 from honeybadger.wording import nearest
 
@@ -23,17 +23,18 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
     coin_schedule: Annotated[CoinSchedule, Meta(description="Which agreement rounds toss a common coin.")] = (
         "fixed-fixed-coin"
     )
-    erasure_code: Annotated[Literal["rs-gf256"], Meta(description="Code of the reliable broadcast.")] = "rs-gf256"
 
     @property
     def encrypts(self) -> bool:
         return self.encryption != "never"
 
     def check(self, nodes: int) -> None:
-        """ValueError, in one line, for an unknown schedule, or more nodes than the code has shards for."""
+        """ValueError, in one line, for an unknown schedule, or more nodes than the erasure code has shards."""
         super().check(nodes)
         is_encrypted(self.encryption, 0)
-        CODES[self.erasure_code](nodes, nodes)
+        most = find_suite(self.suite).most_nodes
+        if nodes > most:
+            raise ValueError(f"nodes = {nodes}: at most {most} nodes (the erasure code has {most} shards)")
 
 
 @lru_cache(maxsize=64)

@@ -25,7 +25,6 @@ Source: Miller, Xia, Croman, Shi, Song: "The Honey Badger of BFT Protocols" (CCS
 
 from typing import Any
 
-from crypto.erasure import CODES
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.faults import FaultKind
@@ -45,7 +44,6 @@ from honeybadger.protocols.honey_badger.messages import (
     Vote,
     Want,
 )
-from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.honey_badger.shards_wanted import LOOK, ShardsWanted
 from honeybadger.protocols.wire import Message
@@ -56,8 +54,7 @@ class HoneyBadger(ConsensusProtocol):
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        code = CODES[HoneyBadgerParameters.of(context.parameters).erasure_code]
-        self._code = code(context.quorums.data_shards, context.quorums.nodes)
+        self._code = context.public_keys.suite.code(context.quorums.data_shards, context.quorums.nodes)
         #: who has sent a bad share: their later ones are verified before use
         self._suspects: set[int] = set()
         #: epochs in progress by number, from `_current` to the horizon

@@ -1,8 +1,9 @@
 """Honey Badger's entry in the registry of protocols."""
 
-from crypto.erasure import CODES
+from crypto.suite import SHARE_BYTES
+from crypto.suites import find_suite
 from honeybadger.protocols.contract import Bulk, Phase, Specification
-from honeybadger.protocols.honey_badger.epoch import CIPHERTEXT_OVERHEAD, SHARE_BYTES
+from honeybadger.protocols.honey_badger.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.honey_badger.messages import (
     MESSAGE_TYPES,
     DecryptionShares,
@@ -23,7 +24,7 @@ AGREEMENT_BYTES = 16 * 1024
 
 
 def _shard(parameters: Parameters, quorums: Quorums) -> int:
-    code = CODES[HoneyBadgerParameters.of(parameters).erasure_code](quorums.data_shards, quorums.nodes)
+    code = find_suite(parameters.suite).code(quorums.data_shards, quorums.nodes)
     return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
 
 

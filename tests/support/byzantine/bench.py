@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from honeybadger.adversary.dispersal import dispersal, echo_of
 from honeybadger.protocols.context import Context, NoJournal
 from honeybadger.protocols.honey_badger.messages import Ready, Term
@@ -20,7 +20,7 @@ class Bench(Recorder):
     def __init__(self, nodes: int = 4, *, journal=None, first_epoch: int = 1, **changes) -> None:
         super().__init__()
         self.quorums = q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
-        self.code = ErasureCode(q.data_shards, nodes)
+        self.code = ReedSolomon(q.data_shards, nodes)
         self.public, self.secrets = dealt_keys(nodes, q.faults)
         self.waiting: list[bytes] = []
         self.selected: list[int] = []

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
@@ -189,7 +189,7 @@ class BroadcastNet:
 
     def __init__(self, nodes: int, seed: int = 0, *, silent: Sequence[int] = (), proposer: int = 0) -> None:
         self.quorums = quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))
-        self.code = ErasureCode(quorums.data_shards, nodes)
+        self.code = ReedSolomon(quorums.data_shards, nodes)
         self.network = InMemoryNetwork(nodes, seed)
         self.proposer = proposer
         self.delivered: dict[int, bytes] = {}

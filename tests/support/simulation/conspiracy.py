@@ -139,7 +139,7 @@ class Conspirator(Strategy):
     def _val(self, epoch: int, proposer: int, recipient: int) -> Val:
         """A shard of one value for the first side and of another for the others, all under one root."""
         if (epoch, proposer) not in self._vals:
-            code, (_, side, _) = erasure_code(self.quorums), self.plot.of(epoch, proposer)
+            code, (_, side, _) = erasure_code(self.node.context), self.plot.of(epoch, proposer)
             # Two batches of one transaction each, long enough to differ in every shard.
             transactions = [self.rng.randbytes(255) for _ in range(2)]
             self.own_transactions += transactions

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from crypto.bls.signature import coin_bit
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
@@ -26,11 +27,11 @@ class FastCoinKey:
     def sign_share(self, identity: bytes) -> bytes:
         return _digest("share", self.index, identity)
 
-    def combine(
+    def toss(
         self, identity: bytes, shares: Mapping[int, bytes], suspects: Collection[int]
-    ) -> tuple[bytes | None, frozenset[int]]:
+    ) -> tuple[int | None, frozenset[int]]:
         bad = frozenset(node for node, share in shares.items() if share != _digest("share", node, identity))
-        return (_digest("coin", identity) if len(shares) - len(bad) >= self.threshold else None), bad
+        return (coin_bit(_digest("coin", identity)) if len(shares) - len(bad) >= self.threshold else None), bad
 
 
 def with_fast_coins(context: Context) -> Context:

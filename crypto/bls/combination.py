@@ -24,9 +24,9 @@ from itertools import islice
 from typing import TypeVar
 
 from crypto.errors import InvalidPoint
-from crypto.group import Point
+from crypto.group import Group, Point
 from crypto.shamir import interpolation_at_zero
-from crypto.shared_key import PublicKey
+from crypto.shared_key import SharedKey
 
 Item = TypeVar("Item")
 Share = tuple[int, Point]
@@ -35,14 +35,15 @@ Share = tuple[int, Point]
 
 @dataclass(frozen=True, slots=True)
 class Combiner:
-    """How shares of one value, points of G1, are combined and checked.
+    """How shares of one value, points of `group`, are combined and checked.
 
     `holds(value, key)`: whether the secret behind a public key, or share, makes this value, which is in the subgroup;
     linear in both. Optional, `proves(value)`: a cheaper check that the value is the right one, which may say no to a
     right one, and says no to all others, in the subgroup or not.
     """
 
-    key: PublicKey
+    key: SharedKey
+    group: Group
     holds: Callable[[Point, Point], bool]
     proves: Callable[[Point], bool] = lambda value: False
 
@@ -70,7 +71,7 @@ class Combiner:
             verified += self._sift([doubtful], bad)
 
         value = self._interpolate(chosen + verified)
-        if self.proves(value) or (self.key.suite.g1.contains(value) and self.holds(value, self.key.point)):
+        if self.proves(value) or (self.group.contains(value) and self.holds(value, self.key.point)):
             return value, frozenset(bad)
 
         # Valid shares always combine to the right value, so among `chosen` there is an invalid one.
@@ -86,13 +87,13 @@ class Combiner:
     def _decode(self, indices: Iterable[int], shares: Mapping[int, bytes], bad: set[int]) -> Iterator[Share]:
         for index in indices:
             try:
-                yield index, self.key.suite.g1.decode_on_curve(shares[index])
+                yield index, self.group.decode_on_curve(shares[index])
             except InvalidPoint:
                 bad.add(index)
 
     def _sift(self, shares: list[Share], bad: set[int], one_is_bad: bool = False) -> list[Share]:
         """The valid ones among `shares`; the senders of the others are added to `bad`."""
-        inside = [share for share in shares if self.key.suite.g1.contains(share[1])]
+        inside = [share for share in shares if self.group.contains(share[1])]
         one_is_inside = one_is_bad and len(inside) == len(shares)
         invalid = {index for index, _ in find_invalid(inside, self._all_valid, one_is_inside)}
         valid = [share for share in inside if share[0] not in invalid]
@@ -101,14 +102,14 @@ class Combiner:
 
     def _interpolate(self, shares: list[Share]) -> Point:
         ordered = sorted(shares, key=lambda share: share[0])  # one cache entry for each set of senders
-        g1 = self.key.suite.g1
-        factors, scale = interpolation_at_zero(tuple(index for index, _ in ordered), g1.order)
+        factors, scale = interpolation_at_zero(tuple(index for index, _ in ordered), self.group.order)
         # Short factors first, then one long one: half the cost of Lagrange's coefficients, which are all long.
-        return g1.multiply(g1.combine(factors, [point for _, point in ordered]), scale)
+        total = self.group.combine(factors, [point for _, point in ordered])
+        return self.group.multiply(total, scale)
 
     def _all_valid(self, shares: Sequence[Share]) -> bool:
         weights = batch_weights(len(shares))
-        value = self.key.suite.g1.combine(weights, [point for _, point in shares])
+        value = self.group.combine(weights, [point for _, point in shares])
         key = self.key.group.combine(weights, [self.key.public_share(index) for index, _ in shares])
         return self.holds(value, key)
 

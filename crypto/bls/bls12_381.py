@@ -1,4 +1,4 @@
-"""BLS12-381 through blst, as the pairing group of this package: the instance `BLS12_381`.
+"""BLS12-381 through blst, as the pairing group of this suite: the instance `BLS12_381`.
 
 Encodings are the compressed ones of the ZCash / IETF convention: 48 bytes in G1, 96 in G2. Hashing follows
 RFC 9380, suites BLS12381G1_XMD:SHA-256_SSWU_RO_ and BLS12381G2_XMD:SHA-256_SSWU_RO_ (sections 8.8.1, 8.8.2).
@@ -12,9 +12,10 @@ Time depends on the scalar's length and value, so timing side channels on the lo
 import ctypes
 from collections.abc import Callable, Sequence
 
-from crypto.blst import BLST
+from crypto.bls.blst import BLST
+from crypto.bls.pairing import PairingGroup, PointPair
 from crypto.errors import CryptoError, InvalidPoint
-from crypto.group import PairingGroup, Point, PointPair, SourceGroup
+from crypto.group import Group, Point
 
 _ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 # The generators of the standard, compressed.
@@ -33,7 +34,7 @@ _DIGIT, _DIGITS = 4, 64
 _LOW, _HIGH = bytes(byte & 15 for byte in range(256)), bytes(byte >> 4 for byte in range(256))
 
 
-class _BlstGroup(SourceGroup):
+class _BlstGroup(Group):
     """G1 or G2: `number` 1 or 2, and its generator in hex."""
 
     order = _ORDER

@@ -27,7 +27,6 @@ everyone: the outcome is "no message".
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 
 from cryptography.exceptions import InvalidTag
@@ -35,41 +34,31 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from crypto.bls12_381 import BLS12_381
-from crypto.ciphertext import MASK_LENGTH, MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
-from crypto.combination import Combiner, batch_weights, find_invalid
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.ciphertext import MASK_LENGTH, MAX_MESSAGE_LENGTH, Ciphertext, hash_ciphertext
+from crypto.bls.combination import Combiner, batch_weights, find_invalid
+from crypto.bls.pairing import PairingGroup
 from crypto.errors import CryptoError, InvalidPoint
-from crypto.group import PairingGroup, Point
-from crypto.shamir import RandomBytes, random_scalar
-from crypto.shared_key import PublicKey, SecretKey
+from crypto.group import Point
+from crypto.shamir import random_scalar
+from crypto.shared_key import KeyShare, SharedKey
+from crypto.suite import Decryption, RandomBytes
 
 _KEY_LENGTH = 32
 _NONCE = bytes(12)  # Each key encrypts one message only.
 
 
-@dataclass(frozen=True, slots=True)
-class Decryption:
-    """Outcome of `EncryptionPublicKey.decrypt`.
-
-    `done` and a plaintext: decrypted. `done` and None: the ciphertext itself is bad, at every node alike. Not
-    `done`: more shares are needed. `bad`: senders of invalid shares, as far as they had to be looked at.
-    """
-
-    done: bool
-    plaintext: bytes | None
-    bad: frozenset[int]
-
-
-class EncryptionPublicKey(PublicKey):
+class PairingEncryptionKey(SharedKey):
     """The public side of a shared encryption key; `commitment`: `threshold` encoded points of G1.
 
-    Raises InvalidKey as `PublicKey` does.
+    Raises InvalidKey as `SharedKey` does.
     """
 
     def __init__(
-        self, threshold: int, commitment: Sequence[bytes], nodes: int, suite: PairingGroup = BLS12_381
+        self, threshold: int, commitment: Sequence[bytes], nodes: int, pairing: PairingGroup = BLS12_381
     ) -> None:
-        super().__init__(threshold, commitment, nodes, suite, suite.g1)
+        super().__init__(threshold, commitment, nodes, pairing.g1)
+        self.pairing = pairing
 
     @cached_property
     def _times_generator(self) -> Callable[[int], Point]:
@@ -80,33 +69,27 @@ class EncryptionPublicKey(PublicKey):
         return self.group.multiplier(self.point)
 
     def encrypt(self, message: bytes, label: bytes, randbytes: RandomBytes) -> bytes:
-        """The ciphertext of `message` for `label`: 192 bytes longer (layout in `crypto.ciphertext`).
-
-        `label` says where this ciphertext belongs (key set, epoch, proposer ...); the decrypting nodes know it
-        from the context. `randbytes` must be unpredictable and never repeat. CryptoError for a message over
-        2 GiB.
-        """
+        """The ciphertext of `message` for `label`: 192 bytes longer (layout in `ciphertext`)."""
         if len(message) > MAX_MESSAGE_LENGTH:
             raise CryptoError("the message is too long")
-        g1, g2 = self.suite.g1, self.suite.g2
-        r = random_scalar(self.suite.order, randbytes)
+        g1, g2 = self.pairing.g1, self.pairing.g2
+        r = random_scalar(self.pairing.order, randbytes)
         u = g1.encode(self._times_generator(r))
         key, mask = derive(g1.encode(self._times_key(r)), u, label)
         masked = _xor(r.to_bytes(MASK_LENGTH, "big"), mask)
         body = AESGCM(key).encrypt(_NONCE, message, associated_data(u, masked, label))
-        w = g2.encode(g2.multiply(hash_ciphertext(self.suite, u, masked, body, label), r))
+        w = g2.encode(g2.multiply(hash_ciphertext(self.pairing, u, masked, body, label), r))
         return b"".join((u, w, masked, body))
 
     def check(self, items: Sequence[tuple[bytes, bytes]]) -> list[Ciphertext | None]:
-        """Decodes and verifies pairs (ciphertext, label); None stands for each invalid one.
+        """As `EncryptionKey.check`. The ciphertexts of an epoch belong in one call.
 
-        The ciphertexts of an epoch belong in one call: n of them cost n + 1 Miller loops and one final
-        exponentiation. If the batch fails it is bisected. Release no share of anything that did not pass.
+        n of them cost n + 1 Miller loops and one final exponentiation. If the batch fails it is bisected.
         """
         decoded: list[Ciphertext | None] = []
         for data, label in items:
             try:
-                decoded.append(Ciphertext(data, label, self.suite))
+                decoded.append(Ciphertext(data, label, self.pairing))
             except CryptoError:
                 decoded.append(None)
         positions = [position for position, item in enumerate(decoded) if item is not None]
@@ -116,12 +99,16 @@ class EncryptionPublicKey(PublicKey):
             decoded[position] = None
         return decoded
 
+    def own(self, data: bytes, label: bytes) -> Ciphertext:
+        """A ciphertext made here: its points lie in the subgroup."""
+        return Ciphertext(data, label, self.pairing, own=True)
+
     def _all_well_formed(self, items: Sequence[Ciphertext]) -> bool:
-        g1, g2 = self.suite.g1, self.suite.g2
+        g1, g2 = self.pairing.g1, self.pairing.g2
         weights = batch_weights(len(items))
         left = [(g1.multiply(item.u, v), item.hashed) for v, item in zip(weights, items, strict=True)]
         right = (g1.generator, g2.combine(weights, [item.w for item in items]))
-        return self.suite.products_equal(left, [right])
+        return self.pairing.products_equal(left, [right])
 
     def verify_share(self, index: int, ciphertext: Ciphertext, share: bytes) -> bool:
         """Whether these 48 bytes are node `index`'s share of a *checked* ciphertext.
@@ -141,7 +128,7 @@ class EncryptionPublicKey(PublicKey):
         """Decrypts a *checked* ciphertext with shares by sender, in order of preference.
 
         Shares by `suspects` are verified before use, others only if the result is wrong
-        (`crypto.combination`). Raises CryptoError for a sender out of range.
+        (`combination`). Raises CryptoError for a sender out of range.
         """
         key: bytes | None = None
 
@@ -151,7 +138,7 @@ class EncryptionPublicKey(PublicKey):
             return key is not None
 
         # If T proves nothing, either a share is bad or the ciphertext is: the pairing decides.
-        z, bad = Combiner(self, partial(self._pairing_check, ciphertext), proves).combine(shares, suspects)
+        z, bad = Combiner(self, self.group, partial(self._pairing_check, ciphertext), proves).combine(shares, suspects)
         if z is None:
             return Decryption(False, None, bad)
         key = key or self._proven_key(ciphertext, z)
@@ -162,21 +149,21 @@ class EncryptionPublicKey(PublicKey):
         g1 = self.group
         key, mask = derive(g1.encode(z), ciphertext.encoded_u, ciphertext.label)
         r = int.from_bytes(_xor(ciphertext.mask, mask), "big")
-        if not 1 <= r < self.suite.order:
+        if not 1 <= r < self.pairing.order:
             return None
         proven = self._times_generator(r) == ciphertext.u and self._times_key(r) == z
         return key if proven else None
 
     def _pairing_check(self, ciphertext: Ciphertext, value: Point, key: Point) -> bool:
-        return self.suite.pairings_equal(value, ciphertext.hashed, key, ciphertext.w)
+        return self.pairing.pairings_equal(value, ciphertext.hashed, key, ciphertext.w)
 
 
-class EncryptionSecretKey(SecretKey[EncryptionPublicKey]):
+class PairingDecryptionShare(KeyShare[PairingEncryptionKey]):
     """A node's share of an encryption key."""
 
     def decryption_share(self, ciphertext: Ciphertext) -> bytes:
         """This node's share for a *checked* ciphertext, 48 bytes. Reveal it only once its use is agreed."""
-        g1 = self.public.suite.g1
+        g1 = self.public.group
         return g1.encode(g1.multiply(ciphertext.u, self._scalar))
 
 

@@ -17,30 +17,32 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 
-from crypto.bls12_381 import BLS12_381
-from crypto.combination import Combiner
+from crypto.bls.bls12_381 import BLS12_381
+from crypto.bls.combination import Combiner
+from crypto.bls.pairing import PairingGroup
 from crypto.errors import CryptoError, InvalidPoint
-from crypto.group import PairingGroup, Point
-from crypto.shared_key import PublicKey, SecretKey
+from crypto.group import Point
+from crypto.shared_key import KeyShare, SharedKey
 
 
-class SignaturePublicKey(PublicKey):
+class SignatureKey(SharedKey):
     """The public side of a shared signature key.
 
     `commitment`: `threshold` encoded points of G2. `purpose`: 1 to 64 bytes that name what the key signs,
-    such as b"COIN". Raises InvalidKey as `PublicKey` does, CryptoError for an unusable purpose.
+    such as b"COIN". Raises InvalidKey as `SharedKey` does, CryptoError for an unusable purpose.
     """
 
     def __init__(
-        self, threshold: int, commitment: Sequence[bytes], purpose: bytes, nodes: int, suite: PairingGroup = BLS12_381
+        self, threshold: int, commitment: Sequence[bytes], purpose: bytes, nodes: int, pairing: PairingGroup = BLS12_381
     ) -> None:
         if not 1 <= len(purpose) <= 64:
             raise CryptoError("a purpose has 1 to 64 bytes")
-        super().__init__(threshold, commitment, nodes, suite, suite.g2)
+        super().__init__(threshold, commitment, nodes, pairing.g2)
+        self.pairing = pairing
         self.purpose = purpose
-        self.dst = b"HONEYBADGER-" + purpose + b"-V1-" + suite.g1.hash_suite
+        self.dst = b"HONEYBADGER-" + purpose + b"-V1-" + pairing.g1.hash_suite
         # One message is signed, then verified, by a node: hash it once.
-        self.message_point = lru_cache(maxsize=256)(partial(self.suite.g1.hash, dst=self.dst))
+        self.message_point = lru_cache(maxsize=256)(partial(self.pairing.g1.hash, dst=self.dst))
 
     def verify_share(self, index: int, message: bytes, share: bytes) -> bool:
         """Whether these 48 bytes are node `index`'s share of `message`. CryptoError for a wrong index."""
@@ -60,26 +62,37 @@ class SignaturePublicKey(PublicKey):
         senders as `suspects` from then on. Without attackers this costs two pairings. Raises CryptoError for a sender
         out of range.
         """
-        value, bad = Combiner(self, partial(self._pairing_check, message)).combine(shares, suspects)
-        return None if value is None else self.suite.g1.encode(value), bad
+        value, bad = Combiner(self, self.pairing.g1, partial(self._pairing_check, message)).combine(shares, suspects)
+        return None if value is None else self.pairing.g1.encode(value), bad
+
+    def toss(
+        self, message: bytes, shares: Mapping[int, bytes], suspects: Collection[int] = ()
+    ) -> tuple[int | None, frozenset[int]]:
+        """The coin of `message`: a bit of its signature's hash; else as `combine`."""
+        signature, bad = self.combine(message, shares, suspects)
+        return None if signature is None else coin_bit(signature), bad
+
+    @property
+    def proof_bytes(self) -> int:
+        return self.pairing.g1.encoded_length
 
     def _holds(self, message: bytes, encoded: bytes, key: Point) -> bool:
         try:
-            value = self.suite.g1.decode(encoded)
+            value = self.pairing.g1.decode(encoded)
         except InvalidPoint:
             return False
         return self._pairing_check(message, value, key)
 
     def _pairing_check(self, message: bytes, value: Point, key: Point) -> bool:
-        return self.suite.pairings_equal(value, self.suite.g2.generator, self.message_point(message), key)
+        return self.pairing.pairings_equal(value, self.pairing.g2.generator, self.message_point(message), key)
 
 
-class SignatureSecretKey(SecretKey[SignaturePublicKey]):
+class SignatureShare(KeyShare[SignatureKey]):
     """A node's share of a signature key."""
 
     def sign_share(self, message: bytes) -> bytes:
         """This node's share of the signature of `message`, 48 bytes."""
-        g1 = self.public.suite.g1
+        g1 = self.public.pairing.g1
         return g1.encode(g1.multiply(self.public.message_point(message), self._scalar))
 
 
