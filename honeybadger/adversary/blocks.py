@@ -36,9 +36,7 @@ class BadCertificates(Adversary):
             case CertifiedHeader():
                 self._served[recipient] += 1
                 if self._served[recipient] % 3 == 1:
-                    return [
-                        replace(message, certificate=signed_certificate(self._lies.stranger(2 + self.number(1000))))
-                    ]
+                    return [replace(message, certificate=self._forged(2 + self.number(1000)))]
                 if self._served[recipient] % 3 == 2:
                     return [replace(message, header=self.context.randbytes(130))]
             case BodyPart() if self._served[recipient] % 3 == 0:

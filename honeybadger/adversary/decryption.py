@@ -40,10 +40,7 @@ class BadDecryptionShares(Adversary):
                 return []
             return [self._false.once(epoch, lambda: DecryptionShares(epoch, self._spoil(list(message.shares))))]
         if isinstance(message, Term) and epoch % 2:
-            nodes = range(self.quorums.nodes) if epoch % 4 == 1 else ()
-            early = self._early.once(
-                epoch, lambda: DecryptionShares(epoch, [(j, self._lies.stranger(3 + j)) for j in nodes])
-            )
+            early = self._early.once(epoch, lambda: DecryptionShares(epoch, self._strange(epoch % 4 == 1)))
             # To a recipient that has it already, it is nothing new.
             return [early, message]
         return [message]

@@ -65,8 +65,8 @@ def value_of(length: int) -> bytes:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Multiplier:
     chosen: Multiplier = WAYS[request.param]
     monkeypatch.setattr(erasure, "multiplier", lambda: (request.param, chosen))
-    erasure._extension.cache_clear()
-    request.addfinalizer(erasure._extension.cache_clear)
+    erasure._product.cache_clear()
+    request.addfinalizer(erasure._product.cache_clear)
     return chosen
 
 

@@ -104,9 +104,8 @@ def test_early_shares_wait_for_the_decision():
     bench.values = {proposer: bench.proposal(proposer) for proposer in range(3)}
     bench.reveal(1, 2)
     bench.epoch.handle_decryption_shares(1, DecryptionShares(1, []))
-    bench.epoch.handle_decryption_shares(
-        3, DecryptionShares(1, [(proposer, LIES.malformed()[0]) for proposer in range(4)])
-    )
+    identities = [(proposer, LIES.malformed()[0]) for proposer in range(4)]
+    bench.epoch.handle_decryption_shares(3, DecryptionShares(1, identities))
     assert not bench.completed
     bench.accept(*bench.values.values())
     assert bench.completed == [good(bench)] and set(bench.faults) <= {(3, HoneyBadgerFault.WRONG_SHARE_SET)}
