@@ -127,6 +127,7 @@ class Flood(Adversary):
         proposer = self.number(self.quorums.nodes)
         far = 150 + self.number(2 ** (8 + self.number(22)))
         near = 1 + self.number(100)
+        bad = self.context.public_keys.suite.lies.malformed()[0]
         distant = self.honest.horizon + 1 + self.number(2 ** (4 + self.number(48)))
         kinds: tuple[Callable[[], Message], ...] = (
             lambda: BVal(present, proposer, far, bool(far & 1)),
@@ -136,8 +137,8 @@ class Flood(Adversary):
             lambda: Aux(present, proposer, near, True),
             lambda: BVal(present, self.quorums.nodes + self.number(60_000), 0, True),
             lambda: Ready(present, 65_535, self.context.randbytes(32)),
-            lambda: CoinShare(present, proposer, 3 * near, self.context.randbytes(48)),
-            lambda: DecryptionShares(present + 1, [(j, bytes(48)) for j in range(2 * self.quorums.nodes)]),
+            lambda: CoinShare(present, proposer, 3 * near, self.context.randbytes(len(bad))),
+            lambda: DecryptionShares(present + 1, [(j, bad) for j in range(2 * self.quorums.nodes)]),
             lambda: BVal(max(0, present - near), proposer, near, False),
             lambda: Term(max(0, present - near), proposer, bool(far & 1)),
             lambda: BVal(distant, proposer, 0, True),

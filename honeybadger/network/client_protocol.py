@@ -31,6 +31,8 @@ BLOCK_PART_BYTES = 512 * 1024
 LONGEST_BLOCK_REPLY = 2 * 1024 * 1024
 #: bytes of a reply about transactions, of which a request has `REQUEST_TRANSACTIONS`; and of a status
 LONGEST_ANSWER = 64 * 1024
+#: that of `honeybadger.ledger.certificates`, which knows nothing of networks
+LONGEST_CERTIFICATE = 8192
 LONGEST_STATUS = 1024 * 1024
 #: positions in a request, 2 bytes each, little-endian: see `packed` and `unpacked`
 Positions = Annotated[bytes, Meta(max_length=2 * MOST_TRANSACTIONS)]
@@ -103,7 +105,7 @@ class BlockPart(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
     offset: int
     ticket: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     header: Annotated[bytes, Meta(max_length=512 * 1024)]
-    certificate: Annotated[bytes, Meta(max_length=1024)]
+    certificate: Annotated[bytes, Meta(max_length=LONGEST_CERTIFICATE)]
     body_bytes: Annotated[int, Meta(ge=0, le=2**40)]
     part: Annotated[bytes, Meta(max_length=BLOCK_PART_BYTES)]
 

@@ -19,6 +19,7 @@ from bench.plan.build_run import build_run, run_of
 from bench.plan.experiment import Experiment, varied_keys
 from bench.plan.fields import Field, Given, fields_of, given_in
 from bench.plan.run_settings import RunSettings, every_field, parameter_fields, run_fields
+from crypto.suites import installed_suites
 from honeybadger.cli import options
 from honeybadger.cli.local import command
 from honeybadger.cluster.errors import ClusterError
@@ -55,6 +56,8 @@ def value_of(field: Field) -> st.SearchStrategy[Any]:
     """Values of one field that contradict no other."""
     if field.key in TEXTS:
         return st.sampled_from(TEXTS[field.key])
+    if field.key == "suite":
+        return st.sampled_from([suite.name for suite in installed_suites()])
     if field.choices:
         return st.sampled_from(field.choices)
     if field.base is bool:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.requests import submit
 
 from crypto.bls.ciphertext import MASK_LENGTH, TAG_LENGTH
-from crypto.erasure import CODES
+from crypto.erasure import ReedSolomon
+from crypto.suite import SHARE_BYTES
 from honeybadger.cluster import sizes as sizes_module
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster
@@ -22,6 +23,7 @@ from honeybadger.cluster.manifest import Runtime
 from honeybadger.cluster.sizes import LONGEST_MESSAGE, Sizes, check, most_proposal_bytes
 from honeybadger.ledger import block as block_module
 from honeybadger.ledger.block import MAX_BODY_BYTES, build_block
+from honeybadger.ledger.certificates import LONGEST
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.client_protocol import (
@@ -109,12 +111,12 @@ def longest_messages(protocol: str, parameters: Parameters, quorums: Quorums) ->
     """Of each kind that can be long, the length of the longest one that a correct node sends."""
     nodes, longest = quorums.nodes, parameters.max_proposal_bytes
     found = {
-        "header": length(CertifiedHeader(EPOCH, b"", bytes(48), 2**40), 160 + 5 * nodes),
+        "header": length(CertifiedHeader(EPOCH, b"", bytes(LONGEST), 2**40), 160 + 5 * nodes),
         "part": length(BodyPart(EPOCH, 2**32 - 1, 2**40, b"."), BLOCK_PART_BYTES),
     }
     if protocol == "honeybadger":
-        shard = CODES[parameters.erasure_code](quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES)
-        shares: Any = [(NODE, bytes(48))] * nodes
+        shard = ReedSolomon(quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES)
+        shares: Any = [(NODE, bytes(SHARE_BYTES))] * nodes
         return found | {
             "val": length(Val(EPOCH, NODE, DIGEST, LONGEST_BRANCH, b""), shard),
             "echo": length(Echo(EPOCH, NODE, DIGEST, LONGEST_BRANCH, b""), shard),
@@ -178,7 +180,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     if specification.name == "honeybadger":
         assert parameters.max_proposal_bytes + CIPHERTEXT_BYTES < 1 << 31, "the cipher's limit"
     assert body + 160 + 5 * quorums.nodes + MESSAGE_BYTES * (2 + body // PART_BYTES) <= found.served
-    reply = BlockPart(2**63, 2**32, 2**40, 2**62, bytes(160 + 5 * quorums.nodes), bytes(48), 2**40, b"")
+    reply = BlockPart(2**63, 2**32, 2**40, 2**62, bytes(160 + 5 * quorums.nodes), bytes(LONGEST), 2**40, b"")
     assert len(encoder.encode(reply)) + BLOCK_PART_BYTES <= LONGEST_BLOCK_REPLY
     # The journal's records and frames count in 32 bits. A frame holds what is said in a tick, or of an epoch.
     said = parameters.max_proposal_bytes + quorums.nodes * found.message
@@ -257,7 +259,7 @@ def live_messages(specification: Any, parameters: Parameters, quorums: Quorums) 
             PrePrepare(number, 0, DIGEST, SIGNATURE, bytes(longest))
             for number in range(1, 2 * parameters.epoch_window + 1)
         ]
-    shard = bytes(CODES[parameters.erasure_code](quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES))
+    shard = bytes(ReedSolomon(quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES))
     found: list[Message] = []
     for epoch in range(1, parameters.epoch_window + parameters.pipeline_depth + 2):
         # In the first of them everybody proposes, and later the faulty nodes only.
@@ -265,7 +267,7 @@ def live_messages(specification: Any, parameters: Parameters, quorums: Quorums) 
         found += [Echo(epoch, j, DIGEST, LONGEST_BRANCH, shard) for j in range(nodes if everybody else quorums.faults)]
         if everybody:
             found.append(Val(epoch, 0, DIGEST, LONGEST_BRANCH, shard))
-            found.append(DecryptionShares(epoch, [(j, bytes(48)) for j in range(nodes)]))
+            found.append(DecryptionShares(epoch, [(j, bytes(SHARE_BYTES)) for j in range(nodes)]))
     return found
 
 
@@ -339,7 +341,7 @@ def test_blocks_that_no_ledger_holds_are_refused_before_keys_are_dealt() -> None
     """These died in `build_block`, and after each restart again."""
     assert refusal(batch_size=1200, max_tx_bytes=MIB, max_proposal_bytes=256 * MIB) == (
         "max_proposal_bytes = 268435456: a block may come to 1073741824 bytes, and 900000000 are the most; choose"
-        " max_proposal_bytes of at most 107305208"
+        " max_proposal_bytes of at most 107304952"
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto.suite import SHARE_BYTES
 from honeybadger.network import codec as codec_module
 from honeybadger.network.codec import (
     DATA,
@@ -142,7 +143,8 @@ REFUSED: dict[str, bytes] = {
     "long root": pack([[3, 1, 0, bytes(33)]]),
     "text for bytes": pack([[3, 1, 0, "r" * 32]]),
     "long branch": pack([[1, 1, 0, bytes(32), bytes(513), b""]]),
-    "short point": pack([[7, 1, 0, 0, bytes(47)]]),
+    "no share": pack([[7, 1, 0, 0, b""]]),
+    "long share": pack([[7, 1, 0, 0, bytes(SHARE_BYTES + 1)]]),
     "share with three parts": pack([[9, 1, [[0, bytes(48), 1]]]]),
     "share with one part": pack([[9, 1, [[0]]]]),
     "share that is no pair": pack([[9, 1, [0]]]),

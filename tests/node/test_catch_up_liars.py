@@ -16,7 +16,7 @@ import pytest
 from support.ledger import CHAIN_ID, chain_of_blocks
 
 from honeybadger.ledger.block import Block, Header
-from honeybadger.ledger.certificates import block_statement
+from honeybadger.ledger.certificates import block_statement, signed_certificate
 from honeybadger.node import catch_up as catch_up_module
 from honeybadger.node.block_messages import BLOCKS_PER_REQUEST, BlockRequest, BodyPart, CertifiedHeader
 from honeybadger.node.catch_up import PARALLEL, CatchUp
@@ -50,11 +50,13 @@ CHAINS = {"120 small blocks": chain_of(120 + MORE, 100), "60 larger blocks": cha
 
 def certificate(block: Block) -> bytes:
     """Stands for a threshold signature; `test_catch_up` has real ones."""
-    return sha256(block_statement(block.header.hash)).digest() + bytes(16)
+    return signed_certificate(sha256(block_statement(block.header.hash)).digest())
 
 
 def header(block: Block, valid: bool = True) -> CertifiedHeader:
-    return CertifiedHeader(0, block.header.encode(), certificate(block) if valid else bytes(48), len(block.body))
+    return CertifiedHeader(
+        0, block.header.encode(), certificate(block) if valid else signed_certificate(bytes(32)), len(block.body)
+    )
 
 
 def parts(block: Block) -> list[BodyPart]:
@@ -235,7 +237,7 @@ class Run:
         self.height += 1
 
     def _verify(self, statement: bytes, proof: bytes) -> bool:
-        return proof == sha256(statement).digest() + bytes(16)
+        return proof == sha256(statement).digest()
 
 
 FAIR: dict[tuple[int, str, float], Run] = {}

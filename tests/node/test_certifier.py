@@ -10,7 +10,7 @@ import pytest
 from support.peers import Said
 
 from crypto.dealer import deal
-from honeybadger.ledger.certificates import EVERY, block_statement
+from honeybadger.ledger.certificates import EVERY, block_statement, signed_certificate, verify_certificate
 from honeybadger.node.block_messages import BlockCertificate, BlockShare, CertificateRequest
 from honeybadger.node.certifier import ANSWERS_PER_S, QUIET_S, WINDOW, Certifier
 from honeybadger.protocols.faults import FaultKind
@@ -40,7 +40,7 @@ def certificate(height: int, tag: str = "block") -> bytes:
     shares = {node: share(node, height, tag).share for node in (1, 2)}
     signature, _ = PUBLIC.certificate.combine(block_statement(hash_of(height, tag)), shares)
     assert signature is not None
-    return bytes(signature)
+    return signed_certificate(signature)
 
 
 class Bench(Said):
@@ -69,7 +69,7 @@ class Bench(Said):
     def check(self, *heights: int) -> None:
         assert [height for height, _ in self.certificates] == list(heights)
         for height, certificate in self.certificates:
-            assert PUBLIC.certificate.verify(block_statement(hash_of(height)), certificate)
+            assert verify_certificate(PUBLIC.certificate, hash_of(height), certificate)
 
     def kept(self) -> int:
         return len(self.certifier._own) + sum(map(len, self.certifier._shares.values()))
