@@ -100,7 +100,7 @@ def test_parameters_out_of_range(name, value):
 def test_default_parameters_are_good_up_to_256_nodes():
     HoneyBadgerParameters().check(4)
     HoneyBadgerParameters().check(256)
-    with pytest.raises(ValueError, match="257 shards are too many"):
+    with pytest.raises(ValueError, match="nodes = 257: at most 256"):
         HoneyBadgerParameters().check(257)
 
 
