@@ -24,8 +24,8 @@ by K. Otherwise the proofs of the shares decide. If the true Z fails the check o
 for everyone: the outcome is "no message".
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from Cryptodome.Cipher import AES
@@ -51,10 +51,6 @@ class CharmEncryptionKey(ProvenKey):
     def __init__(self, threshold: int, commitment: Sequence[bytes], nodes: int, group: CharmCurve) -> None:
         super().__init__(threshold, commitment, nodes, group, b"ENCRYPTION")
 
-    @cached_property
-    def _times_key(self) -> Callable[[int], Point]:
-        return self.group.multiplier(self.point)
-
     def encrypt(self, message: bytes, label: bytes, randbytes: RandomBytes) -> bytes:
         """The ciphertext of `message` for `label`: 178 bytes longer (layout in `ciphertext`)."""
         r, s = (random_scalar(self.group.order, randbytes) for _ in range(2))
@@ -66,16 +62,17 @@ class CharmEncryptionKey(ProvenKey):
             raise CryptoError("the message is too long")
         group = self.group
         u = group.encode(group.multiply(group.generator, r))
-        key, mask = derive(group, group.encode(self._times_key(r)), u, label)
+        key, mask = derive(group, group.encode(group.multiply(self.point, r)), u, label)
         masked = _xor(encode_scalars(r), mask)
         return masked, b"".join(_cipher(group, key, u, masked, label).encrypt_and_digest(message))
 
     def assemble(self, masked: bytes, body: bytes, label: bytes, r: int, s: int) -> bytes:
         """The ciphertext with T and C, and the proof by one who knows `r`; `s` is the proof's nonce."""
         group = self.group
-        times_generators = (lambda scalar: group.multiply(group.generator, scalar), second_generator(group)[1])
-        u, u2 = (group.encode(times(r)) for times in times_generators)
-        e = hash_ciphertext(group, u, u2, [times(s) for times in times_generators], masked, body, label)
+        generators = group.generator, second_generator(group)
+        u, u2 = (group.encode(group.multiply(point, r)) for point in generators)
+        commitments = [group.multiply(point, s) for point in generators]
+        e = hash_ciphertext(group, u, u2, commitments, masked, body, label)
         return b"".join((u, u2, encode_scalars(e, (s + r * e) % group.order), masked, body))
 
     def check(self, items: Sequence[tuple[bytes, bytes]]) -> list[Ciphertext | None]:
@@ -94,7 +91,7 @@ class CharmEncryptionKey(ProvenKey):
         group = self.group
         commitments = (
             group.add(group.multiply(group.generator, item.f), group.negate(group.multiply(item.u, item.e))),
-            group.add(second_generator(group)[1](item.f), group.negate(group.multiply(item.u2, item.e))),
+            group.add(group.multiply(second_generator(group), item.f), group.negate(group.multiply(item.u2, item.e))),
         )
         e = hash_ciphertext(group, item.encoded_u, item.encoded_u2, commitments, item.mask, item.body, label)
         return item if e == item.e else None
@@ -138,7 +135,7 @@ class CharmEncryptionKey(ProvenKey):
         r = int.from_bytes(_xor(ciphertext.mask, mask), "big")
         if not 1 <= r < group.order:
             return None
-        proven = group.multiply(group.generator, r) == ciphertext.u and self._times_key(r) == z
+        proven = group.multiply(group.generator, r) == ciphertext.u and group.multiply(self.point, r) == z
         return key if proven else None
 
 
@@ -150,11 +147,10 @@ class CharmDecryptionShare(ProvingShare):
         return self.prove(ciphertext.context, ciphertext.u)
 
 
-@lru_cache(maxsize=8)
-def second_generator(group: CharmCurve) -> tuple[Point, Callable[[int], Point]]:
-    """ḡ, and its multiplier."""
-    point = group.hash(b"", domain(b"ENCRYPTION-SECOND-GENERATOR", group))
-    return point, group.multiplier(point)
+@cache
+def second_generator(group: CharmCurve) -> Point:
+    """ḡ, whose logarithm nobody knows."""
+    return group.hash(b"", domain(b"ENCRYPTION-SECOND-GENERATOR", group))
 
 
 def derive(group: CharmCurve, encoded_z: bytes, encoded_u: bytes, label: bytes) -> tuple[bytes, bytes]:

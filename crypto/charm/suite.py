@@ -62,8 +62,8 @@ def make_suite(name: str, curve: str) -> Suite:
     group = CURVES[curve]
     return Suite(
         name=name,
-        about=f"no pairings, {curve} (Charm): TDH2, coin of Cachin, Kursawe and Shoup; Ed25519, AES-GCM of PyCryptodome, "
-        "Rizzo's code of zfec",
+        about=f"no pairings: TDH2 and a Diffie-Hellman coin on {curve} (Charm), lists of Ed25519 signatures, "
+        "AES-GCM of PyCryptodome, Rizzo's code of zfec",
         coin=SharedScheme(group, partial(CharmCoinKey, group=group), CharmCoinShare),
         encryption=SharedScheme(group, partial(CharmEncryptionKey, group=group), CharmDecryptionShare),
         certificate=SignatureListScheme(),
