@@ -39,6 +39,16 @@ def test_bad_shares_are_named_and_replaced(key: AtWork) -> None:
         assert key.combine({0: bad, 1: key.shares[1]}, suspects=[0, 1]) == (None, {0})
 
 
+def test_a_share_with_a_bit_changed_does_no_harm(key: AtWork) -> None:
+    """It is named, or what it says is right and only its proof, which nobody had to look at, is not."""
+    share = key.shares[0]
+    for position in range(len(share)):
+        bad = flip(share, position, bit=position % 8)
+        assert key.combine({0: bad, 1: key.shares[1]}) in ((None, {0}), (key.value, NOBODY))
+        assert key.combine({**key.shares, 0: bad}) in ((key.value, {0}), (key.value, NOBODY))
+        assert key.combine({0: bad, 1: key.shares[1]}, suspects=[0]) == (None, {0})
+
+
 def test_an_index_out_of_range_is_misuse(key: AtWork) -> None:
     for index in (-1, 4, 99):
         with pytest.raises(CryptoError):
