@@ -8,6 +8,8 @@ RFC 8032).
 
 from collections.abc import Collection, Mapping, Sequence
 
+from Cryptodome.Signature import eddsa
+
 from crypto.errors import CryptoError, InvalidKey
 from crypto.signatures import KEY_BYTES, SIGNATURE_BYTES, PublicSigningKeys, SigningKey
 from crypto.suite import RandomBytes, Scheme
@@ -28,6 +30,8 @@ class SignatureListKey:
         self.nodes = nodes
         self.threshold = threshold
         self.parts = tuple(bytes(part) for part in parts)
+        if (wrong := next((node for node, part in enumerate(self.parts) if not _is_key(part)), None)) is not None:
+            raise InvalidKey(f"the signing key of node {wrong} is not an Ed25519 public key")
         self._keys = PublicSigningKeys(self.parts)
         self._bitmap_bytes = -(-nodes // 8)
 
@@ -117,3 +121,15 @@ class SignatureListScheme(Scheme[SignatureListKey, SignatureListShare]):
 
     def secret(self, index: int, secret: bytes, public: SignatureListKey) -> SignatureListShare:
         return SignatureListShare(index, secret, public)
+
+
+def _is_key(part: bytes) -> bool:
+    """Whether it is a point of the curve, in its one encoding, and not of small order.
+
+    OpenSSL asks nothing of this when it reads a key, and under a key of small order everybody can sign.
+    """
+    try:
+        point = eddsa.import_public_key(part).pointQ
+    except ValueError:
+        return False
+    return not (point * 8).is_point_at_infinity()

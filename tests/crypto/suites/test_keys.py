@@ -9,6 +9,17 @@ from support.suites import LABEL, dealt_once, shares_of
 from crypto.dealer import KEY_NAMES, PublicKeys, SecretKeys, deal
 from crypto.errors import CryptoError, InvalidKey
 
+#: of Ed25519: the identity, other spellings of it, points of order 2, 4 and 8, and what is off the curve
+NO_KEYS = [
+    "01" + "00" * 31,
+    "01" + "00" * 30 + "80",
+    "ee" + "ff" * 30 + "7f",
+    "ec" + "ff" * 30 + "7f",
+    "00" * 31 + "80",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "02" + "00" * 31,
+]
+
 
 def spellings(digits: str) -> list[Any]:
     """What is not the lower-case hex of so many bytes."""
@@ -78,7 +89,7 @@ def test_a_threshold_of_shares_is_needed_not_one_fewer(suite) -> None:
 def test_bad_public_parts_are_refused_with_the_name_of_the_field(suite, public, name: str) -> None:
     text = public.to_dict()
     *others, last = text[name]
-    junk = ["ff" * (len(last) // 2), "00" * (len(last) // 2)]
+    junk = [text for text in NO_KEYS if len(text) == len(last)] + ["ff" * (len(last) // 2), "00" * (len(last) // 2)]
     wrong: list[Any] = [[], others, [*others, last, last], last, None, 7, dict.fromkeys(text[name])]
     wrong += [[*others, bad] for bad in (*spellings(last), *junk)]
     for parts in wrong:
