@@ -62,7 +62,7 @@ def test_all_are_killed_and_come_back(charm):
     assert summary["restarted"] == [0, 1, 2, 3] and summary["committed_tx_after_crash"] > 0
 
 
-def test_one_is_restarted_while_another_lies(charm):
+def test_one_is_killed_and_comes_back(charm):
     summary = run(*QUICK, "--duration", "4", "--restart", "1", "--restart-after", "0.3", "--seed", "5")
     assert len(summary["restarts"]) == 1 and summary["recovery_s"]
 
