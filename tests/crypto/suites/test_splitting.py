@@ -63,15 +63,18 @@ class Plot:
         stranger = find_suite(self.suite).lies.stranger(1)
         return self.key.group.encode(point).ljust(len(stranger), b"\1")
 
-    def forge(self, z_of_mask: Any, z_of_body: Any, masked_r: int = R, damage: bytes = b"") -> bytes:
-        """T and C made for whatever Z the proposer likes, a ciphertext that passes `check` nevertheless."""
+    def forge(
+        self, z_of_mask: Any, z_of_body: Any, masked_r: int = R, damage: bytes = b"", length: int | None = None
+    ) -> bytes:
+        """T and C made for whatever Z the proposer likes, a ciphertext that passes `check` nevertheless; `length`: of
+        what is left of C."""
         parts, encode = parts_of(self.key, self.suite), self.key.group.encode
         u = encode(self.key.group.multiply(self.key.group.generator, R))
         mask = parts.derive(encode(z_of_mask), u)[1]
         masked = bytes(a ^ b for a, b in zip(masked_r.to_bytes(32, "big"), mask, strict=True))
         cipher = AES.new(parts.derive(encode(z_of_body), u)[0], AES.MODE_GCM, nonce=bytes(12))
         cipher.update(parts.associated(u, masked) + damage)
-        return parts.assemble(u, masked, b"".join(cipher.encrypt_and_digest(MESSAGE)))
+        return parts.assemble(u, masked, b"".join(cipher.encrypt_and_digest(MESSAGE))[:length])
 
     def lie_for(self, target: Any) -> bytes:
         """Node 3's share with which the victim, who has node 0's good one, combines to `target`."""
@@ -144,3 +147,11 @@ def test_a_combination_to_the_identity_is_no_accident(public, secret, plot) -> N
     (checked,) = public.encryption.check([(plot.forge(plot.true, plot.true), LABEL)])
     received = {0: plot.share(group.multiply(group.generator, 7)), 1: plot.share(group.multiply(group.generator, 14))}
     assert public.encryption.decrypt(checked, received) == Decryption(False, None, frozenset({0, 1}))
+
+
+def test_a_body_shorter_than_a_tag_is_refused(public, secret, plot) -> None:
+    """Though all else is right."""
+    for length in range(16):
+        assert public.encryption.check([(plot.forge(plot.true, plot.true, length=length), LABEL)]) == [None]
+    shortest = plot.forge(plot.true, plot.true, length=16)
+    assert_not_split(public, secret, shortest, plot.share(plot.key.group.generator), None)
