@@ -14,7 +14,7 @@ from crypto.errors import CryptoError, InvalidKey
 from crypto.signatures import KEY_BYTES, SIGNATURE_BYTES, PublicSigningKeys, SigningKey
 from crypto.suite import RandomBytes, Scheme
 
-_DOMAIN = b"HONEYBADGER-CERTIFICATE-V1-ED25519"
+_DOMAIN = b"HONEYBADGER-CERTIFICATE-V1-ED25519-"
 
 
 class SignatureListKey:
@@ -27,11 +27,12 @@ class SignatureListKey:
             raise InvalidKey(f"{nodes} signing keys are needed, not {len(parts)}")
         if len(set(parts)) != nodes:
             raise InvalidKey("two nodes have the same signing key")
+        for index, part in enumerate(parts):
+            if not _well_formed(part):
+                raise InvalidKey(f"the signing key of node {index} is not an Ed25519 public key")
         self.nodes = nodes
         self.threshold = threshold
         self.parts = tuple(bytes(part) for part in parts)
-        if (wrong := next((node for node, part in enumerate(self.parts) if not _is_key(part)), None)) is not None:
-            raise InvalidKey(f"the signing key of node {wrong} is not an Ed25519 public key")
         self._keys = PublicSigningKeys(self.parts)
         self._bitmap_bytes = -(-nodes // 8)
 
@@ -123,13 +124,9 @@ class SignatureListScheme(Scheme[SignatureListKey, SignatureListShare]):
         return SignatureListShare(index, secret, public)
 
 
-def _is_key(part: bytes) -> bool:
-    """Whether it is a point of the curve, in its one encoding, and not of small order.
-
-    OpenSSL asks nothing of this when it reads a key, and under a key of small order everybody can sign.
-    """
+def _well_formed(key: bytes) -> bool:
+    """Whether this encodes a point, and none of small order: anyone could sign for such a key."""
     try:
-        point = eddsa.import_public_key(part).pointQ
+        return len(key) == KEY_BYTES and not (eddsa.import_public_key(key).pointQ * 8).is_point_at_infinity()
     except ValueError:
         return False
-    return not (point * 8).is_point_at_infinity()
