@@ -192,7 +192,8 @@ class Manifest:
 
     def difference(self, settings: Mapping[str, str]) -> str:
         """The first setting in which another node's differ from this one's, for people; "" if none does."""
-        for name in sorted(self.settings.keys() | settings.keys()):
+        # Keys of another suite differ, too, but the suite is why.
+        for name in sorted(self.settings.keys() | settings.keys(), key=lambda name: (name != "suite", name)):
             mine, theirs = self.settings.get(name, "absent"), settings.get(name, "absent")
             if mine != theirs:
                 return f"{_plain(name)} is {_plain(mine)} here and {_plain(theirs)} there"

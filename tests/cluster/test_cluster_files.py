@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.consensus import with_parameters
+from support.suites import OTHERS, suite_or_skip
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import load_token
@@ -130,6 +131,19 @@ def test_keys_change_the_chain_id_and_addresses_do_not(original: Path) -> None:
     assert mine.difference(changed.settings).startswith("members[0].public_key is ")
     moved = [msgspec.structs.replace(m, host="10.0.0.1", port=m.port + 100) for m in mine.members]
     assert Manifest(mine.consensus, moved, Runtime(durability="memory", curve=False)).chain_id == mine.chain_id
+
+
+@OTHERS
+def test_manifests_of_different_suites_differ_in_the_suite_whatever_else(original: Path, name: str) -> None:
+    mine = Manifest.load(original / "cluster.toml")
+    other, _ = make_cluster(4, 1, HoneyBadgerParameters(suite=suite_or_skip(name).name, batch_size=8), ADDRESSES)
+    assert other.chain_id != mine.chain_id
+    assert mine.difference(other.settings) == f"suite is bls here and {name} there"
+    assert other.difference(mine.settings) == f"suite is {name} here and bls there"
+    for manifest in (mine, other):  # Keys of one suite are none of the other.
+        wrong = {"bls": name, name: "bls"}[manifest.parameters.suite]
+        with pytest.raises(ClusterError, match="coin"):
+            Manifest(with_parameters(manifest.consensus, suite=wrong), manifest.members)
 
 
 def test_a_difference_is_one_short_line_whatever_a_peer_claims(original: Path) -> None:

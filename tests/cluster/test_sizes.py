@@ -1,9 +1,11 @@
 """Whatever parameters a cluster may be made with work at their limits; the rest is refused in a line that says how to
 choose."""
 
+import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from support.requests import submit
+from support.suites import dealt_once
 
-from crypto.bls.ciphertext import MASK_LENGTH, TAG_LENGTH
-from crypto.erasure import ReedSolomon
 from crypto.suite import SHARE_BYTES
+from crypto.suites import find_suite, installed_suites
 from honeybadger.cluster import sizes as sizes_module
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster
@@ -65,8 +67,6 @@ from honeybadger.transactions import COUNT_BYTES, END_BYTES
 #: the largest values that messages may carry as numbers
 EPOCH, NODE = 2**53, 65535
 DIGEST, SIGNATURE = bytes(32), bytes(64)
-#: U, W, T and the tag
-CIPHERTEXT_BYTES = 48 + 96 + MASK_LENGTH + TAG_LENGTH
 LONGEST_BRANCH = bytes(16 * 32)
 MIB = 1 << 20
 
@@ -87,7 +87,9 @@ def clusters(draw: Any, most_nodes: int, most_tx: int, most_proposal: int, windo
     max_tx = draw(sizes(1, most_tx))
     epoch_window = draw(sizes(1, window))
     own = {"encryption": draw(st.sampled_from(["always", "never"]))} if specification.name == "honeybadger" else {}
+    suites = [suite.name for suite in installed_suites() if nodes <= suite.most_nodes]
     parameters = specification.parameters(
+        suite=draw(st.sampled_from(suites)),
         batch_size=draw(sizes(1, 10_000_000)),
         max_tx_bytes=max_tx,
         max_proposal_bytes=draw(sizes(max_tx + 16, max(max_tx + 16, most_proposal))),
@@ -107,6 +109,20 @@ def length(message: Any, *contents: int) -> int:
     return len(msgspec.msgpack.encode([message])) + sum(5 + size for size in contents)
 
 
+def shard_length(parameters: Parameters, quorums: Quorums) -> int:
+    """Of the longest proposal, encrypted."""
+    suite = find_suite(parameters.suite)
+    longest = parameters.max_proposal_bytes + ciphertext_bytes(suite.name)
+    return suite.code(quorums.data_shards, quorums.nodes).shard_length(longest)
+
+
+@cache
+def ciphertext_bytes(suite: str) -> int:
+    """How much longer a ciphertext is than its message."""
+    key = dealt_once(suite)[0].encryption
+    return len(key.encrypt(b"", b"label", random.Random(1).randbytes))
+
+
 def longest_messages(protocol: str, parameters: Parameters, quorums: Quorums) -> dict[str, int]:
     """Of each kind that can be long, the length of the longest one that a correct node sends."""
     nodes, longest = quorums.nodes, parameters.max_proposal_bytes
@@ -115,7 +131,7 @@ def longest_messages(protocol: str, parameters: Parameters, quorums: Quorums) ->
         "part": length(BodyPart(EPOCH, 2**32 - 1, 2**40, b"."), BLOCK_PART_BYTES),
     }
     if protocol == "honeybadger":
-        shard = ReedSolomon(quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES)
+        shard = shard_length(parameters, quorums)
         shares: Any = [(NODE, bytes(SHARE_BYTES))] * nodes
         return found | {
             "val": length(Val(EPOCH, NODE, DIGEST, LONGEST_BRANCH, b""), shard),
@@ -178,7 +194,7 @@ def test_what_is_accepted_fits_everywhere(cluster: Any) -> None:
     for name, size in longest_messages(specification.name, parameters, quorums).items():
         assert size <= min(part, LONGEST_MESSAGE), name
     if specification.name == "honeybadger":
-        assert parameters.max_proposal_bytes + CIPHERTEXT_BYTES < 1 << 31, "the cipher's limit"
+        assert parameters.max_proposal_bytes + ciphertext_bytes(parameters.suite) < 1 << 31, "the cipher's limit"
     assert body + 160 + 5 * quorums.nodes + MESSAGE_BYTES * (2 + body // PART_BYTES) <= found.served
     reply = BlockPart(2**63, 2**32, 2**40, 2**62, bytes(160 + 5 * quorums.nodes), bytes(LONGEST), 2**40, b"")
     assert len(encoder.encode(reply)) + BLOCK_PART_BYTES <= LONGEST_BLOCK_REPLY
@@ -259,7 +275,7 @@ def live_messages(specification: Any, parameters: Parameters, quorums: Quorums) 
             PrePrepare(number, 0, DIGEST, SIGNATURE, bytes(longest))
             for number in range(1, 2 * parameters.epoch_window + 1)
         ]
-    shard = bytes(ReedSolomon(quorums.data_shards, nodes).shard_length(longest + CIPHERTEXT_BYTES))
+    shard = bytes(shard_length(parameters, quorums))
     found: list[Message] = []
     for epoch in range(1, parameters.epoch_window + parameters.pipeline_depth + 2):
         # In the first of them everybody proposes, and later the faulty nodes only.
@@ -296,7 +312,7 @@ def run_at_the_limits(
     chain_id = bytes(32)
     block = build_block(chain_id, chain_id, 1, 1, range(len(proposals)), transactions)
     store = SQLiteStore(directory / "ledger.sqlite", "memory", chain_id=chain_id)
-    store.append([block], {1: bytes(48)})
+    store.append([block], {1: bytes(LONGEST)})
     assert Chain(store, chain_id).height == 1
     store.close()
 
@@ -312,13 +328,13 @@ def run_at_the_limits(
     assert link.make_room(found.served), "a block is never served"
     # As the longest block that there may be.
     body = (block.body * (1 + found.body // len(block.body)))[: found.body]
-    offer([CertifiedHeader(0, block.header.encode(), bytes(48), len(body))])
+    offer([CertifiedHeader(0, block.header.encode(), bytes(LONGEST), len(body))])
     offer([BodyPart(0, 1, start, body[start : start + PART_BYTES]) for start in range(0, len(body), PART_BYTES)])
     for message in live_messages(specification, parameters, quorums):
         offer([message])
     assert link.dropped == 0, "messages were dropped that the peer cannot get elsewhere"
 
-    value = bytes(parameters.max_proposal_bytes + CIPHERTEXT_BYTES)
+    value = bytes(parameters.max_proposal_bytes + ciphertext_bytes(parameters.suite))
     journal = Journal(directory / "journal", chain_id, 0, "os", 1)
     journal.remember(1, 1, 0, 0, value)
     journal.close()

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from support.ledger import CHAIN_ID, chain_of_blocks
+from support.suites import suite_or_skip
 
 from crypto.dealer import deal
+from crypto.suites import SUITE_NAMES
 from honeybadger.ledger.block import Header
 from honeybadger.ledger.certificates import (
     EVERY,
@@ -105,14 +107,25 @@ def test_junk_is_refused(certificate: bytes) -> None:
     assert not proves(1, certificate)
 
 
-def test_the_longest_headers_fit() -> None:
-    """In the largest cluster in which only some blocks are signed."""
+@pytest.mark.parametrize("name", SUITE_NAMES)
+def test_the_longest_headers_and_proofs_fit(name: str) -> None:
+    """In the largest cluster in which only some blocks are signed, in every suite."""
     assert (signed_every(MOST_NODES), signed_every(MOST_NODES + 1)) == (EVERY, 1)
+    suite = suite_or_skip(name)
+    nodes = min(MOST_NODES, suite.most_nodes)
+    signers = (nodes - 1) // 3 + 1
+    parts, secrets = suite.certificate.deal(nodes, signers, random.Random(7).randbytes)
+    key = suite.certificate.public(nodes, signers, parts)
+    last = [suite.certificate.secret(i, secrets[i], key) for i in range(nodes - signers, nodes)]
     long, previous = {}, CHAIN_ID
     for height in range(2**32 - EVERY, 2**32):
         most = 2**53
         header = Header(1, CHAIN_ID, height, most + height, previous, bytes(32), most, most, tuple(range(MOST_NODES)))
         long[height], previous = header, sha256(header.encode()).digest()
-    made = certificate_of(store({2**32 - 1: sign(previous)}, long), 2**32 - EVERY)
+    statement = block_statement(previous)
+    proof, bad = key.combine(statement, {secret.index: secret.sign_share(statement) for secret in last})
+    assert proof is not None and not bad and len(proof) == key.proof_bytes
+    made = certificate_of(store({2**32 - 1: signed_certificate(proof)}, long), 2**32 - EVERY)
     assert made is not None and len(made) <= LONGEST == LONGEST_CERTIFICATE
-    assert verify_certificate(KEY, long[2**32 - EVERY].hash, made)
+    assert verify_certificate(key, long[2**32 - EVERY].hash, made)
+    assert not verify_certificate(key, long[2**32 - EVERY].hash, made[:-1])

@@ -10,7 +10,7 @@ from crypto.bls.pairing import PointPair
 from crypto.dealer import PublicKeys, SecretKeys, deal
 
 
-class CountingSuite(type(BLS12_381)):
+class CountingPairing(type(BLS12_381)):
     """BLS12-381 that counts pairing checks and Miller loops."""
 
     def reset(self) -> None:
@@ -24,8 +24,8 @@ class CountingSuite(type(BLS12_381)):
 
 
 @pytest.fixture
-def suite() -> CountingSuite:
-    counting = CountingSuite()
+def pairing() -> CountingPairing:
+    counting = CountingPairing()
     counting.reset()
     return counting
 
