@@ -13,6 +13,7 @@ from bench.plan.build_run import build_run
 from bench.plan.fields import fields_of
 from bench.plan.place_settings import PlaceSettings
 from bench.plan.run_settings import RunSettings, every_field
+from crypto.suites import SUITE_NAMES
 from honeybadger.cli.bench_table import print_table
 from honeybadger.cli.options import Directory, FileIn, FiniteFloat, GroupedCommand, Results, field_options, given
 from honeybadger.cluster.errors import ClusterError
@@ -283,6 +284,41 @@ def limit(context: click.Context, /, seconds: float, summary: Path | None, as_js
         )
         if reached is not None:
             click.echo(f"achieved: {reached:,.0f} tx/s, {limit['achieved_ratio']:.1%} of the limit of {name} design")
+
+
+@command.command(
+    "crypto",
+    short_help="Time the operations of each cryptographic suite.",
+    cls=GroupedCommand,
+    params=field_options(every_field(), "nodes"),
+)
+@click.option("--suite", type=click.Choice(SUITE_NAMES), help="Only this suite.  [default: all that are installed]")
+@click.option("--seconds", default=10.0, show_default=True, type=FiniteFloat(0.05, 600), help="Time to measure for.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@click.pass_context
+def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json: bool, **_: Any) -> None:
+    """Time the operations of each cryptographic suite, with the keys of --nodes nodes.
+
+    Medians, in µs of one core. A suite that is not installed is named, with what to do.
+    """
+    import msgspec
+
+    from bench.studies.suite_costs import suite_costs
+
+    nodes = build_run({key: one for key, one in given(context).items() if key == "nodes"}).nodes
+    found = suite_costs(nodes, seconds, suite)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    costs = {name: {row["what"]: row["seconds"] for row in rows} for name, rows in found["suites"].items()}
+    rows = [
+        [what, *(f"{of[what] * 1e6:,.1f}" if what in of else "–" for of in costs.values())]
+        for what in dict.fromkeys(what for of in costs.values() for what in of)
+    ]
+    print_table((["µs, median", *costs], rows))
+    click.echo(f"keys of N = {nodes}, f = {found['faults']}; {found['machine']['processor']}, one core")
+    if missing := found["missing"]:
+        click.echo(f"not measured: {', '.join(missing)}: {'; '.join(dict.fromkeys(missing.values()))}")
 
 
 def _warn(*lines: str) -> None:
