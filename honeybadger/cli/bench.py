@@ -134,7 +134,17 @@ def report(directory: Path, form: str, runs: bool) -> None:
     """
     from bench.measure.results import grouped
     from bench.measure.timeline import csv_text
-    from bench.show.report import as_markdown, csv_rows, narrower, notes, one_by_one, run_rows, table
+    from bench.show.report import (
+        CRYPTO_TITLE,
+        as_markdown,
+        crypto_table,
+        csv_rows,
+        narrower,
+        notes,
+        one_by_one,
+        run_rows,
+        table,
+    )
     from honeybadger.results import read
 
     apart: list[str] = []
@@ -150,6 +160,9 @@ def report(directory: Path, form: str, runs: bool) -> None:
     else:
         if not print_table(table(groups), narrower(groups)):
             click.echo("--format markdown shows every figure with its spread")
+        if crypto := crypto_table(groups, spread_rank=0):
+            click.echo(CRYPTO_TITLE)
+            print_table(crypto)
         for line in [*notes(groups), *apart]:
             click.echo(line)
 
@@ -180,12 +193,16 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
         ways = counted(len(unlike), "more way")
         raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
     keys = varied_keys([comparison.a.options for comparison in comparisons])
-    rows = []
-    for one in comparisons:
-        runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
-        rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in comparing.FIGURES)])
-    headings = ["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)]
-    print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
+    measured = [one for one in comparing.CRYPTO_FIGURES if any(each.ratios[one[0]] for each in comparisons)]
+    for figures in filter(None, (comparing.FIGURES, measured)):
+        rows = []
+        for one in comparisons:
+            runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
+            rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in figures)])
+        headings = ["runs", "valid A, B", *(heading for _, heading in figures)]
+        if figures is measured:
+            click.echo("processor time of cryptography in an epoch:")
+        print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
     for one in comparisons:
         for name, heading in comparing.FIGURES:
