@@ -146,8 +146,8 @@ def phase_rows(groups: Sequence[Group]) -> list[Row]:
 
 
 def crypto_rows(groups: Sequence[Group]) -> list[Row]:
-    """Mean milliseconds of processor time that each cryptographic operation takes in an epoch at all nodes, and of all
-    else."""
+    """Mean milliseconds of processor time that each cryptographic operation takes in an epoch at all nodes, if any, and
+    of all else."""
     rows: list[Row] = []
     for group, line in zip(groups, names(groups), strict=True):
         taken = {name: mean(group.figures(f"crypto_cpu_s_per_epoch.{name}")) for name in OPERATIONS}
@@ -155,6 +155,7 @@ def crypto_rows(groups: Sequence[Group]) -> list[Row]:
         rows += [
             {**_named(group, line), "step": step, "mean_ms": 1e3 * seconds}
             for step, seconds in {**taken, "all_else": rest}.items()
+            if seconds
         ]
     return rows
 
