@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # Compile once, not in each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types soak containers clean
+.PHONY: demo test lint types soak containers charm clean
 
 demo: $(VENV)/.installed
 	$(BIN)/honeybadger local
@@ -30,6 +30,10 @@ soak: $(VENV)/.installed-test
 # Needs a Docker engine, Compose, and debootstrap as root; skips, and says so, where they are missing.
 containers: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m containers -rs
+
+# The second cryptographic suite: compiled, so it needs gcc and Debian's packages, which it names where they are missing.
+charm: $(VENV)/.installed
+	crypto/charm/build $(BIN)/python
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
