@@ -79,11 +79,11 @@ def _with_difference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _operations(suite: Suite, quorums: Quorums) -> Iterator[Operation]:
     public, secret = deal(quorums.nodes, quorums.faults, suite=suite)
-    yield from _of_groups([public.encryption, public.coin, public.certificate])
     yield from _of_encryption(public.encryption, [keys.encryption for keys in secret], quorums)
     yield from _of_coin(public.coin, [keys.coin for keys in secret])
     yield from _of_certificate(public.certificate, [keys.certificate for keys in secret])
     yield from _of_code(suite, quorums)
+    yield from _of_groups([public.encryption, public.coin, public.certificate])
 
 
 def _of_groups(keys: Sequence[Any]) -> Iterator[Operation]:
