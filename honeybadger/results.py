@@ -14,6 +14,7 @@ import msgspec
 
 from bench.measure.results import Result, grouped, read_result, read_results
 from bench.show.report import run_rows
+from crypto.suites import DEFAULT
 from honeybadger.cluster.errors import ClusterError
 
 Row: TypeAlias = dict[str, Any]
@@ -32,6 +33,7 @@ class _Local(msgspec.Struct):
     durability: str
     curve: bool
     seed: int
+    suite: str = DEFAULT
     experiment: msgspec.UnsetType = msgspec.UNSET
 
 
@@ -93,7 +95,7 @@ def _one(path: Path) -> Result:
             own = msgspec.json.decode(data, type=_Local)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise error from None
-    settings = ("protocol", "nodes", "batch_size", "tx_size", "rate", "durability", "curve", "seed")
+    settings = ("protocol", "nodes", "batch_size", "tx_size", "rate", "durability", "curve", "seed", "suite")
     options = {name.replace("_", "-"): getattr(own, name) for name in settings}
     return Result(path, options, 0, msgspec.json.decode(data, type=dict[str, Any]))
 

@@ -101,12 +101,13 @@ def agreement_means(window: tuple[float, float], nodes: Sequence[NodeObservation
 def used_in(window: tuple[float, float], nodes: Sequence[NodeObservations], counter: str) -> float | None:
     """How much a counter of the usage reports grew inside `window`, over all lives of `nodes`.
 
-    Interpolated between reports; None if a node reported too little, or cannot tell.
+    A dot in its name is before what is inside. Interpolated between reports; None if a node reported too little, or
+    cannot tell.
     """
     total = 0.0
     for node in nodes:
         times, values = counter_curve(node, counter)
-        if len(times) < 2 or any(report.get(counter) is None for report in node.usage):
+        if len(times) < 2 or any(_read(report, counter) is None for report in node.usage):
             return None
         first, last = np.interp(window, times, values)
         total += float(last - first)
@@ -119,13 +120,21 @@ def counter_curve(node: NodeObservations, counter: str) -> tuple[list[float], li
     values: list[float] = []
     before, last = 0.0, 0.0
     for report in node.usage:
-        value = float(report.get(counter) or 0)
+        value = _read(report, counter) or 0.0
         if value < last:
             before += last
         last = value
         times.append(report["t"])
         values.append(before + value)
     return times, values
+
+
+def _read(report: dict[str, Any], counter: str) -> float | None:
+    name, _, inside = counter.partition(".")
+    value = report.get(name)
+    if inside:
+        value = (value or {}).get(inside)
+    return None if value is None else float(value)
 
 
 def memory_growth(window: tuple[float, float], node: NodeObservations) -> float | None:

@@ -137,7 +137,7 @@ def figure(summary: dict[str, Any], name: str) -> float | None:
 def write_failed(target: Path, run: PlannedRun, reason: str, took_s: float) -> None:
     """Record a run that could not start: invalid, with the reason."""
     p = run.settings.parameters
-    summary = {"protocol": p.protocol, "nodes": run.settings.nodes, "batch_size": p.batch_size}
+    summary = {"protocol": p.protocol, "suite": p.suite, "nodes": run.settings.nodes, "batch_size": p.batch_size}
     _write_summary(target, run, {**summary, "valid": False, "reason": reason}, took_s)
 
 

@@ -38,6 +38,7 @@ from bench.places.hardware import machine, versions
 from bench.places.place import RunningNode
 from bench.plan.outage_plan import OutagePlan
 from bench.plan.run_settings import RunSettings
+from honeybadger.node.crypto_time import OPERATIONS
 from honeybadger.wording import counted
 
 
@@ -84,6 +85,7 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "protocol": settings.parameters.protocol,
+        "suite": settings.parameters.suite,
         "nodes": settings.nodes,
         "faults_tolerated": settings.quorums.faults,
         "batch_size": settings.parameters.batch_size,
@@ -124,6 +126,9 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         "agreement": agreement_means(window, live),
         "cpu_s_per_tx": _per(used_in(window, live, "cpu_s"), rate.transactions),
         "cpu_s_per_epoch": _per(used_in(window, live, "cpu_s"), rate.epochs),
+        "crypto_cpu_s_per_epoch": {
+            name: _per(used_in(window, live, f"crypto_cpu_s.{name}"), rate.epochs) for name in OPERATIONS
+        },
         "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), rate.transactions),
         "written_bytes_per_tx": _per(used_in(window, live, "written_bytes"), rate.transactions),
         "messages_by_type": _by_type(live, "messages_sent"),

@@ -11,6 +11,9 @@ import zmq
 
 PACKAGES = ("honeybadger", "blake3", "ckzg", "cryptography", "gevent", "msgspec", "numpy", "pyzmq", "pyeclib")
 
+#: of suites that need not be installed: named where they are
+OPTIONAL = ("charm-crypto-framework", "pycryptodomex", "zfec")
+
 
 def machine() -> dict[str, Any]:
     """Processor, cores usable by this process, memory, operating system."""
@@ -32,9 +35,10 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that do the work."""
     installed = {"python": platform.python_version(), "libzmq": zmq.zmq_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *OPTIONAL):
         try:
             installed[name] = version(name)
         except PackageNotFoundError:
-            installed[name] = "not installed"
+            if name in PACKAGES:
+                installed[name] = "not installed"
     return installed

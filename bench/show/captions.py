@@ -8,6 +8,7 @@ from typing import Any, Literal
 from bench.measure.results import FAULT_KEYS, RESTART_KEYS, Group
 from bench.plan.experiment import varied_keys
 from bench.show.words import listed, number, setting, transactions
+from crypto.suites import DEFAULT
 
 #: what a figure shows of the repeats
 Of = Literal["points", "bars", "mean", "together", "first"]
@@ -21,8 +22,13 @@ def caption(groups: Sequence[Group], of: Of) -> str:
     parts = [setting(options[0], "protocol")] if "protocol" not in varied else []
     parts += [f"N = {_values(groups, 'nodes')}", f"B = {_values(groups, 'batch-size')}"]
     parts.append(listed(dict.fromkeys(transactions(one["tx-size"]) for one in options)))
-    same = ("rate", *FAULT_KEYS, *RESTART_KEYS, "wan")
-    parts += [setting(options[0], key) for key in same if key not in varied and (key != "wan" or options[0].get(key))]
+    same = ("rate", *FAULT_KEYS, *RESTART_KEYS, "wan", "suite")
+    unsaid: dict[str, Any] = {"wan": "", "suite": DEFAULT}
+    parts += [
+        setting(options[0], key)
+        for key in same
+        if key not in varied and (key not in unsaid or options[0].get(key, unsaid[key]) not in (None, unsaid[key]))
+    ]
     parts.append(_repeats(groups, of))
     return ", ".join(part for part in parts if part)
 

@@ -10,6 +10,7 @@ from typing import Any
 from bench.measure.results import Group, Result, figure, in_words
 from bench.plan.experiment import follows_protocol
 from honeybadger.cluster.errors import ClusterError
+from honeybadger.node.crypto_time import OPERATIONS
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.wording import counted
 
@@ -24,6 +25,8 @@ FIGURES = (
     ("sent_bytes_per_tx", "sent bytes per tx"),
     ("written_bytes_per_tx", "written bytes per tx"),
 )
+#: processor time of cryptography in an epoch, by operation
+CRYPTO_FIGURES = tuple((f"crypto_cpu_s_per_epoch.{name}", name.replace("_", " ")) for name in OPERATIONS)
 #: figures whose error each run states
 ERRORS = {"throughput_tx_per_s": "throughput_error_tx_per_s"}
 #: the median of many values varies by this factor more than their mean
@@ -87,8 +90,9 @@ def pair(a: Sequence[Group], b: Sequence[Group], declared: Sequence[str] = ()) -
             missing = [group for group in groups if _identity(group, declared) not in matched]
             if missing:
                 unlike.append(f"no counterpart for {counted(len(missing), 'kind')} of runs of {name}")
+    figures = (*FIGURES, *CRYPTO_FIGURES)
     comparisons = [
-        Comparison(x, y, differences(x, y, declared), {name: ratio(x, y, name) for name, _ in FIGURES})
+        Comparison(x, y, differences(x, y, declared), {name: ratio(x, y, name) for name, _ in figures})
         for x, y in pairs
     ]
     for comparison in comparisons:

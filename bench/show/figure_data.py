@@ -14,6 +14,7 @@ from bench.measure.timeline import read_csv
 from bench.plan.experiment import varied_keys
 from bench.show.clock import clocks_of
 from bench.show.words import line_names, number, setting
+from honeybadger.node.crypto_time import OPERATIONS
 
 Row = dict[str, Any]
 
@@ -141,6 +142,21 @@ def phase_rows(groups: Sequence[Group]) -> list[Row]:
         for step in steps:
             if values := group.figures(f"phase_s.{step}"):
                 rows.append({**_named(group, line), "step": step, "mean_ms": 1e3 * mean(values)})
+    return rows
+
+
+def crypto_rows(groups: Sequence[Group]) -> list[Row]:
+    """Mean milliseconds of processor time that each cryptographic operation takes in an epoch at all nodes, if any, and
+    of all else."""
+    rows: list[Row] = []
+    for group, line in zip(groups, names(groups), strict=True):
+        taken = {name: mean(group.figures(f"crypto_cpu_s_per_epoch.{name}")) for name in OPERATIONS}
+        rest = max(0.0, mean(group.figures("cpu_s_per_epoch")) - sum(taken.values()))
+        rows += [
+            {**_named(group, line), "step": step, "mean_ms": 1e3 * seconds}
+            for step, seconds in {**taken, "all_else": rest}.items()
+            if seconds
+        ]
     return rows
 
 

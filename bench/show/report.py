@@ -8,6 +8,7 @@ from typing import Any
 from bench.measure.results import Group, Result, commits, figure, in_words
 from bench.plan.experiment import varied_keys
 from bench.show.interval import FEWEST, Interval, interval
+from honeybadger.node.crypto_time import OPERATIONS
 from honeybadger.wording import counted
 
 
@@ -41,6 +42,11 @@ COLUMNS = (
     Column("agreement.coins_per_epoch_mean", "coins/epoch", digits=1),
     Column("agreement.accepted_mean", "proposals/block", digits=2),
 )
+#: processor time of cryptography, by operation
+CRYPTO_COLUMNS = tuple(
+    Column(f"crypto_cpu_s_per_epoch.{name}", f"{name.replace('_', ' ')} ms", 1e3, 2) for name in OPERATIONS
+)
+CRYPTO_TITLE = "Processor time of cryptography in an epoch, all nodes together:"
 #: what is different in summaries before this schema
 OLDER = {
     2: "latency is of what was answered in the measured time, not of what was offered in it",
@@ -56,6 +62,7 @@ RUN_FIGURES = (
     *("epochs", "epoch_s.mean", "epoch_s.p50", "epoch_s.p99"),
     *(f"agreement.{name}_mean" for name in ("rounds", "coins_per_epoch", "accepted")),
     *("cpu_s_per_tx", "cpu_s_per_epoch", "sent_bytes_per_tx", "written_bytes_per_tx"),
+    *(column.name for column in CRYPTO_COLUMNS),
     *("recovery_worst_s", "pause_worst_s"),
 )
 #: settings that `run_rows` always have, so that rows of several experiments fit together
@@ -69,14 +76,16 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def table(groups: Sequence[Group], rank: int = 5, spread_rank: int = 5) -> tuple[list[str], list[list[str]]]:
+def table(
+    groups: Sequence[Group], rank: int = 5, spread_rank: int = 5, of: Sequence[Column] = COLUMNS
+) -> tuple[list[str], list[list[str]]]:
     """Headings and rows, as texts: what varies, runs, then each figure as `median [min … max]`, and in a second line
     the mean with its confidence interval.
 
     `rank`: only columns up to this one; `spread_rank`: the others of them show the median alone.
     """
     keys = varied_keys([group.options for group in groups])
-    columns = [column for column in COLUMNS if column.rank <= rank]
+    columns = [column for column in of if column.rank <= rank]
     single = all(len(group.results) == 1 for group in groups)
     headings = [*keys, "valid" if single else "valid runs", *(column.heading for column in columns)]
     rows = []
@@ -89,6 +98,15 @@ def table(groups: Sequence[Group], rank: int = 5, spread_rank: int = 5) -> tuple
     return headings, rows
 
 
+def crypto_table(groups: Sequence[Group], spread_rank: int = 5) -> tuple[list[str], list[list[str]]] | None:
+    """As `table`: processor time of each cryptographic operation in an epoch, at all nodes. None if none was measured.
+
+    Without operations that took no time in any run.
+    """
+    taken = [column for column in CRYPTO_COLUMNS if any(any(group.figures(column.name)) for group in groups)]
+    return table(groups, spread_rank=spread_rank, of=taken) if taken else None
+
+
 def narrower(groups: Sequence[Group]) -> Iterator[tuple[list[str], list[list[str]]]]:
     """Tables for narrow terminals, the best first; a spread has a line of its own."""
     for ranks in NARROWER:
@@ -97,16 +115,21 @@ def narrower(groups: Sequence[Group]) -> Iterator[tuple[list[str], list[list[str
 
 
 def as_markdown(groups: Sequence[Group], more: Sequence[str] = ()) -> str:
-    """The same table in Markdown, then the `notes` and `more` lines."""
-    headings, rows = table(groups)
-    lines = [
+    """The same tables in Markdown, then the `notes` and `more` lines."""
+    lines = _in_markdown(*table(groups))
+    if crypto := crypto_table(groups):
+        lines += [CRYPTO_TITLE, "", *_in_markdown(*crypto)]
+    lines += [f"- {line}" for line in [*notes(groups), *more]]
+    return "\n".join(lines) + "\n"
+
+
+def _in_markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
         "| " + " | ".join(headings) + " |",
         "|" + "---|" * len(headings),
         *("| " + " | ".join(cell.replace("|", "\\|").replace("\n", "; ") for cell in row) + " |" for row in rows),
         "",
-        *(f"- {line}" for line in [*notes(groups), *more]),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def csv_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
@@ -115,7 +138,7 @@ def csv_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
     rows = []
     for group in groups:
         row: dict[str, Any] = {**group.options, "runs": len(group.results), "valid_runs": len(group.valid)}
-        for column in COLUMNS:
+        for column in (*COLUMNS, *CRYPTO_COLUMNS):
             values = spread(group.figures(column.name))
             if (of_mean := _interval(group, column.name)) is not None:
                 low, high = of_mean.mean - of_mean.half, of_mean.mean + of_mean.half
@@ -162,8 +185,10 @@ def run_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
 def notes(groups: Sequence[Group]) -> list[str]:
     """What a reader of the table must know: common settings, machine, commits, invalid runs."""
     keys = varied_keys([group.options for group in groups])
-    shown = ("protocol", "nodes", "batch-size", "tx-size", "rate", "durability", "curve")
-    same = [in_words(key, groups[0].options.get(key)) for key in shown if key not in keys]
+    shown = ("protocol", "suite", "nodes", "batch-size", "tx-size", "rate", "durability", "curve")
+    options = groups[0].options
+    # Results of the time before there were suites do not name one.
+    same = [in_words(key, options.get(key)) for key in shown if key not in keys and (key != "suite" or key in options)]
     results = [result for group in groups for result in group.results]
     lines = [f"the same in all runs: {', '.join(same)}"]
     if "encryption" not in keys:

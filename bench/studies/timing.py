@@ -1,10 +1,11 @@
-"""Times a small piece of work: processor time, the best of many repetitions."""
+"""Times a small piece of work: processor time, the best of many repetitions or the one in the middle."""
 
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any, TypeAlias
 
-#: least number of timings of each primitive; the best one counts
+#: least number of timings of each primitive
 LEAST_REPEATS = 5
 
 #: what it is; how many times a node does it in an epoch; what does it once and returns the seconds
@@ -23,12 +24,19 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 def best(run: Callable[[], float], seconds: float) -> float:
-    """The least that `run` returned in about so many seconds."""
+    """The least that `run` returned in about so many seconds: what nothing disturbed."""
+    return min(_repeated(run, seconds))
+
+
+def middle(run: Callable[[], float], seconds: float) -> float:
+    """The median of what `run` returned in about so many seconds: what is usual."""
+    return median(_repeated(run, seconds))
+
+
+def _repeated(run: Callable[[], float], seconds: float) -> list[float]:
     run()
-    least = float("inf")
+    taken: list[float] = []
     until = time.monotonic() + seconds
-    count = 0
-    while count < LEAST_REPEATS or time.monotonic() < until:
-        least = min(least, run())
-        count += 1
-    return least
+    while len(taken) < LEAST_REPEATS or time.monotonic() < until:
+        taken.append(run())
+    return taken

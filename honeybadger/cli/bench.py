@@ -13,6 +13,7 @@ from bench.plan.build_run import build_run
 from bench.plan.fields import fields_of
 from bench.plan.place_settings import PlaceSettings
 from bench.plan.run_settings import RunSettings, every_field
+from crypto.suites import SUITE_NAMES
 from honeybadger.cli.bench_table import print_table
 from honeybadger.cli.options import Directory, FileIn, FiniteFloat, GroupedCommand, Results, field_options, given
 from honeybadger.cluster.errors import ClusterError
@@ -133,7 +134,17 @@ def report(directory: Path, form: str, runs: bool) -> None:
     """
     from bench.measure.results import grouped
     from bench.measure.timeline import csv_text
-    from bench.show.report import as_markdown, csv_rows, narrower, notes, one_by_one, run_rows, table
+    from bench.show.report import (
+        CRYPTO_TITLE,
+        as_markdown,
+        crypto_table,
+        csv_rows,
+        narrower,
+        notes,
+        one_by_one,
+        run_rows,
+        table,
+    )
     from honeybadger.results import read
 
     apart: list[str] = []
@@ -149,6 +160,9 @@ def report(directory: Path, form: str, runs: bool) -> None:
     else:
         if not print_table(table(groups), narrower(groups)):
             click.echo("--format markdown shows every figure with its spread")
+        if crypto := crypto_table(groups, spread_rank=0):
+            click.echo(CRYPTO_TITLE)
+            print_table(crypto)
         for line in [*notes(groups), *apart]:
             click.echo(line)
 
@@ -179,12 +193,16 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
         ways = counted(len(unlike), "more way")
         raise ClusterError(f"the runs differ in {ways} than their code; --anyway compares them all the same")
     keys = varied_keys([comparison.a.options for comparison in comparisons])
-    rows = []
-    for one in comparisons:
-        runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
-        rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in comparing.FIGURES)])
-    headings = ["runs", "valid A, B", *(heading for _, heading in comparing.FIGURES)]
-    print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
+    measured = [one for one in comparing.CRYPTO_FIGURES if any(each.ratios[one[0]] for each in comparisons)]
+    for figures in filter(None, (comparing.FIGURES, measured)):
+        rows = []
+        for one in comparisons:
+            runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
+            rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in figures)])
+        headings = ["runs", "valid A, B", *(heading for _, heading in figures)]
+        if figures is measured:
+            click.echo("processor time of cryptography in an epoch:")
+        print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
     for one in comparisons:
         for name, heading in comparing.FIGURES:
@@ -283,6 +301,44 @@ def limit(context: click.Context, /, seconds: float, summary: Path | None, as_js
         )
         if reached is not None:
             click.echo(f"achieved: {reached:,.0f} tx/s, {limit['achieved_ratio']:.1%} of the limit of {name} design")
+
+
+@command.command(
+    "crypto",
+    short_help="Time the operations of each cryptographic suite.",
+    cls=GroupedCommand,
+    params=field_options(every_field(), "nodes"),
+)
+@click.option("--suite", type=click.Choice(SUITE_NAMES), help="Only this suite.  [default: all that are installed]")
+@click.option("--seconds", default=10.0, show_default=True, type=FiniteFloat(0.05, 600), help="Time to measure for.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+@click.pass_context
+def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json: bool, **_: Any) -> None:
+    """Time the operations of each cryptographic suite, with the keys of --nodes nodes.
+
+    Medians, in µs of one core. A suite that is not installed is named, with what to do.
+    """
+    import msgspec
+
+    from bench.studies.suite_costs import suite_costs
+    from honeybadger.node.allocator import keep_freed_memory
+
+    # As nodes do: without it, clearing new pages takes longer than an erasure code.
+    keep_freed_memory()
+    nodes = build_run({key: one for key, one in given(context).items() if key == "nodes"}).nodes
+    found = suite_costs(nodes, seconds, suite)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    costs = {name: {row["what"]: row["seconds"] for row in rows} for name, rows in found["suites"].items()}
+    rows = [
+        [what, *(f"{of[what] * 1e6:,.1f}" if what in of else "–" for of in costs.values())]
+        for what in dict.fromkeys(what for of in costs.values() for what in of)
+    ]
+    print_table((["µs, median", *costs], rows))
+    click.echo(f"keys of N = {nodes}, f = {found['faults']}; {found['machine']['processor']}, one core")
+    if missing := found["missing"]:
+        click.echo(f"not measured: {', '.join(missing)}: {'; '.join(dict.fromkeys(missing.values()))}")
 
 
 def _warn(*lines: str) -> None:

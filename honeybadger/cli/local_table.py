@@ -60,6 +60,7 @@ def _cluster_rows(summary: dict[str, Any]) -> list[Row]:
         ("nodes", f"{summary['nodes']}", tolerated + (f"; {crashed} killed half-way" if crashed else "")),
         ("batch size", f"{summary['batch_size']:,}", f"transactions of {size} bytes per epoch, at most"),
         ("settings", "", f"durability {summary['durability']}, CURVE {curve}, encryption {encryption}"),
+        ("", "", f"suite {summary['suite']}"),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from honeybadger.network.transport import Transport
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.core import Core
+from honeybadger.node.crypto_time import CryptoTime
 from honeybadger.node.observed import Observed
 from honeybadger.node.reactor import Reactor
 from honeybadger.node.usage import HubLag, ProcessUsage
@@ -15,13 +16,20 @@ class Report:
     """Reads the parts of a node. `observed`: what its events tell."""
 
     def __init__(
-        self, core: Core, sockets: Transport, clients: ClientApi, reactor: Reactor, observed: Observed
+        self,
+        core: Core,
+        sockets: Transport,
+        clients: ClientApi,
+        reactor: Reactor,
+        observed: Observed,
+        crypto_time: CryptoTime,
     ) -> None:
         self._core = core
         self._sockets = sockets
         self._clients = clients
         self._reactor = reactor
         self._observed = observed
+        self._crypto_time = crypto_time
         self._started = time.monotonic()
         self._usage = ProcessUsage()
         self._lag = HubLag()
@@ -91,11 +99,13 @@ class Report:
         }
 
     def _details(self) -> dict[str, Any]:
-        """What costs something to find out: messages and bytes by type, queues, how late timers are."""
+        """What costs something to find out: messages and bytes by type, cryptography, queues, how late timers are."""
         core = self._core
         return {
             "messages_sent": dict(core.peers.messages_sent),
             "bytes_sent": dict(core.peers.bytes_sent),
+            "crypto_cpu_s": dict(self._crypto_time.seconds),
+            "crypto_calls": dict(self._crypto_time.calls),
             "ticks": self._reactor.ticks,
             "hub_lag_s": self._lag.take(),
             "mempool": len(core.mempool),

@@ -20,6 +20,7 @@ from honeybadger.node.block_messages import BLOCK_MESSAGES
 from honeybadger.node.block_service import BlockService
 from honeybadger.node.client_api import ClientApi
 from honeybadger.node.core import Core
+from honeybadger.node.crypto_time import CryptoTime
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal import Journal
 from honeybadger.node.ledger_writer import LedgerWriter
@@ -57,7 +58,9 @@ class NodeConfig:
 
 def build_node(config: NodeConfig) -> Node:
     """A node, ready to `run`. NodeError, JournalError, LedgerError or OSError, in one line, if it cannot be built."""
-    manifest, keys, runtime = config.manifest, config.keys, config.runtime
+    runtime, crypto_time = config.runtime, CryptoTime()
+    of = crypto_time.of if runtime.instrumentation else lambda *same: same
+    manifest, keys = of(config.manifest, config.keys)
     me, nodes = keys.node, manifest.quorums.nodes
     node = Node()
     notices = Notices(config.events, config.say)
@@ -139,7 +142,7 @@ def build_node(config: NodeConfig) -> Node:
         BlockService(store, chain.committed),
     )
     reactor = Reactor(core, recovery, clients, node, timers, node.wake)
-    report = Report(core, sockets, clients, reactor, observed)
+    report = Report(core, sockets, clients, reactor, observed, crypto_time)
     node.core, node.parts = core, Parts(writer, gate, transport, recovery, clients, reactor, report)
     return node
 

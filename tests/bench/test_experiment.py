@@ -8,6 +8,7 @@ import pytest
 import bench
 from bench.plan.estimate import Estimate, in_words
 from bench.plan.experiment import Experiment
+from crypto.suites import DEFAULT, installed_suites
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.toml_file import read_toml
 from honeybadger.protocols.registry import protocol_names
@@ -115,12 +116,14 @@ MANIFESTS = sorted((Path(bench.__file__).parent / "experiments").glob("*.toml"))
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_the_experiments_that_come_along_are_sound_have_a_page_and_take_minutes(path):
     raw = read_toml(path)
-    asked = raw.get("protocol", ["honeybadger"])
+    asked, suites = raw.get("protocol", ["honeybadger"]), raw.get("suite", [DEFAULT])
     # Those that this installation has.
     raw["protocol"] = [name for name in asked if name in protocol_names()]
+    raw["suite"] = [suite.name for suite in installed_suites() if suite.name in suites]
     experiment = Experiment.parse(raw, str(path))
     assert experiment.name == path.stem and experiment.about and len(experiment.runs) > 2
     assert path.name in path.with_name(path.stem.removesuffix("-cluster") + ".md").read_text()
     assert len({run.key for run in experiment.runs}) == len(experiment.runs)
     seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in experiment.runs])
-    assert seconds * len(asked) / len(raw["protocol"]) < 12 * 60 or path.stem.endswith("-cluster")
+    seconds *= len(asked) / len(raw["protocol"]) * len(suites) / len(raw["suite"])
+    assert seconds < 12 * 60 or path.stem.endswith("-cluster")

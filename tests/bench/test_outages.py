@@ -288,6 +288,17 @@ def test_what_was_not_reported_is_not_zero():
     assert used_in((1.5, 3.0), [lives, untold], "written_bytes") is None
 
 
+def test_what_cryptography_took_is_summed_over_nodes_and_lives():
+    lives = node(
+        *(started(0), usage(1.0, crypto_cpu_s={"check": 1.0, "coin": 0.0}), usage(2.0, crypto_cpu_s={"check": 3.0})),
+        *(started(2.5), usage(3.0, crypto_cpu_s={"check": 0.5})),
+    )
+    other = node(usage(1.0, crypto_cpu_s={"check": 0.0}), usage(3.0, crypto_cpu_s={"check": 4.0}))
+    assert used_in((1.5, 3.0), [lives, other], "crypto_cpu_s.check") == pytest.approx(1.5 + 3.0)
+    # Without instrumentation nodes report nothing of it.
+    assert used_in((1.5, 3.0), [lives, node(usage(1.0), usage(3.0))], "crypto_cpu_s.check") is None
+
+
 def test_a_liar_that_did_what_a_correct_node_does_is_named():
     def row(strategy: str, **lies: int) -> dict:
         return node_row(3, node(usage(1.0, **lies)), [], 0, strategy)

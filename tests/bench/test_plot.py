@@ -34,7 +34,7 @@ def test_figures_and_their_numbers(groups, tmp_path):
     written = draw_all(groups, out)
     names = {
         *("latency-throughput", "throughput-batch-size", "throughput-nodes", "latency-batch-size"),
-        *("time-series", "phases", "latency-cdf", "cost-per-transaction"),
+        *("time-series", "phases", "crypto-per-epoch", "latency-cdf", "cost-per-transaction"),
     }
     assert {drawn.name for drawn in written} == names
     files = [path for drawn in written for path in drawn.paths]
@@ -59,6 +59,8 @@ def test_figures_and_their_numbers(groups, tmp_path):
     assert shares[-1] == 1 and shares == sorted(shares)
     steps = {row["step"]: row["mean_ms"] for row in read_csv(out / "phases.csv")}
     assert steps == {"broadcast": "30", "agreement": "10"}
+    crypto = {row["step"]: float(row["mean_ms"]) for row in read_csv(out / "crypto-per-epoch.csv")}
+    assert crypto == {"check": 200, "decrypt": 50, "all_else": 250}
     cost = read_csv(out / "cost-per-transaction.csv")
     assert len(cost) == 3 and (cost[0]["cpu_us"], cost[0]["sent_bytes"]) == ("20", "1234.5")
 
@@ -162,7 +164,7 @@ def test_more_kinds_than_a_figure_holds_and_faults_and_labels_that_look_like_for
     groups = grouped(read_results(tmp_path))
     groups = [replace(group, options={**group.options, "wan": f"{number}$_$"}) for number, group in enumerate(groups)]
     out = tmp_path / "figures"
-    assert len(draw_all(groups, out)) == 5
+    assert len(draw_all(groups, out)) == 6
     names = ("time-series", "phases", "cost-per-transaction", "latency-cdf")
     lines = {name: {row["line"] for row in read_csv(out / f"{name}.csv")} for name in names}
     assert [len(lines[name]) for name in names] == [2, 3, 3, 11]

@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 from support.results import experiment_results, made_up, write
@@ -10,9 +11,11 @@ from support.results import experiment_results, made_up, write
 from bench.measure.results import Group, Record, grouped, label, read_results, write_record
 from bench.measure.timeline import csv_text
 from bench.plan.experiment import Experiment
+from bench.show.captions import caption
 from bench.show.compare import chosen, differences, pair
 from bench.show.figure_data import latency_rows
-from bench.show.report import as_markdown, csv_rows, narrower, notes, spread, table
+from bench.show.report import as_markdown, crypto_table, csv_rows, narrower, notes, spread, table
+from bench.show.words import line_names
 from honeybadger.cli.main import main
 from honeybadger.cluster.errors import ClusterError
 
@@ -46,6 +49,39 @@ def test_the_offered_accepted_and_committed_rates_are_told_everywhere(groups):
     markdown = as_markdown(groups).splitlines()
     assert markdown[0].count("|") == markdown[1].count("|") == markdown[2].count("|")
     assert spread([]) == {"median": None, "min": None, "max": None}
+
+
+def test_what_cryptography_took_is_told_by_operation(tmp_path, groups, monkeypatch, capsys):
+    headings, rows = crypto_table(groups)
+    assert headings == ["nodes", "valid runs", "check ms", "decrypt ms"]
+    assert rows[0] == ["4", "3 of 3", "200.00 [200.00 … 200.00]", "50.00 [50.00 … 50.00]"]
+    assert "| nodes | valid runs | check ms | decrypt ms |" in as_markdown(groups).splitlines()
+    (four, _) = csv.DictReader(io.StringIO(csv_text(csv_rows(groups))))
+    assert (four["crypto_cpu_s_per_epoch.check.median"], four["crypto_cpu_s_per_epoch.coin.max"]) == ("0.2", "0")
+    monkeypatch.setenv("COLUMNS", "300")
+    for command in (["report", str(tmp_path / "a")], ["compare", str(tmp_path / "a"), str(tmp_path / "a")]):
+        monkeypatch.setattr(sys, "argv", ["honeybadger", "bench", *command])
+        with pytest.raises(SystemExit):
+            main()
+        out = capsys.readouterr().out
+        assert "cryptography in an epoch" in out and "decrypt" in out.split("cryptography in an epoch")[1]
+    untold = Experiment.parse({}, "x").runs[0]
+    write(tmp_path / "old", untold, made_up(untold, crypto_cpu_s_per_epoch={"check": None}))
+    assert crypto_table(grouped(read_results(tmp_path / "old"))) is None
+
+
+def test_suites_are_told_apart(tmp_path):
+    runs = Experiment.parse({"nodes": 4}, "x").runs
+    for suite in ("bls", "charm"):
+        # As it would be read back, whether the suite is installed here or not.
+        run = replace(runs[0], options={**runs[0].options, "suite": suite})
+        write(tmp_path / suite, run, made_up(run, suite=suite))
+    one, other = (grouped(read_results(tmp_path / suite)) for suite in ("bls", "charm"))
+    assert differences(one[0], other[0]) == ["suite: suite = bls against suite = charm"]
+    assert pair(one, other, ["suite"])[1] == []
+    assert "suite = charm" in notes(other)[0]
+    assert line_names([one[0].options, other[0].options], ["suite"]) == ["suite = bls", "suite = charm"]
+    assert "suite" not in caption(one, "points") and "suite = charm" in caption(other, "points")
 
 
 def test_labels_are_silent_about_faults_that_there_are_not():

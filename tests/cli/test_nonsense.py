@@ -17,6 +17,7 @@ from support.results import experiment_results
 import bench.run.single_run
 import bench.show.plot
 import bench.studies.limit
+import bench.studies.suite_costs
 import honeybadger.watch.server
 from bench.load.client import Load, Settings
 from honeybadger.cli import node as node_command
@@ -41,6 +42,7 @@ BASE = {
     "bench compare": "results results",
     "bench plot": "results --out new",
     "bench limit": "--seconds 0.05 --batch-size 10",
+    "bench crypto": "--seconds 0.05",
     "cluster compose": "c/cluster.toml",
     "cluster load": "--cluster c/cluster.toml --timeout 0.1 --duration 0.1",
     "submit": "--cluster c/cluster.toml --timeout 0.1 lines",
@@ -72,6 +74,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(node_command, "build_node", accept)
     monkeypatch.setattr(bench.show.plot, "draw_all", accept)
     monkeypatch.setattr(bench.studies.limit, "limit_of", accept)
+    monkeypatch.setattr(bench.studies.suite_costs, "suite_costs", accept)
     monkeypatch.setattr(honeybadger.watch.server, "listen", accept)
     ports = free_ports(2)
     manifest, keys = make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", *ports)])

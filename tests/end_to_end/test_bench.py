@@ -1,4 +1,4 @@
-"""`honeybadger bench run`: two very short runs, interrupted and resumed; then report, comparison and limit."""
+"""`honeybadger bench run`: two short runs, interrupted and resumed; then report, comparison, limit, costs of suites."""
 
 import csv
 import gzip
@@ -7,6 +7,8 @@ import tomllib
 
 import pytest
 from support.nodes.cluster_harness import background_command, one_line_error, run_command, wait_until
+
+from crypto.suites import DEFAULT, SUITE_NAMES
 
 pytestmark = pytest.mark.processes
 
@@ -66,6 +68,20 @@ def test_an_experiment_is_resumed_after_a_kill(tmp_path):
     assert run_command("bench", "compare", str(one), str(other), "--anyway").returncode == 0
     limit = run_command("bench", "limit", "--seconds", "0.1", "--json", "--summary", str(one / "summary.json"))
     assert json.loads(limit.stdout)["achieved_ratio"] > 0
+
+
+def test_the_suites_that_are_installed_are_timed_and_the_others_named():
+    found = json.loads(run_command("bench", "crypto", "--seconds", "0.1", "-n", "7", "--json").stdout)
+    assert found["suites"].keys() | found["missing"].keys() == set(SUITE_NAMES) and DEFAULT in found["suites"]
+    for rows in found["suites"].values():
+        costs = {row["what"]: row["seconds"] for row in rows}
+        assert {"check N-f = 5 ciphertexts together", "decrypt with f+1 = 3 shares"} <= costs.keys()
+        assert all(seconds > 0 for what, seconds in costs.items() if "difference" not in what)
+    table = run_command("bench", "crypto", "--seconds", "0.1", "--suite", DEFAULT).stdout.decode()
+    assert "pairing check" in table and "N = 4, f = 1" in table and "not measured" not in table
+    for name, why in found["missing"].items():
+        assert "make charm" in why
+        assert why in one_line_error(run_command("bench", "crypto", "--suite", name))
 
 
 def test_an_invalid_run_is_kept_and_told(tmp_path):

@@ -15,7 +15,8 @@ def summary(**changes: Any) -> dict[str, Any]:
     rates = ("offered_tx_per_s", "throughput_tx_per_s", "throughput_error_tx_per_s", "throughput_bytes_per_s")
     made: dict[str, Any] = dict.fromkeys(absent) | dict.fromkeys(zero, 0) | dict.fromkeys((*empty, "left_out"), ())
     made |= dict.fromkeys(rates, 5.0) | {"byzantine": {}, "refused_tx": {}, "valid": True}
-    made |= {"protocol": "honeybadger", "nodes": 4, "faults_tolerated": 1, "batch_size": 400, "tx_bytes": 250}
+    made |= {"protocol": "honeybadger", "suite": "bls", "nodes": 4, "faults_tolerated": 1, "batch_size": 400}
+    made |= {"tx_bytes": 250}
     made |= {"duration_s": 2.0, "load": "closed loop", "link_fault_zero_s": -2.5, "durability": "fsync", "curve": True}
     made |= {"committed_tx": 10, "offered_tx": 12, "offered_committed_tx": 12, "epochs": 3}
     made |= {"backlog_start_tx": 3, "backlog_end_tx": 4, "drain_s": 0.1, "ledger": {"height": 5, "tip": "ab" * 32}}

@@ -11,6 +11,7 @@ from bench.measure.quantities import SCHEMA
 from bench.measure.results import Result, read_results
 from bench.measure.timeline import histogram, write_csv
 from bench.plan.experiment import Experiment, PlannedRun
+from honeybadger.node.crypto_time import OPERATIONS
 
 
 def made_up(run: PlannedRun, throughput: float = 1000.0, **changes: Any) -> dict[str, Any]:
@@ -25,6 +26,8 @@ def made_up(run: PlannedRun, throughput: float = 1000.0, **changes: Any) -> dict
     made |= {"latency_s": {"p50": 0.1, "p99": 0.4}, "latency_at_least": [], "epoch_s": {"p50": 0.05, "p99": 0.06}}
     made |= {"phase_s": {"broadcast": 0.03, "agreement": 0.01, "ledger": None}}
     made |= {"cpu_s_per_tx": 2e-5, "sent_bytes_per_tx": 1234.5, "encrypt": settings.parameters.encrypts}
+    made |= {"suite": settings.parameters.suite}
+    made |= {"crypto_cpu_s_per_epoch": {**dict.fromkeys(OPERATIONS, 0.0), "check": 0.2, "decrypt": 0.05}}
     made |= {"outages": [], "crashed": [], "link_faults": [], "link_fault_zero_s": -1.0}
     made |= {"machine": {"processor": "abacus", "cores": 2, "system": "none"}, "versions": {"python": "3.11"}}
     made |= {"commit": "abc", "warnings": [], "valid": True, "reason": ""}

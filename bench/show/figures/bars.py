@@ -26,11 +26,14 @@ AFTER_EPOCH = {"facecolor": "white", "edgecolor": "0.4", "hatch": "////", "linew
 COSTS = (("cpu_us", "processor time (µs per transaction)"), ("sent_bytes", "sent (bytes per transaction)"))
 
 
-def phases(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) -> None:
+def phases(
+    sheet: Sheet, rows: Sequence[Row], _: Sequence[Group], label: str = "mean epoch time (ms)", after: str = LEDGER
+) -> None:
+    """A bar of steps for each line; `after`: the step that looks unlike the others."""
     lines, steps = list(by_line(rows)), in_order([[row["step"] for row in line] for line in by_line(rows).values()])
     looks = {step: bar_style(index) for index, step in enumerate(steps)}
-    if LEDGER in looks:
-        looks[LEDGER] = AFTER_EPOCH
+    if after in looks:
+        looks[after] = AFTER_EPOCH
     axes, style = sheet.figure.subplots(), sheet.style
     left = dict.fromkeys(lines, 0.0)
     for row in rows:
@@ -40,7 +43,7 @@ def phases(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) -> None:
     body = _name_bars(axes, lines, style)
     axes.set_xlim(0, 1.03 * max(left.values()))
     count_ticks(axes.xaxis, style)
-    axes.set_xlabel("mean time from proposal to disk (ms)" if LEDGER in looks else "mean epoch time (ms)")
+    axes.set_xlabel("mean time from proposal to disk (ms)" if LEDGER in looks else label)
     names = {LEDGER: "to disk"}
     if LEDGER in looks:
         sheet.notes += "; an epoch ends where “to disk” begins"

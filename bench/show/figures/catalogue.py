@@ -17,6 +17,7 @@ from bench.show.figure_data import (
     Row,
     cdf_rows,
     cost_rows,
+    crypto_rows,
     latency_curve_rows,
     latency_rows,
     load_keys,
@@ -157,6 +158,14 @@ KINDS = {
         has_values=True,
     ),
     "phases": Kind("Where an epoch's time goes", "mean", _with_phases, phase_rows, bars.phases, most=MOST_BARS),
+    "crypto-per-epoch": Kind(
+        "Processor time of an epoch by cryptographic operation, all nodes together",
+        "mean",
+        partial(_with_figure, "crypto_cpu_s_per_epoch.check"),
+        crypto_rows,
+        partial(bars.phases, label="mean processor time of an epoch (ms)", after="all_else"),
+        most=MOST_BARS,
+    ),
     "latency-cdf": Kind(
         "Distribution of latency",
         "together",
