@@ -30,9 +30,8 @@ def find_suite(name: str) -> Suite:
     except ImportError as error:
         if name == DEFAULT:
             raise
-        raise SuiteMissing(
-            f"suite = {name}: {error.name} is not installed; run `make charm` in the project's folder"
-        ) from None
+        why = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
+        raise SuiteMissing(f"suite = {name}: {why}; run `make charm` in the project's folder") from None
     return suites[name]
 
 

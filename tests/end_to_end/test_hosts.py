@@ -20,10 +20,13 @@ from support.nodes.ssh_hosts import SshHosts, ip, why_not
 from bench.places.hosts.deploy import Wheels
 from bench.places.hosts.hosts_place import HostsPlace
 from bench.places.hosts.inventory import Inventory
+from crypto.suites import installed_suites
 from honeybadger.cluster.errors import ClusterError
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
+#: the last one that is installed: what it was compiled from must reach the hosts too
+SUITE = installed_suites()[-1].name
 MANIFEST = "duration = 2\nwarmup = 0.5\nbatch-size = 100\nrate = 200\n"
 
 
@@ -80,7 +83,7 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
     """One command, two runs. In the first a node dies and comes back beside a liar: together they are more than f for a
     while. In the second the network of a host goes for good."""
     arguments = command(
-        "warmup = 0.5\nbatch-size = 100\nrate = 200\n"
+        f"warmup = 0.5\nbatch-size = 100\nrate = 200\nsuite = '{SUITE}'\n"
         "[[series]]\nduration = 6\nrestart = 1\nrestart-after = 1\nbyzantine = '1:bad-shards'\n"
         "[[series]]\nduration = 10\n",
         top={"lost-after": 8.0, "base-port": 7100},
@@ -101,6 +104,7 @@ def test_a_run_on_four_hosts_and_one_that_loses_a_host(hosts, wheels, command, t
 
     summary = json.loads((good / "summary.json").read_text())
     assert summary["valid"] and summary["committed_tx"] > 0 and summary["ledger"]["agree"]
+    assert summary["suite"] == SUITE
     assert summary["committed_tx_after_crash"] > 0
     (restart,) = summary["restarts"]
     assert restart["recovery_s"] > 0 and restart["node"] != 3

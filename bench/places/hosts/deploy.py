@@ -1,13 +1,14 @@
 """Gathers what a host needs to run nodes: a wheel of this project, the same for all, and those of its dependencies.
 
 All wheels are gathered here and sent, so hosts need no internet. They come from a folder that the user names, or from
-pip, in the versions that are installed here.
+pip, in the versions that are installed here. Those that were compiled here (`make charm`) go to hosts with the same
+architecture and version of Python.
 """
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,7 @@ class Wheels:
         if kind not in self._found:
             target = self._scratch / "-".join(part or "none" for part in kind)
             source = ["--no-index", "--find-links", str(self._given)] if self._given is not None else []
+            compiled = self._compiled(python, facts["architecture"])
             pins = self._scratch / "pins.txt"
             # Constraints: those of packages that are not asked for do nothing.
             versions = [] if self._given is not None else [(d.name, d.version) for d in distributions()]
@@ -56,10 +58,18 @@ class Wheels:
             _pip(
                 *("download", "--dest", str(target), "--only-binary=:all:", "--constraint", str(pins)),
                 *("--implementation", "cp", "--python-version", python, *_platforms(*kind[1:]), *source),
-                *(str(self.project()), "pip"),
+                *(f"{self.project()}[charm]" if compiled else str(self.project()), "pip"),
             )
-            self._found[kind] = sorted(target.glob("*.whl"))
+            fetched = [path for path in target.glob("*.whl") if not _names(compiled) & _names([path])]
+            self._found[kind] = sorted([*fetched, *compiled], key=lambda path: path.name)
         return self._found[kind]
+
+    def _compiled(self, python: str, architecture: str) -> list[Path]:
+        """Wheels that pip can get from no index, if there are any for such a host."""
+        folder = Path(sys.prefix) / "wheels" if self._given is None else self._given
+        tag = "cp" + python.replace(".", "")
+        charm = folder.glob(f"charm_crypto_framework-*-{tag}-*_{architecture}.whl")
+        return [*charm, *(folder.glob(f"zfec-*-{tag}-*_{architecture}.whl") if self._given is None else ())]
 
     def _build(self, root: Path) -> Path:
         # From a copy: the build must leave nothing in the checkout, and use nothing old from it.
@@ -75,6 +85,11 @@ class Wheels:
         _pip("wheel", "--no-deps", *flags, "--wheel-dir", str(target), str(copy))
         (wheel,) = target.glob("honeybadger-*.whl")
         return wheel
+
+
+def _names(wheels: Iterable[Path]) -> set[str]:
+    """The packages that these are of."""
+    return {path.name.partition("-")[0] for path in wheels}
 
 
 def _platforms(glibc: str, architecture: str) -> Iterator[str]:
