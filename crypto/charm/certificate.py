@@ -8,11 +8,13 @@ RFC 8032).
 
 from collections.abc import Collection, Mapping, Sequence
 
+from Cryptodome.Signature import eddsa
+
 from crypto.errors import CryptoError, InvalidKey
 from crypto.signatures import KEY_BYTES, SIGNATURE_BYTES, PublicSigningKeys, SigningKey
 from crypto.suite import RandomBytes, Scheme
 
-_DOMAIN = b"HONEYBADGER-CERTIFICATE-V1-ED25519"
+_DOMAIN = b"HONEYBADGER-CERTIFICATE-V1-ED25519-"
 
 
 class SignatureListKey:
@@ -25,6 +27,9 @@ class SignatureListKey:
             raise InvalidKey(f"{nodes} signing keys are needed, not {len(parts)}")
         if len(set(parts)) != nodes:
             raise InvalidKey("two nodes have the same signing key")
+        for index, part in enumerate(parts):
+            if not _well_formed(part):
+                raise InvalidKey(f"the signing key of node {index} is not an Ed25519 public key")
         self.nodes = nodes
         self.threshold = threshold
         self.parts = tuple(bytes(part) for part in parts)
@@ -117,3 +122,11 @@ class SignatureListScheme(Scheme[SignatureListKey, SignatureListShare]):
 
     def secret(self, index: int, secret: bytes, public: SignatureListKey) -> SignatureListShare:
         return SignatureListShare(index, secret, public)
+
+
+def _well_formed(key: bytes) -> bool:
+    """Whether this encodes a point, and none of small order: anyone could sign for such a key."""
+    try:
+        return len(key) == KEY_BYTES and not (eddsa.import_public_key(key).pointQ * 8).is_point_at_infinity()
+    except ValueError:
+        return False
