@@ -160,9 +160,9 @@ def report(directory: Path, form: str, runs: bool) -> None:
     else:
         if not print_table(table(groups), narrower(groups)):
             click.echo("--format markdown shows every figure with its spread")
-        if crypto := crypto_table(groups, spread_rank=0):
-            if not print_table(crypto, title=CRYPTO_TITLE, or_blocks=False):
-                click.echo("--format markdown shows the processor time of cryptography too")
+        crypto = crypto_table(groups, spread_rank=0)
+        if crypto and not print_table(crypto, title=CRYPTO_TITLE, or_blocks=False):
+            click.echo("--format markdown shows the processor time of cryptography too")
         for line in [*notes(groups), *apart]:
             click.echo(line)
 
