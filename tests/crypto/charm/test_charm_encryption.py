@@ -181,13 +181,18 @@ def test_both_equations_are_needed(key, group, data) -> None:
             assert not accepted(key, group.encode(u) + group.encode(u2) + scalars + masked + body)
 
 
-def test_a_long_message_is_refused(key) -> None:
+def test_lengths_are_checked(key, data) -> None:
     class Long(bytes):
         def __len__(self) -> int:
-            return MAX_MESSAGE_LENGTH + 1
+            return MAX_MESSAGE_LENGTH + 179
 
-    with pytest.raises(CryptoError):
+    with pytest.raises(CryptoError, match="long"):
         key.encrypt(Long(), LABEL, RANDBYTES)
+    with pytest.raises(CryptoError, match="bytes"):
+        Ciphertext(Long(data), LABEL, key.group)
+    masked, body = key.seal(b"", LABEL, 5)
+    assert accepted(key, key.assemble(masked, body, LABEL, 5, 6))
+    assert not accepted(key, key.assemble(masked, body[:15], LABEL, 5, 6))  # no room for a tag
 
 
 def test_randomness_is_the_given_one(key) -> None:
@@ -212,6 +217,8 @@ def test_shares_verify_for_their_node_and_ciphertext_only(charm, dealt, key, gro
         key.verify_share(4, ciphertext, shares[0])
     with pytest.raises(CryptoError):
         key.decrypt(ciphertext, {0: shares[0], -1: shares[1]})
+    with pytest.raises(CryptoError):
+        key.decrypt(ciphertext, {**shares, 4: shares[0]})
 
 
 def test_a_share_is_of_one_ciphertext_even_with_the_same_u(dealt, key) -> None:
@@ -234,6 +241,7 @@ def test_a_restarted_node_sends_the_same_share(dealt, charm, key, ciphertext, sh
 
 def test_bad_senders_are_named(charm, key, group, ciphertext, shares) -> None:
     lies = [spoil(group, shares[2]), *charm.lies.malformed(), charm.lies.stranger(5), b"", shares[1]]
+    lies += [shares[2][:-1], shares[2] + b"\0", shares[2][:33]]  # the right point in bytes that are no share
     for lie in lies:
         given = {2: lie, 0: shares[0], 3: shares[3]}
         assert key.decrypt(ciphertext, given) == Decryption(True, MESSAGE, frozenset({2}))
