@@ -274,26 +274,33 @@ def test_spoilt_ciphertexts_are_nothing_to_everyone(charm, dealt, key, part) -> 
     assert outcomes(key, checked, shares_of(dealt, checked)) == {Decryption(True, None, frozenset())}
 
 
-def attack(dealt, key, group, opened_by: str, commits_to: str) -> None:
+def attack(dealt, key, group, opened_by: str, commits_to: str, chosen: int | None = None) -> None:
     """A proposer who knows r, and node 3: the value that node 0 gets with node 3's spoilt share is foreseen.
 
     C opens under the key of the one value, T under the mask of the other. Everybody must come to the same outcome.
+    With `chosen`, node 3's share makes the foreseen value the key times this number, and T holds the number.
     """
     r, s = 987654321, 123456789
     u = group.multiply(group.generator, r)
     shares = {index: group.multiply(key.public_share(index), r) for index in range(4)}
-    lie = group.add(shares[3], group.generator)
-    factors, scale = interpolation_at_zero((0, 3), group.order)
-    foreseen = group.multiply(group.combine(factors, [shares[0], lie]), scale)
+    (n0, n3), scale = interpolation_at_zero((0, 3), group.order)
+    if chosen is None:
+        lie = group.add(shares[3], group.generator)
+        foreseen = group.combine((n0 * scale, n3 * scale), (shares[0], lie))
+    else:
+        foreseen = group.multiply(key.point, chosen)
+        weight = pow(n3 * scale, -1, group.order)
+        lie = group.combine((weight, -weight * n0 * scale), (foreseen, shares[0]))
+        assert group.combine((n0 * scale, n3 * scale), (shares[0], lie)) == foreseen
     values = {"true": group.multiply(key.point, r), "foreseen": foreseen}
     keys = {name: derive(group, group.encode(z), group.encode(u), LABEL) for name, z in values.items()}
-    masked = encryption_module._xor(r.to_bytes(32, "big"), keys[commits_to][1])
+    masked = encryption_module._xor((chosen or r).to_bytes(32, "big"), keys[commits_to][1])
     cipher = encryption_module._cipher(group, keys[opened_by][0], group.encode(u), masked, LABEL)
     data = key.assemble(masked, b"".join(cipher.encrypt_and_digest(MESSAGE)), LABEL, r, s)
     (checked,) = key.check([(data, LABEL)])
     honest = shares_of(dealt, checked)
     lying = group.encode(lie) + honest[3][33:]
-    expected = MESSAGE if opened_by == commits_to == "true" else None
+    expected = MESSAGE if opened_by == commits_to == "true" and chosen is None else None
     for some, bad in (
         ({0: honest[0], 3: lying, 1: honest[1]}, {3}),
         ({3: lying, 0: honest[0], 2: honest[2]}, {3}),
@@ -307,6 +314,7 @@ def attack(dealt, key, group, opened_by: str, commits_to: str) -> None:
 @pytest.mark.parametrize("commits_to", ["true", "foreseen"])
 def test_one_outcome_for_a_liar_who_knows_r_and_a_colluder(dealt, key, group, opened_by, commits_to) -> None:
     attack(dealt, key, group, opened_by, commits_to)
+    attack(dealt, key, group, opened_by, commits_to, chosen=555)
 
 
 def test_a_mask_of_zero_or_over_the_order_proves_nothing(dealt, key, group) -> None:
