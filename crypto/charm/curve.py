@@ -46,7 +46,6 @@ from crypto.group import Group, Point
 SCALAR_BYTES = 32
 _ENCODED_LENGTH = 33
 _IDENTITY = bytes(_ENCODED_LENGTH)
-_COMPRESSED = (2, 3)
 #: Charm's prefix of a serialised point
 _POINT = b"1:"
 #: scalars up to this long are cheaper by additions, see `CharmCurve.combine`
@@ -76,8 +75,7 @@ class CharmCurve(Group):
     def decode(self, encoded: bytes) -> Point:
         if len(encoded) != _ENCODED_LENGTH:
             raise InvalidPoint(f"a point has {_ENCODED_LENGTH} bytes, not {len(encoded)}")
-        if encoded[0] not in _COMPRESSED:
-            raise InvalidPoint("not the compressed encoding of a point other than the identity")
+        # OpenSSL takes 33 bytes only if the first is 2 or 3, and x is less than the field's prime.
         point = self._group.deserialize(_POINT + base64.b64encode(encoded))
         if type(point) is not ec_element or point.isInf():
             raise InvalidPoint("not a point of the curve")

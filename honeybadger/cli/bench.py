@@ -160,9 +160,9 @@ def report(directory: Path, form: str, runs: bool) -> None:
     else:
         if not print_table(table(groups), narrower(groups)):
             click.echo("--format markdown shows every figure with its spread")
-        if crypto := crypto_table(groups, spread_rank=0):
-            click.echo(CRYPTO_TITLE)
-            print_table(crypto)
+        crypto = crypto_table(groups, spread_rank=0)
+        if crypto and not print_table(crypto, title=CRYPTO_TITLE, or_blocks=False):
+            click.echo("--format markdown shows the processor time of cryptography too")
         for line in [*notes(groups), *apart]:
             click.echo(line)
 
@@ -200,9 +200,10 @@ def compare(a: Path, b: Path, of_a: tuple[str, ...], of_b: tuple[str, ...], anyw
             runs = f"{len(one.a.valid)}, {len(one.b.valid)}"
             rows.append([one.a.label(keys), runs, *(_ratio(one.ratios[name]) for name, _ in figures)])
         headings = ["runs", "valid A, B", *(heading for _, heading in figures)]
-        if figures is measured:
-            click.echo("processor time of cryptography in an epoch:")
-        print_table((headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])])
+        title = "processor time of cryptography in an epoch:" if figures is measured else ""
+        print_table(
+            (headings, rows), [(headings, [[cell.replace(" [", "\n[") for cell in row] for row in rows])], title
+        )
     click.echo("ratios B / A: median [smallest … largest]; * repeats not paired: extremes of any run over any other")
     for one in comparisons:
         for name, heading in comparing.FIGURES:

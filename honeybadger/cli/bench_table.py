@@ -14,10 +14,10 @@ PIPE_WIDTH = 200
 Cells = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
-def print_table(best: Cells, narrower: Iterable[Cells] = ()) -> bool:
+def print_table(best: Cells, narrower: Iterable[Cells] = (), title: str = "", *, or_blocks: bool = True) -> bool:
     """Print the first of these tables (headings, rows) that fits; whether it says all that the best one does.
 
-    If none fits, the best one becomes a block of lines `name: value` for each row.
+    If none fits, the best one becomes a block of lines `name: value` for each row; nothing at all if not `or_blocks`.
     """
     console = PlainConsole()
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
@@ -26,8 +26,14 @@ def print_table(best: Cells, narrower: Iterable[Cells] = ()) -> bool:
         table = _table(*cells)
         unlimited = console.options.update(max_width=10**6)
         if console.measure(table, options=unlimited).maximum <= console.width:
+            if title:
+                click.echo(title)
             console.print(table)
             return cells is best
+    if not or_blocks:
+        return False
+    if title:
+        click.echo(title)
     headings, rows = best
     for row in rows:
         values = [value.replace("\n", "; ") for value in row]

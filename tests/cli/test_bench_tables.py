@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from support.results import experiment_results
 
+from bench.show.report import CRYPTO_TITLE
+
 MORE = "--format markdown shows every figure with its spread"
 PARTITION = "0,1|2,3@0-3"
 
@@ -38,11 +40,13 @@ def test_it_fits_without_breaking_a_word_or_a_number(report, columns, options):
     assert all(len(line) <= columns for line in shown)
     cells = [cell.strip() for line in shown for cell in re.split("[┃│]", line) if cell.strip() and line[0] in "┃│"]
     words = "nodes protocol partition repeat seed valid runs offered accepted committed latency epoch CPU sent written "
-    words += "agreement rounds coins/epoch proposals/block "
+    words += "agreement rounds coins/epoch proposals/block check decrypt "
     words += f"p50 p99 ms tx/s MB/s µs/tx ms/epoch ± bytes/tx honeybadger pbft – yes of 3 … {PARTITION}"
     for word in " ".join(cells).split():
         assert word in words.split() or re.fullmatch(r"\[?\d{1,3}(,\d{3})*(\.\d+)?\]?", word), word
-    assert bool(shown) != ("protocol: pbft" in lines)
+    assert any(line[:1] == "┏" for line in lines[: [*lines, CRYPTO_TITLE].index(CRYPTO_TITLE)]) != (
+        "protocol: pbft" in lines
+    )
 
 
 def test_the_narrower_the_fewer_columns_and_it_says_what_is_missing(report):
@@ -51,6 +55,10 @@ def test_the_narrower_the_fewer_columns_and_it_says_what_is_missing(report):
     assert any("accepted" in line for line in wide) and any("[10," in line for line in wide) and MORE in wide
     assert not any("accepted" in line or "[" in line for line in usual) and MORE in usual
     assert any("committed" in line for line in usual)
+    # Cryptography has a table of its own, where that has room.
+    told = [any("decrypt" in line for line in lines) for lines in (full, wide, usual, tiny)]
+    assert told == [not any("cryptography too" in line for line in lines) for lines in (full, wide, usual, tiny)]
+    assert told[0] and not told[-1]
     # A block says everything.
     assert "committed tx/s: 10,008 [10,000 … 10,016]" in tiny and MORE not in tiny
     assert "sent bytes/tx: 1,234 [1,234 … 1,234]" in tiny

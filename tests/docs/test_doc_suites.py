@@ -4,11 +4,13 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from crypto.dealer import deal
 from crypto.suites import SUITE_NAMES, SuiteMissing, find_suite
+from honeybadger.protocols.parameters import SuiteName
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
@@ -59,6 +61,7 @@ def test_sizes(suite: str, nodes: int, faults: int) -> None:
 
 
 def test_every_suite_is_named_and_has_as_many_nodes() -> None:
+    assert get_args(SuiteName) == SUITE_NAMES
     assert all(f"`{name}`" in PAGE for name in SUITE_NAMES)
     (most,) = re.findall(r"\| N at most \| (\d+) \| (\d+) \|", PAGE)
     for name, text in zip(("bls", "charm"), most, strict=True):
