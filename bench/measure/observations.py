@@ -52,7 +52,8 @@ class NodeObservations:
             for report in last:
                 for kind, count in report.get(name, {}).items():
                     totals[kind] += count
-        peak = max(report.get("peak_rss_bytes") or 0 for report in last)
+        peaks = [report["peak_rss_bytes"] for report in last if report.get("peak_rss_bytes") is not None]
+        peak = max(peaks, default=None)
         return {**last[-1], **sums, "peak_rss_bytes": peak, **{name: dict(totals) for name, totals in by_type.items()}}
 
     def take(self, event: dict[str, Any]) -> None:

@@ -140,10 +140,10 @@ def _read(report: dict[str, Any], counter: str) -> float | None:
 def memory_growth(window: tuple[float, float], node: NodeObservations) -> float | None:
     """Resident memory at the end of `window` relative to its beginning, each a mean of a tenth of the window.
 
-    None if the node was restarted in it.
+    None if the node was restarted in it, or has no memory of its own.
     """
     start, end = window
-    if any(start <= at < end for at in node.started_at):
+    if any("rss_bytes" not in report for report in node.usage) or any(start <= at < end for at in node.started_at):
         return None
     tenth = (end - start) / 10
     first = [u["rss_bytes"] for u in node.usage if start <= u["t"] < start + max(tenth, 1.5)]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PROCESSES = "processes"
 CONTAINERS = "containers"
 HOSTS = "hosts"
+#: a simulation, see `bench.run.simulated_run`
+VIRTUAL = "virtual time"
 
 
 @dataclass(frozen=True)

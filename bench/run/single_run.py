@@ -43,6 +43,34 @@ def phase_at(now: float, window: Window, *, warm: bool) -> str:
     return "running" if now < window[1] else "draining"
 
 
+def load_settings(settings: RunSettings, client: int = 0) -> Settings:
+    """What a client offers; `manifest` and `output` are empty."""
+    per_node = settings.parameters.transactions_per_node(settings.nodes)
+    faults_end_s = settings.link_faults_end_s
+    patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart_count or faults_end_s or settings.wan else PATIENCE_S
+    # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
+    usual_window = per_node * (settings.parameters.pipeline_depth + 2)
+    return Settings(
+        manifest="",
+        output="",
+        curve=settings.runtime.curve,
+        seed=settings.seed,
+        tx_size=settings.tx_sizes.text,
+        warmup_s=settings.warmup_s,
+        duration_s=settings.duration_s,
+        rate=settings.rate,
+        window=max(1, (settings.window or usual_window) // settings.clients),
+        warm_tx=max(1, settings.parameters.batch_size // settings.clients) if settings.rate is None else 1,
+        skip=sorted(settings.liars),
+        # Faults that outlast the window are waited for.
+        patience_s=patience_s + max(0.0, faults_end_s - settings.warmup_s - settings.duration_s),
+        arrivals=settings.arrivals,
+        client=client,
+        clients=settings.clients,
+        copies=settings.copies,
+    )
+
+
 class SingleRun:
     """One run. `run` returns the summary; `show(progress)` is called about twice a second.
 
@@ -143,30 +171,10 @@ class SingleRun:
         return window or (0.0, 0.0)
 
     def _load_settings(self, directory: Path, cluster: RunningCluster, client: int) -> Settings:
-        settings = self._settings
-        per_node = settings.parameters.transactions_per_node(settings.nodes)
-        faults_end_s = settings.link_faults_end_s
-        patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart_count or faults_end_s or settings.wan else PATIENCE_S
-        # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
-        usual_window = per_node * (settings.parameters.pipeline_depth + 2)
-        return Settings(
+        return msgspec.structs.replace(
+            load_settings(self._settings, client),
             manifest=str(directory / "cluster.toml"),
             output=str(client_directory(directory, client)),
-            curve=settings.runtime.curve,
-            seed=settings.seed,
-            tx_size=settings.tx_sizes.text,
-            warmup_s=settings.warmup_s,
-            duration_s=settings.duration_s,
-            rate=settings.rate,
-            window=max(1, (settings.window or usual_window) // settings.clients),
-            warm_tx=max(1, settings.parameters.batch_size // settings.clients) if settings.rate is None else 1,
-            skip=sorted(settings.liars),
-            # Faults that outlast the window are waited for.
-            patience_s=patience_s + max(0.0, faults_end_s - settings.warmup_s - settings.duration_s),
-            arrivals=settings.arrivals,
-            client=client,
-            clients=settings.clients,
-            copies=settings.copies,
             shares_clock=cluster.place.shares_clock,
         )
 

@@ -44,7 +44,7 @@ def command(context: click.Context, /, config: Path | None, **_: Any) -> int:
     from honeybadger.cli.local_display import Display
     from honeybadger.cli.local_table import print_tables
 
-    settings = build_run({**(_options_in(config) if config else {}), **given(context)})
+    settings = build_run({**(options_in(config) if config else {}), **given(context)})
     if settings.out is not None:
         refuse_overwriting(settings.out)
     for line in attentions(settings):
@@ -71,7 +71,7 @@ def command(context: click.Context, /, config: Path | None, **_: Any) -> int:
     return 0
 
 
-def _options_in(config: Path) -> dict[str, Given]:
+def options_in(config: Path) -> dict[str, Given]:
     raw = read_toml(config)
     if kind := other_kind(raw):
         raise SettingsError(f"{config} is {kind}; --config takes a file with options of a run, such as nodes = 4")

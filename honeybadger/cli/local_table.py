@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from honeybadger.cli.local_fault_rows import Row, fault_rows
 from honeybadger.console.plain import PlainConsole
 from honeybadger.protocols.registry import find_protocol
+from honeybadger.wording import counted
 
 #: columns; the table fits a terminal of 80
 PHASES_WIDTH = 45
@@ -22,7 +23,8 @@ def print_tables(summary: dict[str, Any], unavoidable_s_per_tx: float | None) ->
     """
     console = PlainConsole()
     protocol = find_protocol(summary["protocol"]).display_name
-    table = Table("", Column("", justify="right"), "", title=f"{protocol} on this machine", show_header=False)
+    where = "in virtual time" if "simulation" in summary else "on this machine"
+    table = Table("", Column("", justify="right"), "", title=f"{protocol} {where}", show_header=False)
     for group in (
         _cluster_rows(summary),
         _load_rows(summary),
@@ -56,12 +58,18 @@ def _cluster_rows(summary: dict[str, Any]) -> list[Row]:
     encryption = {"always": "on", "never": "OFF"}.get(encryption, encryption)
     curve = "on" if summary["curve"] else "OFF"
     tolerated = f"tolerates {summary['faults_tolerated']} faulty"
-    return [
+    rows: list[Row] = [
         ("nodes", f"{summary['nodes']}", tolerated + (f"; {crashed} killed half-way" if crashed else "")),
         ("batch size", f"{summary['batch_size']:,}", f"transactions of {size} bytes per epoch, at most"),
         ("settings", "", f"durability {summary['durability']}, CURVE {curve}, encryption {encryption}"),
         ("", "", f"suite {summary['suite']}"),
     ]
+    if how := summary.get("simulation"):
+        cores = f"{counted(how['cores'], 'processor')} {'each' if how['own_hosts'] else 'for all nodes'}"
+        prices = "measured" if how["mode"] == "measured" else "of the table"
+        rows.append(("simulated", f"{how['virtual_s']:.1f}", f"s in {how['took_s']:.1f} s; {cores}, costs {prices}"))
+        rows.append(("", "", f"table {how['table']}"))
+    return rows
 
 
 def _load_rows(summary: dict[str, Any]) -> list[Row]:
@@ -182,7 +190,9 @@ def _node_table(summary: dict[str, Any]) -> Table:
     return nodes
 
 
-def _mb(size: float) -> str:
+def _mb(size: float | None) -> str:
+    if size is None:
+        return "–"
     return f"{size / 1e6:.1f}" if size < 100e6 else f"{size / 1e6:.0f}"
 
 

@@ -40,6 +40,11 @@ class JournalModel:
         """Something of `epoch` is about to be sent."""
         self._reserved = max(self._reserved, epoch)
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether anything was remembered since the last `sync`."""
+        return bool(self._fresh)
+
     def sync(self) -> None:
         """What was remembered survives a crash from now on."""
         self._fresh.clear()

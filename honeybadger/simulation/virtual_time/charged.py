@@ -1,0 +1,89 @@
+"""Keys and codes whose every operation has its price: the suite does the work, the meter notes what it costs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from crypto.dealer import PublicKeys, SecretKeys
+from crypto.erasure import ErasureCode
+from honeybadger.simulation.virtual_time.costs import Meter
+from honeybadger.simulation.virtual_time.table import Crypto, Line
+
+#: of a call's arguments, its price
+Price = Callable[..., float]
+
+
+def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Crypto) -> tuple[PublicKeys, SecretKeys]:
+    """The same keys; what is done with them is charged to `meter`."""
+
+    def code(data: int, total: int) -> ErasureCode:
+        inner = public.suite.code(data, total)
+
+        def of_value(value: bytes) -> float:
+            return table.code.of(inner.shard_length(len(value)) * total)
+
+        def of_shards(shards: Mapping[int, bytes]) -> float:
+            return table.code.of(len(next(iter(shards.values()), b"")) * total)
+
+        charged: Any = _Charged(inner, meter, {"encode": ("code", of_value), "complete": ("code", of_shards)})
+        return charged  # type: ignore[no-any-return]
+
+    def enough(line: Line, shares: Mapping[int, bytes]) -> float:
+        # With fewer, nothing is done.
+        return line.of(public.threshold) if len(shares) >= public.threshold else 0.0
+
+    def tossing(message: bytes, shares: Mapping[int, bytes], suspects: Any = ()) -> float:
+        return enough(table.coin, shares)
+
+    def decrypting(ciphertext: Any, shares: Mapping[int, bytes], suspects: Any = ()) -> float:
+        combined = enough(table.decrypt, shares)
+        return combined and combined + len(ciphertext.data) * table.open_byte
+
+    def signing(price: float) -> Price:
+        return lambda message: price
+
+    return (
+        replace(
+            public,
+            suite=replace(public.suite, code=code),
+            coin=_Charged(public.coin, meter, {"toss": ("coin", tossing)}),
+            encryption=_Charged(
+                public.encryption,
+                meter,
+                {
+                    "encrypt": ("encrypt", lambda message, label, randbytes: table.encrypt.of(len(message))),
+                    "check": ("check", lambda items: table.check.of(len(items)) if items else 0.0),
+                    "decrypt": ("decrypt", decrypting),
+                },
+            ),
+        ),
+        replace(
+            secret,
+            coin=_Charged(secret.coin, meter, {"sign_share": ("coin_share", signing(table.coin_share))}),
+            encryption=_Charged(
+                secret.encryption,
+                meter,
+                {"decryption_share": ("decryption_share", signing(table.decryption_share))},
+            ),
+        ),
+    )
+
+
+class _Charged:
+    """`inner`, whose methods (name → operation, price) are charged."""
+
+    def __init__(self, inner: Any, meter: Meter, methods: Mapping[str, tuple[str, Price]]) -> None:
+        self._inner = inner
+        for name, (operation, price) in methods.items():
+            setattr(self, name, _charging(getattr(inner, name), meter, operation, price))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _charging(function: Callable[..., Any], meter: Meter, operation: str, price: Price) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        meter.operation(operation, price(*arguments))
+        return function(*arguments)
+
+    return call

@@ -1,0 +1,32 @@
+"""Virtual time: events on a heap, run in order of time; of equal times, in the order in which they were planned."""
+
+import heapq
+from collections.abc import Callable
+
+
+class Clock:
+    """`now`: seconds since the start of the simulation; it moves from event to event. `events`: how many were run."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.events = 0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._planned = 0
+
+    def at(self, time: float, event: Callable[[], None]) -> None:
+        """Run `event()` at `time`, or now if that has passed."""
+        self._planned += 1
+        heapq.heappush(self._heap, (max(time, self.now), self._planned, event))
+
+    def after(self, delay_s: float, event: Callable[[], None]) -> None:
+        """Run `event()` in `delay_s` seconds."""
+        self.at(self.now + delay_s, event)
+
+    def step(self) -> bool:
+        """Run the next event; False if there is none."""
+        if not self._heap:
+            return False
+        self.now, _, event = heapq.heappop(self._heap)
+        self.events += 1
+        event()
+        return True
