@@ -166,21 +166,21 @@ def _primitives(context: Any, quorums: Quorums, per_node: int, tx_bytes: int) ->
         ("hash of a proposal's shards", nodes, partial(timed, hashing)),
         ("AEAD, a proposal", nodes, partial(timed, lambda: cipher.decrypt(nonce, sealed, None))),
         # A VAL of its own proposal to every peer, ECHOs with the data shards that it holds, and as many from them.
-        ("transport, N-2f+1 shards to a peer", nodes - 1, _transport(context, [shards[0]] * (len(enough) + 1))),
+        ("transport, N-2f+1 shards to a peer", nodes - 1, transport(context, [shards[0]] * (len(enough) + 1))),
         ("codec, a proposal", nodes, partial(timed, lambda: Transactions.decode(encode_contribution(transactions)))),
         ("mempool removal, own transactions", 1, mempool),
     ]
 
 
-def _transport(context: Any, parts: list[bytes]) -> Callable[[], float]:
+def transport(context: Any, parts: list[bytes], at_once: int = 64) -> Callable[[], float]:
     """Processor time to seal, send, receive and open messages of one of the `parts` each, over loopback TCP, as nodes
-    do."""
+    do: up to `at_once` times before the first is received."""
     pull, push = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
     push.connect(f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}")
     key = bytes(32)
     sealer, opener = Sealer(key), Opener(key)
     # Several at a time: a small message takes less than a step of the clock.
-    count = max(1, min(64, (1 << 20) // sum(map(len, parts))))
+    count = max(1, min(at_once, (1 << 20) // sum(map(len, parts))))
 
     def run() -> float:
         # ZeroMQ works in threads of its own, so the processor time of the whole process counts.

@@ -6,13 +6,14 @@ leaves out has a price (frames, disk, load generator).
 """
 
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
 from honeybadger.simulation.virtual_time.table import CostTable
 
 Mode = Literal["table", "measured"]
+#: of cryptography, named as real nodes name them
+OPERATIONS = ("encrypt", "check", "decryption_share", "decrypt", "coin_share", "coin", "code", "certificate")
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Costs:
 
 
 class Meter:
-    """Adds up one node's costs. `operations`: seconds of cryptography by operation, as real nodes report them; `total`:
+    """Adds up one node's costs. `operations`: seconds of cryptography by operation, none if they are measured; `total`:
     of all ticks so far."""
 
     def __init__(self, costs: Costs) -> None:
         self._measures = costs.mode == "measured"
         self._factor = costs.factor
-        self.operations: defaultdict[str, float] = defaultdict(float)
+        self.operations = {} if self._measures else dict.fromkeys(OPERATIONS, 0.0)
         self.total = 0.0
         self._charged = 0.0
         self._began: float | None = None
@@ -66,4 +67,9 @@ class Meter:
     def operation(self, name: str, seconds: float) -> None:
         """Cryptography: as `work`, and noted by name."""
         self.work(seconds)
-        self.operations[name] += seconds
+        self.note(name, seconds)
+
+    def note(self, name: str, seconds: float) -> None:
+        """Cryptography that is charged elsewhere."""
+        if not self._measures:
+            self.operations[name] += seconds

@@ -164,6 +164,7 @@ class VirtualNode:
             return 0.0
         self.meter.begin()
         self.meter.work(self._around.costs.table.node.tick)
+        self.meter.outside(self._around.costs.table.node.loop)
         self._take_frames()
         while self._requests:
             request, transactions = self._requests.popleft()
@@ -217,7 +218,7 @@ class VirtualNode:
 
     def _ticked(self) -> None:
         """The tick's time has passed: its votes go to the disk, then its frames leave."""
-        wait_s = self._around.costs.table.node.journal if self._around.recovery and self.journal.unsynced else 0.0
+        wait_s = self._around.costs.table.node.sync if self._around.recovery and self.journal.unsynced else 0.0
         self.journal.sync()
         self._around.clock.after(wait_s, self._synced)
 
@@ -242,15 +243,18 @@ class VirtualNode:
         if self._writing or self.chain.durable_height == self.chain.height:
             return
         self._writing = True
+        around = self._around
         through = self.chain.height
         blocks = [one.header for one in self.application.pending if one.header.height <= through]
-        node, crypto = self._around.costs.table.node, self._around.costs.table.crypto
+        node, crypto = around.costs.table.node, around.costs.table.crypto
         cost = node.ledger.once + sum(header.tx_bytes for header in blocks) * node.ledger.each
-        if self._around.recovery:
-            certificate = crypto.certificate_share + crypto.certificate.of(self._around.threshold)
-            cost += len(blocks) * certificate / signed_every(self._around.nodes)
+        if around.recovery:
+            each = crypto.certificate_share + crypto.certificate.of(around.threshold)
+            certified = len(blocks) * each / signed_every(around.nodes)
+            cost += certified
+            self.meter.note("certificate", certified)
         self.meter.total += cost
-        self._host.run(lambda: cost, lambda: self._written(through))
+        self._host.run(lambda: cost, lambda: around.clock.after(node.sync, lambda: self._written(through)))
 
     def _written(self, through: int) -> None:
         self._writing = False

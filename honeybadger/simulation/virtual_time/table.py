@@ -45,12 +45,14 @@ class Crypto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A node's other work. Of a protocol: `tick`, a `message` handled. Of the network, by byte: `encode`, `decode`,
+    """A node's other work. Of a protocol: `tick`, a `message` handled. `loop`: what a tick costs a
+    real node besides (main loop, sockets, threads). Of the network, by byte: `encode`, `decode`,
     `send` and `receive` a frame, sealed. `submit`, `commit`: by transaction; `commit_byte`; `block`: once. `ledger`:
-    a block to the disk, by byte. `journal`: how long a tick waits for its votes to reach the disk. `client`: by
-    transaction, at the load generator."""
+    a block to the disk, by byte. `sync`: the wait until what was written is on the disk, without a processor. `client`:
+    by transaction, at the load generator."""
 
     tick: Seconds
+    loop: Seconds
     message: Seconds
     encode: Line
     decode: Line
@@ -61,7 +63,7 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: Seconds
     commit_byte: Seconds
     ledger: Line
-    journal: Seconds
+    sync: Seconds
     client: Line
 
 
