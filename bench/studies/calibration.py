@@ -327,4 +327,4 @@ def _loop(table: CostTable) -> float:
     cpu_s, ticks, blocks = (sum(a[name] - b[name] for a, b in used) for name in ("cpu_s", "ticks", "height"))
     simulated = _simulated(run, table, cores=max(1, int(machine()["cores"])))
     explained = sum(one["cpu_s"] for one in simulated) / sum(one["height"] for one in simulated)
-    return max(0.0, (cpu_s / blocks - explained) / (ticks / blocks))
+    return float(max(0.0, (cpu_s / blocks - explained) / (ticks / blocks)))

@@ -40,6 +40,10 @@ class NodeEvents:
         self._file.write(self._encode({"t": now, "event": event, **details}) + b"\n")
         self._trace.write(now, self._node, event, details)
 
+    def trace(self, event: str, **details: Any) -> None:
+        """An event that only the trace has."""
+        self._trace.write(self._clock.now + self._elapsed(), self._node, event, details)
+
     def phase(self, epoch: int, phase: str, **details: int) -> None:
         """An `Observer`."""
         self.emit(phase, epoch=epoch, **details)

@@ -271,6 +271,7 @@ class VirtualNode:
                 bytes=header.tx_bytes,
                 proposers=header.proposers,
             )
+            self.events.trace("chained", height=header.height, hash=header.hash.hex())
             self._around.clients.durable(self.me, block, self._around.clock.now)
         self.journal.prune(min(self.application.durable_epoch, self.protocol.settled))
         self._write()
