@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.plan.fields import Given, SettingsError
 from bench.plan.place_settings import PlaceSettings
 from honeybadger.cluster.errors import ClusterError
 
@@ -65,6 +66,13 @@ def choose(settings: PlaceSettings, runs: Sequence[RunSettings]) -> Chosen:
         return place
 
     return Chosen(HOSTS, make)
+
+
+def choose_virtual(given: Mapping[str, Given]) -> Chosen:
+    """No place at all, but a simulation; SettingsError if another place is `given` as well."""
+    for one in given.values():
+        raise SettingsError(f"{one.written} contradicts --simulate")
+    return Chosen(VIRTUAL, lambda stack, runs, keep, say: None)
 
 
 def refuse_other_places(out: Path, place: str, summaries: Iterable[Mapping[str, Any]]) -> None:

@@ -16,6 +16,8 @@ from bench.plan.run_settings import RunSettings
 _simulated = partial(about, "Virtual time")
 _speed = partial(_simulated, usual="no limit", ge=0.001, le=1e6)
 
+#: that of loopback, with the wakeup
+LATENCY_MS = 0.05
 #: options of a run that have no meaning here, and why
 MEANINGLESS = {
     "durability": "the disk is a price in the table",
@@ -33,7 +35,7 @@ LATER = (
 class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a simulation has besides the run. `calibration`: None for the table of the package."""
 
-    mode: Annotated[
+    costs: Annotated[
         Literal["table", "measured"],
         _simulated("Work costs what the table says (repeatable), or what it takes here as it runs."),
     ] = "table"
@@ -43,7 +45,9 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     crypto: Annotated[
         Literal["suite", "ideal"], _simulated("Real cryptography, or tags that cost what the table says.")
     ] = "suite"
-    latency_ms: Annotated[float, _simulated("One way between any two nodes, without --wan.", ge=0, le=1e6)] = 0.05
+    latency_ms: (
+        Annotated[float, _simulated("One way between two nodes, without --wan.", usual="0.05", ge=0, le=1e6)] | None
+    ) = None
     uplink_mbit: Annotated[float, _speed("What a node can send, Mbit/s.")] | None = None
     downlink_mbit: Annotated[float, _speed("What a node can receive, Mbit/s.")] | None = None
     calibration: (
@@ -56,11 +60,16 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
         """From what a person chose, by key; SettingsError for the first thing that makes no sense."""
         fields = fields_of(SimulationSettings)
         made = SimulationSettings(**{fields[key].name: fields[key].read(one) for key, one in given.items()})
-        if made.crypto == "ideal" and made.mode == "measured":
-            raise SettingsError(f"{given['crypto'].shown('ideal')} has prices only in the table: leave out --mode")
-        if "factor" in given and made.mode == "table":
-            raise SettingsError(f"{given['factor'].written} is for --mode measured")
+        if made.crypto == "ideal" and made.costs == "measured":
+            raise SettingsError(f"{given['crypto'].shown('ideal')} has prices only in the table: leave out --costs")
+        if "factor" in given and made.costs == "table":
+            raise SettingsError(f"{given['factor'].written} is for --costs measured")
         return made
+
+    @property
+    def latency_s(self) -> float:
+        """One way between two nodes, without a profile."""
+        return (LATENCY_MS if self.latency_ms is None else self.latency_ms) / 1e3
 
     @property
     def uplink(self) -> float:
@@ -77,14 +86,21 @@ def _bytes_per_s(mbit: float | None) -> float:
     return math.inf if mbit is None else mbit * 1e6 / 8
 
 
-def refuse_unsimulated(given: Mapping[str, Given], run: RunSettings, chosen: Mapping[str, Given]) -> None:
-    """SettingsError for the first option of a run that makes no sense in virtual time. `chosen`: of a simulation."""
-    for key, one in given.items():
-        if key in MEANINGLESS:
-            raise SettingsError(f"{one.written} means nothing in virtual time: {MEANINGLESS[key]}")
-        if key in LATER and run.differs(key):
-            raise SettingsError(f"{one.written} is not simulated yet")
-    if run.wan and "latency-ms" in chosen:
-        raise SettingsError(f"{chosen['latency-ms'].written} contradicts {given['wan'].shown(run.wan)}")
+def refuse_unsimulated(run: RunSettings, how: SimulationSettings, given: Mapping[str, Given] | None = None) -> None:
+    """SettingsError for the first option of a run that makes no sense in virtual time: one that differs from its
+    default, or is `given` at all."""
+    given = given or {}
+
+    def written(key: str) -> str:
+        return given.get(key, Given(None, key)).written
+
+    for key, why in MEANINGLESS.items():
+        if key in given or run.differs(key):
+            raise SettingsError(f"{written(key)} means nothing in virtual time: {why}")
+    for key in LATER:
+        if run.differs(key):
+            raise SettingsError(f"{written(key)} is not simulated yet")
+    if run.wan and how.latency_ms is not None:
+        raise SettingsError(f"{written('wan')} contradicts --latency-ms")
     if run.parameters.suite != "bls":
         raise SettingsError(f"suite {run.parameters.suite} is not simulated yet")

@@ -1,7 +1,7 @@
 """A whole run in virtual time: the same files, the same checks and the same summary as those of real processes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from bench.plan.simulation_settings import SimulationSettings
 from bench.run.progress import Progress
 from bench.run.single_run import TICK_S, load_settings, phase_at
 from crypto.suites import find_suite
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.simulation.virtual_time.costs import Costs
 from honeybadger.simulation.virtual_time.events import Trace
 from honeybadger.simulation.virtual_time.ideal import IDEAL
@@ -31,6 +32,34 @@ from honeybadger.simulation.virtual_time.world import Description, World
 CATCH_UP_S = 20.0
 #: how often a person hears of it, seconds of the real clock
 SHOW_S = 0.5
+
+
+def described(how: SimulationSettings, table: CostTable) -> dict[str, Any]:
+    """What the summary says of `how` a run was simulated."""
+    return {
+        "mode": how.costs,
+        "crypto": how.crypto,
+        "cores": how.cores,
+        "own_hosts": how.own_hosts,
+        "factor": how.factor,
+        "table": str(how.calibration) if how.calibration else "shipped with the package",
+        "table_machine": table.machine,
+        "table_version": table.version,
+        "latency_ms": how.latency_s * 1e3,
+        "uplink_mbit": how.uplink_mbit,
+        "downlink_mbit": how.downlink_mbit,
+    }
+
+
+def refuse_other_simulations(out: Path, how: SimulationSettings, summaries: Iterable[Mapping[str, Any]]) -> None:
+    """ClusterError if results that are in `out` were simulated in another way: they would be taken for done."""
+    mine = described(how, CostTable.load(how.calibration or SHIPPED))
+    for summary in summaries:
+        # A run that could not start was not simulated at all.
+        theirs = summary.get("simulation", mine)
+        if other := next((key for key in mine if theirs.get(key) != mine[key]), ""):
+            there = f"{other} = {theirs.get(other)}"
+            raise ClusterError(f"{out} holds runs simulated with {there}, not {mine[other]}; choose another --out")
 
 
 @dataclass
@@ -96,11 +125,11 @@ class SimulatedRun:
             parameters=settings.parameters,
             quorums=settings.quorums,
             suite=IDEAL if how.crypto == "ideal" else find_suite(settings.parameters.suite),
-            costs=Costs(self._table, how.mode, how.factor),
+            costs=Costs(self._table, how.costs, how.factor),
             seed=settings.seed,
             cores=how.cores,
             own_hosts=how.own_hosts,
-            network=Network(how.latency_ms / 1e3, settings.profile, how.uplink, how.downlink, settings.link_faults),
+            network=Network(how.latency_s, settings.profile, how.uplink, how.downlink, settings.link_faults),
             mempool=(runtime.mempool_transactions, runtime.mempool_bytes),
             liars=settings.liars,
             recovery=settings.recovery,
@@ -114,18 +143,7 @@ class SimulatedRun:
             "durability": "simulated",
             "suite": how.crypto if how.crypto == "ideal" else self._settings.parameters.suite,
             "simulation": {
-                "mode": how.mode,
-                "crypto": how.crypto,
-                "cores": how.cores,
-                "own_hosts": how.own_hosts,
-                "factor": how.factor,
-                "table": str(how.calibration) if how.calibration else "shipped with the package",
-                "table_machine": self._table.machine,
-                "table_version": self._table.version,
-                "wan": self._settings.wan or None,
-                "latency_ms": None if self._settings.wan else how.latency_ms,
-                "uplink_mbit": how.uplink_mbit,
-                "downlink_mbit": how.downlink_mbit,
+                **described(how, self._table),
                 "virtual_s": world.clock.now,
                 "events": world.clock.events,
                 "took_s": took_s,

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from bench.measure.results import Group, Result, figure, in_words
+from bench.places.choice import PROCESSES
 from bench.plan.experiment import follows_protocol
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.node.crypto_time import OPERATIONS
@@ -29,6 +30,8 @@ FIGURES = (
 CRYPTO_FIGURES = tuple((f"crypto_cpu_s_per_epoch.{name}", name.replace("_", " ")) for name in OPERATIONS)
 #: figures whose error each run states
 ERRORS = {"throughput_tx_per_s": "throughput_error_tx_per_s"}
+#: what is recorded of machine, versions and simulation, and may differ
+OF_EACH_RUN = ("honeybadger", "virtual_s", "events", "took_s", "table")
 #: the median of many values varies by this factor more than their mean
 _OF_MEDIANS = math.sqrt(math.pi / 2)
 
@@ -120,10 +123,13 @@ def differences(a: Group, b: Group, declared: Sequence[str] = ()) -> list[str]:
     old, new = ({r.summary.get("schema") for r in group.valid} for group in (a, b))
     if old and new and old != new:
         lines.append(f"schema of the summary: {_list(sorted(map(str, old)))} against {_list(sorted(map(str, new)))}")
-    for name in ("machine", "versions"):
+    here, there = ({str(r.summary.get("place", PROCESSES)) for r in group.valid} for group in (a, b))
+    if here and there and here != there:
+        lines.append(f"place: {_list(sorted(here))} against {_list(sorted(there))}")
+    for name in ("machine", "versions", "simulation"):
         first, second = _recorded(a.results, name), _recorded(b.results, name)
         for key in sorted({*first, *second}):
-            if key != "honeybadger" and first.get(key) != second.get(key):
+            if key not in OF_EACH_RUN and first.get(key) != second.get(key):
                 lines.append(f"{name}, {key}: {_list(first.get(key))} against {_list(second.get(key))}")
     return lines
 

@@ -298,7 +298,7 @@ def _measured(nodes: int) -> list[dict[str, Any]]:
         certificate_share=0, certificate=free, code=free,
     )  # fmt: skip
     run = run_of(nodes=nodes, batch_size=nodes, tx_size="16", duration=FITTED_S, warmup=0, window=1, seed=1)
-    return _simulated(run, CostTable("", "", SUITE, crypto, nothing), mode="measured", crypto="ideal", cores=1)
+    return _simulated(run, CostTable("", "", SUITE, crypto, nothing), costs="measured", crypto="ideal", cores=1)
 
 
 def _simulated(run: RunSettings, table: CostTable, **how: Any) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.plan.build_run import build_run
-from bench.plan.fields import fields_of
+from bench.plan.fields import Given, SettingsError, fields_of
 from bench.plan.place_settings import PlaceSettings
 from bench.plan.run_settings import RunSettings, every_field
+from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
 from crypto.suites import SUITE_NAMES
 from honeybadger.cli.bench_table import print_table
 from honeybadger.cli.options import Directory, FileIn, FiniteFloat, GroupedCommand, Results, field_options, given
@@ -21,7 +22,7 @@ from honeybadger.console import signals
 from honeybadger.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.measure.results import Result
     from bench.places.place import Place
@@ -43,36 +44,50 @@ def command() -> None:
     "run",
     short_help="Run an experiment, or the part of it that is not done yet.",
     cls=GroupedCommand,
-    params=field_options(fields_of(PlaceSettings)),
+    params=field_options(fields_of(PlaceSettings)) + field_options(fields_of(SimulationSettings)),
 )
 @click.argument("manifest", type=FileIn("experiment.toml", "run.toml", "*.toml"))
 @click.option("--out", type=Directory(), help="Directory of the results.  [default: runs/NAME of the manifest]")
 @click.option("--keep", is_flag=True, help="Keep ledgers, keys and raw files of each run too (large).")
 @click.option("--watch", is_flag=True, help="Serve a page and metrics of each run over HTTP (costs a little).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run and how long it would take.")
+@click.option("--simulate", is_flag=True, help="In virtual time, as `honeybadger simulate` does.")
 @click.pass_context
 def run(
-    context: click.Context, /, manifest: Path, out: Path | None, keep: bool, watch: bool, dry_run: bool, **_: Any
+    context: click.Context,
+    /,
+    manifest: Path,
+    out: Path | None,
+    keep: bool,
+    watch: bool,
+    dry_run: bool,
+    simulate: bool,
+    **_: Any,
 ) -> int:
     """Run the experiment that MANIFEST (TOML) describes, or the part of it that is not done yet.
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
-    --hosts on other machines, which need an SSH server and Python only. The load comes from here.
+    --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate there
+    are no nodes but simulated ones.
     Exit status 0 only if all its runs are valid.
     """
-    from bench.places.choice import PROCESSES, choose, refuse_other_places
+    from bench.places.choice import PROCESSES, choose, choose_virtual, refuse_other_places
     from bench.plan.attentions import attentions
     from bench.plan.estimate import Estimate, in_words
     from bench.plan.experiment import Experiment
     from bench.run.experiment_runner import Runner
+    from bench.run.simulated_run import SimulatedRun, refuse_other_simulations
     from bench.run.single_run import SingleRun
     from bench.show.report import validity
     from honeybadger.cli.local_display import Display
     from honeybadger.cli.local_table import latency_ms
 
     experiment = Experiment.load(manifest)
-    chosen = choose(PlaceSettings.make(given(context)), [one.settings for one in experiment.runs])
-    out = out or Path("runs") / (experiment.name if chosen.name == PROCESSES else f"{experiment.name}-{chosen.name}")
+    runs = [one.settings for one in experiment.runs]
+    how, of_place = _simulation(given(context), simulate, runs)
+    chosen = choose_virtual(of_place) if how else choose(PlaceSettings.make(of_place), runs)
+    kind = "" if chosen.name == PROCESSES else f"-{chosen.name.replace(' ', '-')}"
+    out = out or Path("runs") / f"{experiment.name}{kind}"
     signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
 
@@ -94,6 +109,8 @@ def run(
         place: Place | None = None
 
         def execute(settings: RunSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
+            if how is not None:
+                return SimulatedRun(settings, how, show).run()
             return SingleRun(settings, show, place, watch=watch).run()
 
         runner = Runner(
@@ -101,6 +118,8 @@ def run(
         )
         done = runner.finished()
         refuse_other_places(out, chosen.name, (result.summary for result in done.values()))
+        if how is not None:
+            refuse_other_simulations(out, how, (result.summary for result in done.values()))
         rest = [one for one in experiment.runs if one.key not in done]
         for line in attentions(*(one.settings for one in rest)):
             display.say(f"attention: {line}")
@@ -340,6 +359,24 @@ def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json
     click.echo(f"keys of N = {nodes}, f = {found['faults']}; {found['machine']['processor']}, one core")
     if missing := found["missing"]:
         click.echo(f"not measured: {', '.join(missing)}: {'; '.join(dict.fromkeys(missing.values()))}")
+
+
+def _simulation(
+    chosen: dict[str, Given], simulate: bool, runs: Sequence[RunSettings]
+) -> tuple[SimulationSettings | None, dict[str, Given]]:
+    """How to simulate, None for real nodes; and what was chosen besides."""
+    of_simulation = {key: one for key, one in chosen.items() if key in fields_of(SimulationSettings)}
+    others = {key: one for key, one in chosen.items() if key not in of_simulation}
+    if not simulate:
+        for one in of_simulation.values():
+            raise SettingsError(f"{one.written} needs --simulate")
+        return None, others
+    if "trace" in of_simulation:
+        raise SettingsError(f"{of_simulation['trace'].written} is for one run, with honeybadger simulate")
+    how = SimulationSettings.make(of_simulation)
+    for run in runs:
+        refuse_unsimulated(run, how)
+    return how, others
 
 
 def _warn(*lines: str) -> None:

@@ -53,7 +53,7 @@ def command(context: click.Context, /, config: Path | None, calibrate: bool, **_
         return _calibrate(how.calibration or CALIBRATION)
     of_run = {**(options_in(config) if config else {}), **{k: one for k, one in every.items() if k not in chosen}}
     settings = build_run(of_run)
-    refuse_unsimulated(of_run, settings, chosen)
+    refuse_unsimulated(settings, how, of_run)
     if settings.out is not None:
         refuse_overwriting(settings.out)
         if settings.out.is_dir() and any(settings.out.iterdir()):

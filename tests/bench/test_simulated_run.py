@@ -27,7 +27,7 @@ def simulate(out: Path | None = None, how: dict[str, Any] | None = None, **optio
     [
         {},
         {"how": {"crypto": "suite"}},
-        {"how": {"crypto": "suite", "mode": "measured"}},
+        {"how": {"crypto": "suite", "costs": "measured"}},
         {"protocol": "pbft"},
         {"rate": 400},
         {"rate": 400, "arrivals": "poisson", "submit_to": "f+1", "protocol": "pbft"},
@@ -46,7 +46,7 @@ def test_a_run_is_valid_and_says_that_it_was_simulated(options):
     assert summary["committed_tx"] > 0 and summary["offered_unanswered_tx"] == 0
     assert summary["place"] == "virtual time"
     how = options.get("how", {})
-    assert summary["simulation"]["mode"] == how.get("mode", "table")
+    assert summary["simulation"]["mode"] == how.get("costs", "table")
     assert summary["suite"] == ("bls" if how.get("crypto") == "suite" else "ideal")
     assert summary["simulation"]["table"] == "shipped with the package"
     assert not summary["faults_recorded"] or "byzantine" in options

@@ -20,11 +20,11 @@ QUICK = ("simulate", "--duration", "0.3", "--warmup", "0.1", "--batch-size", "40
         (("--slow", "1:5ms"), "--slow is not simulated yet"),
         (("--clients", "2"), "--clients is not simulated yet"),
         (("--suite", "charm"), "suite"),
-        (("--crypto", "ideal", "--mode", "measured"), "--crypto ideal has prices only in the table"),
-        (("--factor", "2"), "--factor is for --mode measured"),
-        (("--wan", "two-regions", "--latency-ms", "1"), "--latency-ms contradicts --wan"),
+        (("--crypto", "ideal", "--costs", "measured"), "--crypto ideal has prices only in the table"),
+        (("--factor", "2"), "--factor is for --costs measured"),
+        (("--wan", "two-regions", "--latency-ms", "1"), "--wan contradicts --latency-ms"),
         (("--cores", "0"), "--cores '0' is not"),
-        (("--mode", "guess"), "guess"),
+        (("--costs", "guess"), "guess"),
         (("--nodes", "0"), "--nodes"),
         (("--calibration", "nowhere.toml"), "nowhere.toml"),
         (("--calibrate", "--calibration", "."), "."),
@@ -59,3 +59,66 @@ def test_what_is_kept_is_what_a_report_reads(run, tmp_path):
 def test_an_invalid_result_is_told_by_the_exit_status(run):
     status, _, err = run(*QUICK, "--crash", "2")
     assert status == 1 and err.splitlines()[-1].startswith("invalid: ")
+
+
+EXPERIMENT = """
+duration = 0.3
+warmup = 0.1
+seed = 1
+batch-size = [20, 40]
+"""
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.toml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def test_an_experiment_is_simulated_reported_compared_and_drawn(run, manifest):
+    status, out, err = run("bench", "run", manifest, "--simulate", "--crypto", "ideal")
+    assert status == 0 and "2 runs in runs/small-virtual-time" in out, err
+    assert "1 of 1" not in run("bench", "run", manifest, "--simulate", "--crypto", "ideal")[2], "all are done"
+    assert run("bench", "run", manifest, "--simulate", "--crypto", "ideal", "--out", "again")[0] == 0
+    status, out, err = run("bench", "compare", "runs/small-virtual-time", "again")
+    assert status == 0 and "1.00" in out, err
+    status, out, err = run("bench", "plot", "again", "--only", "throughput-batch-size", "--format", "svg")
+    assert status == 0, err
+
+
+def test_results_of_different_kinds_are_not_mixed_without_being_asked(run, manifest, tmp_path):
+    for out, more in (("ideal", ("--crypto", "ideal")), ("one", ("--crypto", "ideal", "--cores", "1"))):
+        assert run("bench", "run", manifest, "--simulate", *more, "--out", out)[0] == 0
+    status, _, err = run("bench", "compare", "ideal", "one")
+    assert status != 0 and "not the same: simulation, cores: 2 against 1" in err
+    assert run("bench", "compare", "ideal", "one", "--anyway")[0] == 0
+    status, _, err = run("bench", "run", manifest, "--simulate", "--crypto", "ideal", "--cores", "1", "--out", "ideal")
+    assert status != 0 and "ideal holds runs simulated with cores = 2, not 1" in err
+    status, _, err = run("bench", "run", manifest, "--out", "ideal")
+    assert status != 0 and "ideal holds runs made with virtual time, not with processes" in err
+    for path in (tmp_path / "one" / "runs").glob("*/summary.json"):
+        summary = json.loads(path.read_text())
+        path.write_text(
+            json.dumps({key: value for key, value in summary.items() if key not in ("place", "simulation")})
+        )
+    status, _, err = run("bench", "compare", "ideal", "one")
+    assert status != 0 and "not the same: place: virtual time against processes" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "says"),
+    [
+        ("", ("--cores", "1"), "--cores needs --simulate"),
+        ("", ("--simulate", "--containers"), "--containers contradicts --simulate"),
+        ("", ("--simulate", "--trace", "t"), "--trace is for one run"),
+        ('durability = "os"', ("--simulate",), "durability means nothing in virtual time"),
+        ("crash = 1\nclients = 2", ("--simulate",), "clients is not simulated yet"),
+    ],
+    ids=str,
+)
+def test_an_experiment_that_makes_no_sense_is_refused_in_one_line(run, manifest, more, options, says):
+    manifest.write_text(EXPERIMENT + more)
+    status, out, err = run("bench", "run", manifest, *options)
+    assert status != 0 and out == "" and err.count("\n") == 1 and says in err
