@@ -19,8 +19,8 @@ def test_each_subcommand_has_one_whole_line(run, monkeypatch, group):
         ("local", "Every option but --config is also an environment variable: --"),
         (
             "bench run",
-            "Every option but --out, --keep, --watch, --dry-run and --simulate is also an environment variable: --known-hosts is "
-            "HONEYBADGER_KNOWN_HOSTS. A flag wins over it.",
+            "Every option but --out, --keep, --watch, --dry-run and --simulate is also an environment variable: "
+            "--known-hosts is HONEYBADGER_KNOWN_HOSTS. A flag wins over it.",
         ),
         ("cluster load", "Every option but --json is also"),
     ],

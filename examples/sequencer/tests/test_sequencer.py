@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from sequencer import LEADER, SPECIFICATION, Batch, SequencerParameters, Stored, Submit
 
+from bench.plan.build_run import run_of
+from bench.plan.simulation_settings import SimulationSettings
+from bench.run.simulated_run import SimulatedRun
 from honeybadger.adversary import find_strategy
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.registry import find_protocol
@@ -45,6 +48,12 @@ def test_all_commit_the_same_in_any_order_of_messages(nodes, scheduler):
     cluster.run_until_committed(given)
     cluster.check()
     assert not cluster.network.faults
+
+
+def test_it_runs_in_virtual_time_as_it_is():
+    run = run_of(protocol="sequencer", nodes=3, duration=0.4, warmup=0.1, batch_size=30, seed=1)
+    summary = SimulatedRun(run, SimulationSettings(crypto="ideal"), lambda progress: None).run()
+    assert summary["valid"] and summary["epochs"] > 10
 
 
 @pytest.mark.parametrize("dying", [[0], [1], [0, 1, 2]])

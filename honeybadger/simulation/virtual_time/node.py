@@ -101,7 +101,8 @@ class VirtualNode:
         self.outbox = VirtualOutbox(me, around.nodes, around.codec, self._fault)
         self.timers = VirtualTimers(self.now, lambda at: around.clock.at(at, self.wake))
         self.alive = False
-        self._planned = False
+        #: a tick waits for a processor, or is in progress; something happened since the last one began
+        self._planned = self._wanted = False
         self._writing = False
         self._inbox: deque[tuple[int, Frame]] = deque()
         #: frames beyond the protocol's horizon, which a real sender would hold back
@@ -154,7 +155,8 @@ class VirtualNode:
             self.wake()
 
     def wake(self) -> None:
-        """There is something to do."""
+        """There is something to do: in the tick that waits for a processor, else in a new one."""
+        self._wanted = True
         if self.alive and not self._planned:
             self._planned = True
             self._host.run(self._tick, self._ticked)
@@ -162,6 +164,7 @@ class VirtualNode:
     def _tick(self) -> float:
         if not self.alive:
             return 0.0
+        self._wanted = False
         self.meter.begin()
         self.meter.work(self._around.costs.table.node.tick)
         self.meter.outside(self._around.costs.table.node.loop)
@@ -185,7 +188,8 @@ class VirtualNode:
             self._inbox.extendleft(item for item in reversed(self._held) if item[1].epoch <= horizon)
             self._held = [item for item in self._held if item[1].epoch > horizon]
         table, measured = self._around.costs.table.node, self._around.costs.mode == "measured"
-        while self._inbox and self.meter.elapsed < TICK_S:
+        until = self.meter.elapsed + TICK_S
+        while self._inbox and self.meter.elapsed < until:
             sender, frame = self._inbox.popleft()
             if frame.epoch > self.protocol.horizon:
                 self._held.append((sender, frame))
@@ -235,7 +239,7 @@ class VirtualNode:
             around.clients.answered(self.me, request, submission, around.clock.now)
         self._write()
         usable = any(frame.epoch <= self.protocol.horizon for _, frame in self._held)
-        if self._inbox or self._requests or usable:
+        if self._wanted or self._inbox or usable:
             self.wake()
 
     def _write(self) -> None:
