@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from bench.load.virtual_load import HEAD_START_S
 from bench.measure.ledger_check import check_ledgers
 from bench.plan.build_run import run_of
 from bench.plan.simulation_settings import SimulationSettings
@@ -116,9 +118,12 @@ def test_a_price_cannot_be_told_from_the_figures_of_a_real_node():
         assert ideal["crypto_cpu_s_per_epoch"][name] == pytest.approx(real["crypto_cpu_s_per_epoch"][name], rel=0.1)
 
 
-def test_latency_counts_from_the_scheduled_time():
+def test_latency_counts_from_the_scheduled_time(tmp_path):
     """More is offered than can be committed: what waits longest was due long before it was taken."""
-    summary = simulate(rate=6_000, how={"cores": 1}, duration=0.5)
+    summary = simulate(tmp_path / "run", rate=6_000, how={"cores": 1}, duration=0.5, warmup=0.0)
+    scheduled, durable = np.load(tmp_path / "run" / "client-0" / "transactions.npy")
+    assert sorted(scheduled) == pytest.approx(HEAD_START_S + np.arange(3_000) / 6_000)
+    assert (durable > scheduled).all()
     assert summary["offered_tx"] == 3_000 and summary["throughput_tx_per_s"] < 2_000
     assert summary["latency_s"]["max"] > 0.5
 
