@@ -14,6 +14,7 @@ import psutil
 import pytest
 from support.results import experiment_results
 
+import bench.run.simulated_run
 import bench.run.single_run
 import bench.show.plot
 import bench.studies.limit
@@ -37,6 +38,7 @@ BASE = {
     "keygen": "--out new",
     "node": "--cluster c/cluster.toml --keys c/node-0/keys.toml --data new",
     "local": "",
+    "simulate": "",
     "bench run": "m.toml --out new",
     "bench report": "results",
     "bench compare": "results results",
@@ -71,6 +73,7 @@ def here(tmp_path, monkeypatch) -> Path:
     """A directory with one good file of each kind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench.run.single_run, "SingleRun", accept)
+    monkeypatch.setattr(bench.run.simulated_run.SimulatedRun, "run", accept)
     monkeypatch.setattr(node_command, "build_node", accept)
     monkeypatch.setattr(bench.show.plot, "draw_all", accept)
     monkeypatch.setattr(bench.studies.limit, "limit_of", accept)
