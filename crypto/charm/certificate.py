@@ -72,8 +72,9 @@ class SignatureListKey:
             return False
         bitmap = int.from_bytes(proof[: self._bitmap_bytes], "little")
         signers = [index for index in range(8 * self._bitmap_bytes) if bitmap >> index & 1]
-        if len(signers) != self.threshold or signers[-1] >= self.nodes:
+        if len(signers) != self.threshold:
             return False
+        # A bit beyond the nodes fails here too: nobody has signed as a node that does not exist.
         starts = range(self._bitmap_bytes, len(proof), SIGNATURE_BYTES)
         return all(
             self._keys.verify(index, _DOMAIN + message, proof[start : start + SIGNATURE_BYTES])

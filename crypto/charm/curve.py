@@ -5,11 +5,12 @@ Charm's extension module (0.62) hands points to OpenSSL's EC functions. Encoding
 1, so each point of the curve is in the group.
 
 Hashing to the group. Charm's `hash(m, G)` computes the integer x = SHA-256(00 0b m) modulo the *group order*, then
-takes the first x, x + 1, x + 2 ... below which there is a point (none at 0), with the odd y. Nobody knows a logarithm
-of the result. It is not uniform: a point is as likely as the gap before it is long, and has an odd y. Both can be
-sampled given a uniform point, at a constant factor, so the proofs in the random oracle model carry over; this is
-MapToGroup of Boneh, Lynn and Shacham (ASIACRYPT 2001, section 3.3). Time depends on what is hashed, which is public
-here. What is given to Charm is SHA-256(length of dst, 1 byte; dst; message), for the reasons below.
+takes the first of x, x + 1, x + 2 ... that is not 0 and at which the curve has a point: the one with the odd y. Nobody
+knows a logarithm of the result. It is not uniform: y is odd, and a point is the likelier the longer the gap before it.
+A uniform point can be turned into one so distributed by drawing again, a few times on average, so proofs in the random
+oracle model carry over. (MapToGroup of Boneh, Lynn and Shacham, ASIACRYPT 2001, section 3.3, is of this kind.) Time
+depends on what is hashed, which is public here. Charm is given SHA-256(length of dst, 1 byte; dst; message): tags are
+told apart, and the length is fixed.
 
 Mistakes in Charm's `ecmodule.c` that this file works around, and no other file may call Charm:
 
@@ -22,7 +23,7 @@ Mistakes in Charm's `ecmodule.c` that this file works around, and no other file 
   outside a buffer, so no longer curves are offered here.
 - `a ** k` takes a Python integer as it is; only k = -1 is special, other short negative ones raise. `k` is reduced.
 - `==` looks at no curve and raises for other types; points are not hashable.
-- Failures leave entries in OpenSSL's queue of errors. Python's modules clear it before they look.
+- Failures, and each `hash`, leave entries in the thread's queue of OpenSSL's errors (a ring of 16).
 - A group's scratch memory (BN_CTX) is shared by its points. The interpreter lock is held during each call, so threads
   may use a group together. Freeing a group releases the lock first; so groups here live as long as the process.
 
@@ -46,7 +47,6 @@ from crypto.group import Group, Point
 SCALAR_BYTES = 32
 _ENCODED_LENGTH = 33
 _IDENTITY = bytes(_ENCODED_LENGTH)
-_COMPRESSED = (2, 3)
 #: Charm's prefix of a serialised point
 _POINT = b"1:"
 #: scalars up to this long are cheaper by additions, see `CharmCurve.combine`
@@ -76,8 +76,7 @@ class CharmCurve(Group):
     def decode(self, encoded: bytes) -> Point:
         if len(encoded) != _ENCODED_LENGTH:
             raise InvalidPoint(f"a point has {_ENCODED_LENGTH} bytes, not {len(encoded)}")
-        if encoded[0] not in _COMPRESSED:
-            raise InvalidPoint("not the compressed encoding of a point other than the identity")
+        # OpenSSL takes 33 bytes only if the first is 2 or 3, and x is less than the field's prime.
         point = self._group.deserialize(_POINT + base64.b64encode(encoded))
         if type(point) is not ec_element or point.isInf():
             raise InvalidPoint("not a point of the curve")

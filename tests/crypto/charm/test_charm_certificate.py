@@ -116,15 +116,22 @@ def test_verify_never_raises(proof: bytes) -> None:
 
 def test_keys_are_checked() -> None:
     parts = list(KEY.parts)
-    small_order = (bytes(32), b"\x01" + bytes(31), b"\xec" + b"\xff" * 30 + b"\x7f")
+    small_order = (  # 4, 1, 2, 8, 8
+        bytes(32),
+        b"\x01" + bytes(31),
+        b"\xec" + b"\xff" * 30 + b"\x7f",
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    )
     for wrong in (b"\xff" * 32, b"\x02" + bytes(31), parts[0] + b"\0", parts[0][:-1], b"", *small_order):
         with pytest.raises(InvalidKey):
             SignatureListKey(10, 4, [*parts[:9], wrong])
     for nodes, threshold, some in ((10, 4, parts[:9]), (9, 4, parts), (10, 0, parts), (10, 11, parts)):
         with pytest.raises(InvalidKey):
             SignatureListKey(nodes, threshold, some)
-    with pytest.raises(InvalidKey):
-        SignatureListKey(10, 4, [*parts[:9], parts[0]])
+    for twice in ([*parts[:9], parts[0]], [*parts, parts[0]]):
+        with pytest.raises(InvalidKey):
+            SignatureListKey(10, 4, twice)
     for index, secret in ((1, SECRETS[0].to_bytes()), (10, SECRETS[0].to_bytes()), (-1, SECRETS[9].to_bytes())):
         with pytest.raises(InvalidKey):
             SCHEME.secret(index, secret, KEY)

@@ -181,13 +181,18 @@ def test_both_equations_are_needed(key, group, data) -> None:
             assert not accepted(key, group.encode(u) + group.encode(u2) + scalars + masked + body)
 
 
-def test_a_long_message_is_refused(key) -> None:
+def test_lengths_are_checked(key, data) -> None:
     class Long(bytes):
         def __len__(self) -> int:
-            return MAX_MESSAGE_LENGTH + 1
+            return MAX_MESSAGE_LENGTH + 179
 
-    with pytest.raises(CryptoError):
+    with pytest.raises(CryptoError, match="long"):
         key.encrypt(Long(), LABEL, RANDBYTES)
+    with pytest.raises(CryptoError, match="bytes"):
+        Ciphertext(Long(data), LABEL, key.group)
+    masked, body = key.seal(b"", LABEL, 5)
+    assert accepted(key, key.assemble(masked, body, LABEL, 5, 6))
+    assert not accepted(key, key.assemble(masked, body[:15], LABEL, 5, 6))  # no room for a tag
 
 
 def test_randomness_is_the_given_one(key) -> None:
@@ -212,6 +217,8 @@ def test_shares_verify_for_their_node_and_ciphertext_only(charm, dealt, key, gro
         key.verify_share(4, ciphertext, shares[0])
     with pytest.raises(CryptoError):
         key.decrypt(ciphertext, {0: shares[0], -1: shares[1]})
+    with pytest.raises(CryptoError):
+        key.decrypt(ciphertext, {**shares, 4: shares[0]})
 
 
 def test_a_share_is_of_one_ciphertext_even_with_the_same_u(dealt, key) -> None:
@@ -234,6 +241,7 @@ def test_a_restarted_node_sends_the_same_share(dealt, charm, key, ciphertext, sh
 
 def test_bad_senders_are_named(charm, key, group, ciphertext, shares) -> None:
     lies = [spoil(group, shares[2]), *charm.lies.malformed(), charm.lies.stranger(5), b"", shares[1]]
+    lies += [shares[2][:-1], shares[2] + b"\0", shares[2][:33]]  # the right point in bytes that are no share
     for lie in lies:
         given = {2: lie, 0: shares[0], 3: shares[3]}
         assert key.decrypt(ciphertext, given) == Decryption(True, MESSAGE, frozenset({2}))
@@ -266,26 +274,33 @@ def test_spoilt_ciphertexts_are_nothing_to_everyone(charm, dealt, key, part) -> 
     assert outcomes(key, checked, shares_of(dealt, checked)) == {Decryption(True, None, frozenset())}
 
 
-def attack(dealt, key, group, opened_by: str, commits_to: str) -> None:
+def attack(dealt, key, group, opened_by: str, commits_to: str, chosen: int | None = None) -> None:
     """A proposer who knows r, and node 3: the value that node 0 gets with node 3's spoilt share is foreseen.
 
     C opens under the key of the one value, T under the mask of the other. Everybody must come to the same outcome.
+    With `chosen`, node 3's share makes the foreseen value the key times this number, and T holds the number.
     """
     r, s = 987654321, 123456789
     u = group.multiply(group.generator, r)
     shares = {index: group.multiply(key.public_share(index), r) for index in range(4)}
-    lie = group.add(shares[3], group.generator)
-    factors, scale = interpolation_at_zero((0, 3), group.order)
-    foreseen = group.multiply(group.combine(factors, [shares[0], lie]), scale)
+    (n0, n3), scale = interpolation_at_zero((0, 3), group.order)
+    if chosen is None:
+        lie = group.add(shares[3], group.generator)
+        foreseen = group.combine((n0 * scale, n3 * scale), (shares[0], lie))
+    else:
+        foreseen = group.multiply(key.point, chosen)
+        weight = pow(n3 * scale, -1, group.order)
+        lie = group.combine((weight, -weight * n0 * scale), (foreseen, shares[0]))
+        assert group.combine((n0 * scale, n3 * scale), (shares[0], lie)) == foreseen
     values = {"true": group.multiply(key.point, r), "foreseen": foreseen}
     keys = {name: derive(group, group.encode(z), group.encode(u), LABEL) for name, z in values.items()}
-    masked = encryption_module._xor(r.to_bytes(32, "big"), keys[commits_to][1])
+    masked = encryption_module._xor((chosen or r).to_bytes(32, "big"), keys[commits_to][1])
     cipher = encryption_module._cipher(group, keys[opened_by][0], group.encode(u), masked, LABEL)
     data = key.assemble(masked, b"".join(cipher.encrypt_and_digest(MESSAGE)), LABEL, r, s)
     (checked,) = key.check([(data, LABEL)])
     honest = shares_of(dealt, checked)
     lying = group.encode(lie) + honest[3][33:]
-    expected = MESSAGE if opened_by == commits_to == "true" else None
+    expected = MESSAGE if opened_by == commits_to == "true" and chosen is None else None
     for some, bad in (
         ({0: honest[0], 3: lying, 1: honest[1]}, {3}),
         ({3: lying, 0: honest[0], 2: honest[2]}, {3}),
@@ -299,6 +314,7 @@ def attack(dealt, key, group, opened_by: str, commits_to: str) -> None:
 @pytest.mark.parametrize("commits_to", ["true", "foreseen"])
 def test_one_outcome_for_a_liar_who_knows_r_and_a_colluder(dealt, key, group, opened_by, commits_to) -> None:
     attack(dealt, key, group, opened_by, commits_to)
+    attack(dealt, key, group, opened_by, commits_to, chosen=555)
 
 
 def test_a_mask_of_zero_or_over_the_order_proves_nothing(dealt, key, group) -> None:
