@@ -106,7 +106,7 @@ def test_clients_check_certificates_and_a_node_of_another_suite_is_refused(charm
 def test_where_charm_is_missing_one_line_says_so(tmp_path, monkeypatch, command, name):
     """Whether it is installed here or not."""
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "charm.py").write_text("raise ImportError('no module', name='charm')")
+    (tmp_path / "hidden" / "charm.py").write_text("raise ModuleNotFoundError('no module', name='charm')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
     home = tmp_path / "c"
     options = {"local": ("--suite", name), "keygen": ("--suite", name, "--out", str(home))}.get(command)
