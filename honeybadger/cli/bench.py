@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.plan.build_run import build_run
-from bench.plan.fields import fields_of
+from bench.plan.fields import Given, fields_of
 from bench.plan.place_settings import PlaceSettings
 from bench.plan.run_settings import RunSettings, every_field
 from crypto.suites import SUITE_NAMES
@@ -317,7 +317,7 @@ def limit(context: click.Context, /, seconds: float, summary: Path | None, as_js
 def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json: bool, **_: Any) -> None:
     """Time the operations of each cryptographic suite, with the keys of --nodes nodes.
 
-    Medians, in µs of one core. A suite that is not installed is named, with what to do.
+    Medians, in µs of one core. A suite that is not measured is named, with the reason.
     """
     import msgspec
 
@@ -326,7 +326,8 @@ def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json
 
     # As nodes do: without it, clearing new pages takes longer than an erasure code.
     keep_freed_memory()
-    nodes = build_run({key: one for key, one in given(context).items() if key == "nodes"}).nodes
+    chosen = {key: one for key, one in given(context).items() if key == "nodes"}
+    nodes = build_run(chosen | ({"suite": Given(suite, "--suite")} if suite else {})).nodes
     found = suite_costs(nodes, seconds, suite)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))

@@ -25,6 +25,7 @@ from crypto.suites import find_suite
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.cluster.toml_file import mistyped, other_kind, read_toml
+from honeybadger.ledger.certificates import LONGEST, signed_certificate
 from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters, read_parameters
@@ -127,6 +128,12 @@ class Manifest:
             )
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None
+        longest = len(signed_certificate(bytes(self.public_keys.certificate.proof_bytes)))
+        if longest > LONGEST:
+            raise ClusterError(
+                f"suite = {self.parameters.suite}: with {consensus.nodes} nodes a certificate has {longest} bytes, and"
+                f" {LONGEST} are the most"
+            )
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {counted(len(members), 'member')} listed")
         for index, member in enumerate(members):

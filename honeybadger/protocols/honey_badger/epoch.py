@@ -9,7 +9,7 @@ Rules that matter:
     deterministic function of the delivered bytes and public keys. The epoch never waits for it.
 
 Source: Miller et al. (CCS 2016), figure 1 and section 4.3. Departure: the paper's "wait for f+1 shares" is read as f+1
-VALID shares; they are combined optimistically and checked against the ciphertext's key commitment.
+VALID shares; the suite combines them first, and looks for bad ones only if the result is not right.
 """
 
 from collections.abc import Callable

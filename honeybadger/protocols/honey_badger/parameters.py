@@ -34,7 +34,9 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
         is_encrypted(self.encryption, 0)
         most = find_suite(self.suite).most_nodes
         if nodes > most:
-            raise ValueError(f"nodes = {nodes}: at most {most} nodes (the erasure code has {most} shards)")
+            raise ValueError(
+                f"nodes = {nodes}: at most {most} nodes (the erasure code of suite {self.suite} has {most} shards)"
+            )
 
 
 @lru_cache(maxsize=64)
