@@ -1,28 +1,18 @@
 """Protocol variants with one rule taken away. The attacks in these tests must succeed against them."""
 
-from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement, _Round
+from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
+from honeybadger.protocols.honey_badger.binary_agreement import Round
 from honeybadger.protocols.honey_badger.messages import BVal
 
 
-class WithoutConf(BinaryAgreement):
-    """MMR14, as in the Honey Badger paper: the coin is released after AUX."""
-
-    def _step(self) -> bool:
-        self._rounds.setdefault(self.round, _Round()).conf_sent = True
-        return super()._step()
-
-    def _accepted_conf(self, votes: _Round) -> int:
-        return votes.vals
-
-
-class OwnSetAfterConf(BinaryAgreement):
+class OwnSetAfterConf(Mmr14Conf):
     """Waits for N-f CONF, then decides from its own AUX set."""
 
-    def _accepted_conf(self, votes: _Round) -> int:
+    def _accepted_conf(self, votes: Round) -> int:
         return votes.vals if super()._accepted_conf(votes) else 0
 
 
-class DeafAfterTerm(BinaryAgreement):
+class DeafAfterTerm(Mmr14Conf):
     """Ignores everything once it has decided."""
 
     def handle_bval(self, sender: int, message: BVal) -> None:
@@ -30,7 +20,7 @@ class DeafAfterTerm(BinaryAgreement):
             super().handle_bval(sender, message)
 
 
-class ForgetsOldRounds(BinaryAgreement):
+class ForgetsOldRounds(Mmr14Conf):
     """Drops BVALs of rounds it has left."""
 
     def handle_bval(self, sender: int, message: BVal) -> None:
