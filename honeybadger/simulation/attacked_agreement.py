@@ -29,7 +29,14 @@ class Outcome:
 
     @property
     def stalled(self) -> bool:
+        """Whether nobody has decided."""
         return not self.decisions
+
+    @property
+    def safe(self) -> bool:
+        """Whether decisions agree and are inputs, and no correct node was accused."""
+        chosen = set(self.decisions.values())
+        return len(chosen) <= 1 and chosen <= set(self.inputs.values()) and not self.faults
 
 
 def attempt(

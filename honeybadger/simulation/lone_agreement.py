@@ -52,7 +52,7 @@ def with_ideal_coins(context: Context, seed: int) -> Context:
     key = IdealCoinKey(public.coin.threshold, context.me, seed)
     return replace(
         context,
-        public_keys=replace(public, coin=key),
+        public_keys=replace(public, coin=key),  # type: ignore[arg-type]
         secret_keys=replace(secret, coin=key),  # type: ignore[arg-type]
     )
 
