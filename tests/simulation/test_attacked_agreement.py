@@ -16,6 +16,7 @@ BOUND = 32
 @SCHEDULES
 @pytest.mark.parametrize("seed", range(8))
 def test_mmr14_is_stalled_as_long_as_it_runs(seed, schedule):
+    """Scenarios 11 and 12, with the attack as a scheduler that learns the coin from shares."""
     outcome = attempt("mmr14", seed, attack=True, most_rounds=200, schedule=schedule)
     assert outcome.stalled and outcome.safe
     assert outcome.rounds == 200
@@ -29,6 +30,7 @@ def test_mmr14_is_stalled_with_real_coins_too():
 @SCHEDULES
 @pytest.mark.parametrize("agreement", ["mmr14-conf", "crain20"])
 def test_the_others_decide_in_a_bounded_number_of_rounds(agreement, schedule):
+    """Scenarios 11 and 12."""
     outcomes = [attempt(agreement, seed, attack=True, most_rounds=200, schedule=schedule) for seed in range(100)]
     assert all(not one.stalled and one.safe for one in outcomes)
     assert max(one.rounds for one in outcomes) <= BOUND
