@@ -371,10 +371,15 @@ def agreements(seeds: int, most_rounds: int, coin_schedule: Any, figure: Path | 
     """
     import msgspec
 
-    from bench.studies.agreement_rounds import agreement_rounds, draw, mean, quantile
+    from bench.studies.agreement_rounds import agreement_rounds, mean, quantile
 
-    if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
-        raise click.UsageError(f"--figure {figure}: write a name that ends with .png, .svg or .pdf")
+    if figure is not None:
+        if figure.suffix not in (".png", ".svg", ".pdf"):
+            raise click.UsageError(f"--figure {figure}: write a name that ends with .png, .svg or .pdf")
+        try:
+            from bench.studies.rounds_figure import draw
+        except ImportError:
+            raise ClusterError("figures need matplotlib; in the project's folder: pip install -e '.[plot]'") from None
     found = agreement_rounds(seeds, most_rounds, coin_schedule, lambda name: click.echo(name, err=True))
     if figure is not None:
         draw(found, figure)
