@@ -52,6 +52,9 @@ from honeybadger.protocols.honey_badger.shards_wanted import LOOK, ShardsWanted
 from honeybadger.protocols.wire import Message
 from honeybadger.transactions import EMPTY, Transactions
 
+#: what is still answered in a committed epoch
+_LINGERING = (BVal, Term, BVal2)
+
 
 class HoneyBadger(ConsensusProtocol):
     """The protocol object of one node; see `ConsensusProtocol`."""
@@ -186,7 +189,7 @@ class HoneyBadger(ConsensusProtocol):
         if isinstance(message, Want):
             self._answers.handle_want(sender, message)
             return
-        if not isinstance(message, BVal | BVal2 | Term):
+        if not isinstance(message, _LINGERING):
             return
         agreements = self._lingering.get(message.epoch)
         agreement = agreements.get(message.proposer) if agreements is not None else None
