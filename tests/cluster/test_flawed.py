@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from bench.plan.build_run import run_of
 from honeybadger.cli.main import cli
+from honeybadger.cluster import keygen
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest, Runtime
@@ -23,7 +24,9 @@ def test_only_the_papers_agreement_is_flawed() -> None:
     assert not HoneyBadgerParameters().flaw and not HoneyBadgerParameters(agreement="crain20").flaw
 
 
-def test_no_keys_are_dealt_for_it() -> None:
+def test_no_keys_are_dealt_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would take a while in a large cluster."""
+    monkeypatch.setattr(keygen, "deal", None)
     with pytest.raises(ClusterError, match=WHY):
         make_cluster(4, 1, MMR14, ADDRESSES)
 

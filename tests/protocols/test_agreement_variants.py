@@ -236,10 +236,11 @@ def test_crain_term_stands_for_the_second_stage_too():
     one.term([3], 0)
     one.give([0, 1], BVal2, 1)
     assert one.said(Aux2) == [1], "2f+1: 0, 1 and the TERM"
+    one.give([0, 1, 2], BVal2, 3)
     one.give([0], Aux2, 1)
     assert not one.decided
     one.give([1], Aux2, 1)
-    assert one.decided == [0]
+    assert one.decided == [0], "a view of {0}, and no doubt"
 
 
 def test_crain_relays_bval2_after_the_decision_and_in_rounds_ahead():
