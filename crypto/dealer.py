@@ -53,7 +53,11 @@ class PublicKeys:
         """The keys that `to_dict` wrote. Raises InvalidKey, naming the field, for anything else."""
         suite = suite or find_suite(DEFAULT)
         _check_names(d)
-        return _public(suite, nodes, threshold, {name: _parts(name, d[name], suite) for name in KEY_NAMES})
+        try:
+            return _public(suite, nodes, threshold, {name: _parts(name, d[name], suite) for name in KEY_NAMES})
+        except InvalidKey as error:
+            # Keys of another suite are the likeliest reason.
+            raise InvalidKey(f"{error}; keys of suite {suite.name} are expected") from None
 
 
 @dataclass(frozen=True, slots=True)

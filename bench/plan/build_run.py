@@ -8,6 +8,7 @@ import msgspec
 from bench.plan.contradictions import contradictions
 from bench.plan.fields import Given, SettingsError, given_in
 from bench.plan.run_settings import RunSettings, every_field, make_parameters, parameter_fields, run_fields
+from honeybadger.cluster.manifest import refuse_flawed
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.wording import nearest
 
@@ -46,6 +47,7 @@ def build_run(given: Mapping[str, Given], style: str = "--", others: Iterable[st
     try:
         quorums = settings.quorums
         parameters = make_parameters(specification, quorums, settings.runtime, chosen)
+        refuse_flawed(parameters, settings.runtime)
     except ValueError as error:
         text = str(error).replace("nodes = ", written("nodes", ""))
         for key, field in allowed.items():

@@ -72,6 +72,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     recovery: Annotated[bool, _cluster("Journal votes and certify blocks, so that nodes can be restarted.")] = True
     instrumentation: Annotated[bool, _cluster("Nodes report phases, messages and queues (costs a little).")] = True
 
+    allow_flawed: Annotated[bool, _cluster("Run even an agreement that is known to be flawed, to study it.")] = False
+
     #: with the defaults that depend on other fields filled in
     parameters: Parameters = Parameters()
     encrypt: Annotated[bool, about(PARAMETERS, "Encrypt if the protocol can; off: --encryption never.")] = True
@@ -168,7 +170,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def runtime(self) -> Runtime:
         return Runtime(
-            durability=self.durability, curve=self.curve, recovery=self.recovery, instrumentation=self.instrumentation
+            durability=self.durability,
+            curve=self.curve,
+            recovery=self.recovery,
+            allow_flawed=self.allow_flawed,
+            instrumentation=self.instrumentation,
         )
 
     @cached_property

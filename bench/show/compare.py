@@ -119,7 +119,8 @@ def differences(a: Group, b: Group, declared: Sequence[str] = ()) -> list[str]:
     lines = []
     for key in dict.fromkeys([*a.options, *b.options]):
         if key not in declared and a.options.get(key) != b.options.get(key):
-            lines.append(f"{key}: {in_words(key, a.options.get(key))} against {in_words(key, b.options.get(key))}")
+            was, now = (in_words(key, group.options.get(key)).removeprefix(f"{key} = ") for group in (a, b))
+            lines.append(f"{key}: {was} against {now}")
     old, new = ({r.summary.get("schema") for r in group.valid} for group in (a, b))
     if old and new and old != new:
         lines.append(f"schema of the summary: {_list(sorted(map(str, old)))} against {_list(sorted(map(str, new)))}")

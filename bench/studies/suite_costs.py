@@ -30,7 +30,7 @@ def suite_costs(nodes: int, seconds: float, only: str | None = None) -> dict[str
     """Time `only` this suite, or all that are installed, for about `seconds`; ClusterError, in one line, for one that
     is not installed, or not made for so many nodes.
 
-    `suites`: name → rows with `what` and `seconds`; `missing`: name → what to do.
+    `suites`: name → rows with `what` and `seconds`; `missing`: name → why it is not there.
     """
     try:
         suites = [find_suite(only)] if only else installed_suites()
@@ -44,6 +44,7 @@ def suite_costs(nodes: int, seconds: float, only: str | None = None) -> dict[str
     if not operations:
         most = max(suite.most_nodes for suite in suites)
         raise ClusterError(f"{nodes} nodes are too many: {most} are the most")
+    too_small = {suite.name: f"at most {suite.most_nodes} nodes" for suite in suites if nodes > suite.most_nodes}
     each = seconds / sum(map(len, operations.values()))
     found = {
         name: [{"what": what, "seconds": middle(partial(timed, run), each)} for what, run in rows]
@@ -53,7 +54,7 @@ def suite_costs(nodes: int, seconds: float, only: str | None = None) -> dict[str
         "nodes": nodes,
         "faults": quorums.faults,
         "suites": {name: _with_difference(rows) for name, rows in found.items()},
-        "missing": {} if only else missing_suites(),
+        "missing": {} if only else missing_suites() | too_small,
         "machine": machine(),
         "versions": versions(),
     }
@@ -74,7 +75,8 @@ def _with_difference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A suite does not show its cipher; what a long message costs more than a short one is nearly all of it."""
     taken = {row["what"]: row["seconds"] for row in rows}
     aead = max(0.0, taken["encrypt 1 MiB"] - taken["encrypt 250 bytes"])
-    return [*rows, {"what": "AEAD and hash of 1 MiB (difference)", "seconds": aead}]
+    place = [*taken].index("encrypt 1 MiB") + 1
+    return [*rows[:place], {"what": "AEAD and hash of 1 MiB (difference)", "seconds": aead}, *rows[place:]]
 
 
 def _operations(suite: Suite, quorums: Quorums) -> Iterator[Operation]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from Cryptodome.Signature import eddsa
 
+from crypto.charm.combination import first_valid
 from crypto.errors import CryptoError, InvalidKey
 from crypto.signatures import KEY_BYTES, SIGNATURE_BYTES, PublicSigningKeys, SigningKey
 from crypto.suite import RandomBytes, Scheme
@@ -49,22 +50,18 @@ class SignatureListKey:
     def combine(
         self, message: bytes, shares: Mapping[int, bytes], suspects: Collection[int] = ()
     ) -> tuple[bytes | None, frozenset[int]]:
-        """As `CertificateKey.combine`. Verifies shares, those of suspects last, until `threshold` are valid."""
+        """As `CertificateKey.combine`. Verifies shares until `threshold` are valid, in the order of `first_valid`."""
         for index in shares:
             if not 0 <= index < self.nodes:
                 raise CryptoError(f"there is no node {index} among {self.nodes}")
         if len(shares) < self.threshold:
             return None, frozenset()
-        signers: list[int] = []
-        bad = set()
-        for index in sorted(shares, key=lambda index: index in suspects):  # stable: else in order of preference
-            if not self.verify_share(index, message, shares[index]):
-                bad.add(index)
-                continue
-            signers.append(index)
-            if len(signers) == self.threshold:
-                return self._encode({index: shares[index] for index in sorted(signers)}), frozenset(bad)
-        return None, frozenset(bad)
+
+        def verified(index: int, share: bytes) -> bytes | None:
+            return share if self.verify_share(index, message, share) else None
+
+        signatures, bad = first_valid(shares, suspects, self.threshold, verified)
+        return None if signatures is None else self._encode(signatures), bad
 
     def verify(self, message: bytes, proof: bytes) -> bool:
         """Whether `proof` proves that `threshold` nodes signed `message`."""
@@ -83,7 +80,7 @@ class SignatureListKey:
 
     def _encode(self, signatures: Mapping[int, bytes]) -> bytes:
         bitmap = sum(1 << index for index in signatures).to_bytes(self._bitmap_bytes, "little")
-        return bitmap + b"".join(signatures.values())
+        return bitmap + b"".join(signatures[index] for index in sorted(signatures))
 
 
 class SignatureListShare:

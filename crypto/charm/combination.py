@@ -9,16 +9,51 @@ Guarantees, given that `verified` and `proves` say yes to what is wrong with neg
 - a returned value is the right one, and senders in `bad` did send an invalid share;
 - with enough valid shares there is a value, whatever the other shares are;
 - at most each share is verified once. One by a sender that has lied before (`suspects`) never enters the optimistic
-  step, and is verified only if the others do not suffice.
+  step, and is verified only if the others do not suffice. If they are too few, it is verified before them: callers try
+  again with each share that arrives, so known liars would make a node verify the same good shares again and again.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from crypto.charm.proof import ProvenKey
 from crypto.errors import InvalidPoint
 from crypto.group import Point
 from crypto.shamir import interpolation_at_zero
+
+Valid = TypeVar("Valid")
+
+
+def first_valid(
+    shares: Mapping[int, bytes],
+    suspects: Collection[int],
+    threshold: int,
+    verified: Callable[[int, bytes], Valid | None],
+) -> tuple[dict[int, Valid] | None, frozenset[int]]:
+    """What `verified` makes of `threshold` valid shares, by sender, and the senders of invalid ones that were met.
+
+    None if there are not enough valid shares.
+    """
+    trusted = [index for index in shares if index not in suspects]
+    suspected = iter([index for index in shares if index in suspects])
+    lacking = threshold - len(trusted)
+    valid: dict[int, Valid] = {}
+    bad: set[int] = set()
+
+    def look(indices: Iterator[int], enough: int) -> None:
+        while len(valid) < enough and (index := next(indices, None)) is not None:
+            result = verified(index, shares[index])
+            if result is None:
+                bad.add(index)
+            else:
+                valid[index] = result
+
+    look(suspected, lacking)
+    if len(valid) >= lacking:  # else the others would not do, even if all are valid
+        look(iter(trusted), threshold)
+        look(suspected, threshold)
+    return valid if len(valid) == threshold else None, frozenset(bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +83,8 @@ class Combiner:
             value = self._unverified({index: shares[index] for index in trusted[:threshold]})
             if value is not None and self.proves(value):
                 return value, frozenset()
-        valid: dict[int, Point] = {}
-        bad = set()
-        for index in (*trusted, *(index for index in shares if index in suspects)):
-            point = self.verified(index, shares[index])
-            if point is None:
-                bad.add(index)
-                continue
-            valid[index] = point
-            if len(valid) == threshold:
-                return self._interpolate(valid), frozenset(bad)
-        return None, frozenset(bad)
+        valid, bad = first_valid(shares, suspects, threshold, self.verified)
+        return None if valid is None else self._interpolate(valid), bad
 
     def _unverified(self, shares: Mapping[int, bytes]) -> Point | None:
         try:

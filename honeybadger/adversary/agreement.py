@@ -8,19 +8,19 @@ from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Recent
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.common_coin import coin_identity
-from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Term
+from honeybadger.protocols.honey_badger.messages import Aux, Aux2, BVal, BVal2, CoinShare, Conf, Term
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
 
 
 class EquivocateVotes(Adversary):
-    """Different BVAL, AUX, CONF and TERM to different nodes; in every second instance, both to each node.
+    """Different votes and TERMs to different nodes; in every second instance, both to each node.
 
     With both, the contradiction follows at once (two AUX, three CONF, two TERM to one node). Otherwise a node's
     votes depend on its index only, and TERM goes out with the first AUX, long before anything is decided.
 
-    Correct nodes must count the first AUX, CONF and TERM of a sender and agree. EQUIVOCATION for the second ones; both
-    BVALs are legal, and votes that differ between recipients cannot be proven.
+    Correct nodes must count the first AUX, CONF, AUX2 and TERM of a sender and agree. EQUIVOCATION for the second ones;
+    several BVALs and BVAL2s are legal, and votes that differ between recipients cannot be proven.
     """
 
     def __init__(self, context: Context) -> None:
@@ -28,12 +28,12 @@ class EquivocateVotes(Adversary):
         self._terminated: Recent[tuple[int, int, int], bool] = Recent(32 * context.quorums.nodes**2)
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
-        if not isinstance(message, BVal | Aux | Conf | Term):
+        if not isinstance(message, BVal | Aux | Conf | BVal2 | Aux2 | Term):
             return [message]
         epoch, proposer = message.epoch, message.proposer
         if (epoch + proposer) % 2:
             return self._both(message)
-        if isinstance(message, Conf):
+        if isinstance(message, Conf | BVal2 | Aux2):
             return [replace(message, values=1 + recipient % 3)]
         value, key = bool(recipient % 2), (epoch, proposer, recipient)
         if isinstance(message, Term):
@@ -45,8 +45,8 @@ class EquivocateVotes(Adversary):
         return [replace(message, value=value), Term(epoch, proposer, value)]
 
     @staticmethod
-    def _both(message: BVal | Aux | Conf | Term) -> Sequence[Message]:
-        if isinstance(message, Conf):
+    def _both(message: BVal | Aux | Conf | BVal2 | Aux2 | Term) -> Sequence[Message]:
+        if isinstance(message, Conf | BVal2 | Aux2):
             return [*(replace(message, values=v) for v in (1, 2, 3) if v != message.values), message]
         return [replace(message, value=not message.value), message]
 

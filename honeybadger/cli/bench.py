@@ -16,7 +16,17 @@ from bench.plan.run_settings import RunSettings, every_field
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
 from crypto.suites import SUITE_NAMES
 from honeybadger.cli.bench_table import print_table
-from honeybadger.cli.options import Directory, FileIn, FiniteFloat, GroupedCommand, Results, field_options, given
+from honeybadger.cli.options import (
+    FILE,
+    Directory,
+    FileIn,
+    FiniteFloat,
+    GroupedCommand,
+    Results,
+    Whole,
+    field_options,
+    given,
+)
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.console import signals
 from honeybadger.wording import counted
@@ -336,7 +346,7 @@ def limit(context: click.Context, /, seconds: float, summary: Path | None, as_js
 def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json: bool, **_: Any) -> None:
     """Time the operations of each cryptographic suite, with the keys of --nodes nodes.
 
-    Medians, in µs of one core. A suite that is not installed is named, with what to do.
+    Medians, in µs of one core. A suite that is not measured is named, with the reason.
     """
     import msgspec
 
@@ -345,7 +355,8 @@ def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json
 
     # As nodes do: without it, clearing new pages takes longer than an erasure code.
     keep_freed_memory()
-    nodes = build_run({key: one for key, one in given(context).items() if key == "nodes"}).nodes
+    chosen = {key: one for key, one in given(context).items() if key == "nodes"}
+    nodes = build_run(chosen | ({"suite": Given(suite, "--suite")} if suite else {})).nodes
     found = suite_costs(nodes, seconds, suite)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
@@ -359,6 +370,60 @@ def crypto(context: click.Context, /, suite: str | None, seconds: float, as_json
     click.echo(f"keys of N = {nodes}, f = {found['faults']}; {found['machine']['processor']}, one core")
     if missing := found["missing"]:
         click.echo(f"not measured: {', '.join(missing)}: {'; '.join(dict.fromkeys(missing.values()))}")
+
+
+@command.command("agreements", short_help="Count the rounds of each agreement, calm and under attack.")
+@click.option("--seeds", default=1000, show_default=True, type=Whole(1, 10**6), help="Runs of each.")
+@click.option("--most-rounds", default=200, show_default=True, type=Whole(1, 10**5), help="Then a run is given up.")
+@click.option(
+    "--coin-schedule",
+    type=click.Choice(every_field()["coin-schedule"].choices),
+    default="every-round",
+    show_default=True,
+    help="Which rounds toss a common coin.",
+)
+@click.option("--figure", type=FILE, help="Draw the distribution into this new .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+def agreements(seeds: int, most_rounds: int, coin_schedule: Any, figure: Path | None, as_json: bool) -> None:
+    """Simulate one binary agreement among four nodes, with and without the scheduler that learns the coin early.
+
+    The same seeds give the same figures. One core; no node runs, and no coin takes a pairing.
+    """
+    import msgspec
+
+    from bench.studies.agreement_rounds import agreement_rounds, mean, quantile
+
+    if figure is not None:
+        if figure.suffix not in (".png", ".svg", ".pdf"):
+            raise click.UsageError(f"--figure {figure}: write a name that ends with .png, .svg or .pdf")
+        try:
+            from bench.studies.rounds_figure import draw
+        except ImportError:
+            raise ClusterError("figures need matplotlib; in the project's folder: pip install -e '.[plot]'") from None
+    found = agreement_rounds(seeds, most_rounds, coin_schedule, lambda name: click.echo(name, err=True))
+    if figure is not None:
+        draw(found, figure)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+
+    def shown(value: float | None) -> str:
+        return "–" if value is None else f"{value:.4g}"
+
+    rows = [
+        [
+            row["agreement"],
+            "attacked" if row["attacked"] else "calm",
+            f"{row['undecided']:,}",
+            *(shown(of) for of in (mean(row["rounds"]), quantile(row["rounds"], 0.5), quantile(row["rounds"], 0.99))),
+            shown(max(row["rounds"], default=None)),
+            f"{row['unsafe']:,}",
+        ]
+        for row in found["rows"]
+    ]
+    undecided = f"undecided after {most_rounds}"
+    print_table((["agreement", "network", undecided, "mean rounds", "p50", "p99", "most", "unsafe"], rows))
+    click.echo(f"N = 4, f = 1, inputs two against one, coins: {coin_schedule}; {seeds:,} seeds each; simulated")
 
 
 def _simulation(

@@ -17,7 +17,7 @@ from honeybadger.console import signals
     cls=GroupedCommand,
     params=field_options(
         every_field(),
-        *("nodes", "faults", "protocol", "durability", "curve"),
+        *("nodes", "faults", "protocol", "durability", "curve", "allow-flawed"),
         *(key for key, field in every_field().items() if field.owners),
     ),
 )

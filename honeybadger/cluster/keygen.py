@@ -17,7 +17,7 @@ from crypto.suites import find_suite
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import TOKEN_FILE
 from honeybadger.cluster.keys import NodeKeys
-from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime
+from honeybadger.cluster.manifest import Consensus, Keys, Manifest, Member, Runtime, refuse_flawed
 from honeybadger.cluster.secret_file import write_new
 from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.protocols.parameters import Parameters
@@ -35,6 +35,7 @@ def make_cluster(
     try:
         # Before keys are dealt, which takes a while in a large cluster.
         specification = find_protocol(parameters.protocol)
+        refuse_flawed(parameters, runtime or Runtime())
         check_sizes(specification, parameters, specification.fault_model.quorums(nodes, faults), runtime or Runtime())
     except (ValueError, LookupError) as error:
         raise ClusterError(str(error)) from None

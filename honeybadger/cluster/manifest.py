@@ -25,6 +25,7 @@ from crypto.suites import find_suite
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.sizes import check as check_sizes
 from honeybadger.cluster.toml_file import mistyped, other_kind, read_toml
+from honeybadger.ledger.certificates import LONGEST, signed_certificate
 from honeybadger.network.addresses import is_host
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters, read_parameters
@@ -56,7 +57,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `durability`: "fsync" (a block survives power loss), "os" (survives the process) or "memory". `curve`:
     authenticate and encrypt connections. `recovery`: keep a vote journal and certify blocks, so that nodes can be
-    restarted; without it a restarted node is silent for a while. `instrumentation`: report phases of epochs, messages
+    restarted; without it a restarted node is silent for a while. `allow_flawed`: run a protocol although its parameters
+    are known to break a promise of it. `instrumentation`: report phases of epochs, messages
     and bytes by type, queue depths and delays of timers, for measurement. `mempool_transactions`, `mempool_bytes`:
     limits of waiting transactions; beyond them clients are answered "full". `held_bytes_per_peer`: bytes kept for a
     peer that does not acknowledge; 0: as many as the parameters need (see `sizes`), 256 MiB at least and 2 GiB at the
@@ -66,6 +68,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     durability: Durability = "fsync"
     curve: bool = True
     recovery: bool = True
+    allow_flawed: bool = False
     instrumentation: bool = True
     mempool_transactions: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     mempool_bytes: Annotated[int, msgspec.Meta(ge=1)] = 256 * 1024 * 1024
@@ -119,6 +122,7 @@ class Manifest:
             self.parameters = read_parameters(self.specification.parameters, consensus.parameters)
             self.runtime = runtime or Runtime()
             self.sizes = check_sizes(self.specification, self.parameters, self.quorums, self.runtime)
+            refuse_flawed(self.parameters, self.runtime)
             self.public_keys = PublicKeys.from_dict(
                 consensus.nodes,
                 self.quorums.weak,
@@ -127,6 +131,12 @@ class Manifest:
             )
         except (ValueError, LookupError, CryptoError) as error:
             raise ClusterError(str(error)) from None
+        longest = len(signed_certificate(bytes(self.public_keys.certificate.proof_bytes)))
+        if longest > LONGEST:
+            raise ClusterError(
+                f"suite = {self.parameters.suite}: with {consensus.nodes} nodes a certificate has {longest} bytes, and"
+                f" {LONGEST} are the most"
+            )
         if len(members) != consensus.nodes:
             raise ClusterError(f"consensus.nodes is {consensus.nodes}, but {counted(len(members), 'member')} listed")
         for index, member in enumerate(members):
@@ -198,6 +208,15 @@ class Manifest:
             if mine != theirs:
                 return f"{_plain(name)} is {_plain(mine)} here and {_plain(theirs)} there"
         return ""
+
+
+def refuse_flawed(parameters: Parameters, runtime: Runtime) -> None:
+    """ValueError, in one line, for what is known to be flawed, unless `runtime` allows it.
+
+    Here because everything that starts a node has a manifest, which the node itself reads again.
+    """
+    if parameters.flaw and not runtime.allow_flawed:
+        raise ValueError(f"{parameters.flaw}; to study it anyway: --allow-flawed")
 
 
 def _plain(text: str) -> str:

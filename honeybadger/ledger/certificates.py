@@ -1,7 +1,7 @@
-"""A block certificate: a threshold signature of the cluster on the block's hash, or on that of a block soon after it.
+"""A block certificate: the proof that f+1 nodes have signed the block's hash, or that of a block soon after it.
 
-f+1 nodes sign, so at least one correct node has the block, and all correct nodes have the same block at a height. So
-the cluster's public keys are all that one needs to check a block.
+At least one of them is correct and has the block, and all correct nodes have the same block at a height. So the
+cluster's public keys are all that one needs to check a block.
 
 When blocks come fast, only every `EVERY`th is signed. Each header names the one before it, so what is signed speaks for
 all blocks below: the certificate of one of those is the signature and the headers that lead to it. `certificate_of`

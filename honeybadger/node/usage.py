@@ -17,6 +17,7 @@ class ProcessUsage:
     def __init__(self) -> None:
         # Opened once: measuring must not fail because descriptors ran out, and must never end a node.
         self._statm = _opened("/proc/self/statm")
+        self._status = _opened("/proc/self/status")
         self._io = _opened("/proc/self/io")
 
     def read(self) -> dict[str, Any]:
@@ -28,19 +29,26 @@ class ProcessUsage:
         return {
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "rss_bytes": self._resident(),
-            "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "peak_rss_bytes": self._peak() or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "written_bytes": self._written(),
         }
 
     def close(self) -> None:
-        for descriptor in (self._statm, self._io):
+        for descriptor in (self._statm, self._status, self._io):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._statm = self._io = -1
+        self._statm = self._status = self._io = -1
 
     def _resident(self) -> int | None:
         with suppress(OSError, IndexError, ValueError):
             return int(os.pread(self._statm, 1000, 0).split()[1]) * resource.getpagesize()
+        return None
+
+    def _peak(self) -> int | None:
+        """Linux begins `ru_maxrss` of a program with what the process that started it held, so not that."""
+        with suppress(OSError, ValueError):
+            kib = _field(self._status, b"VmHWM")
+            return None if kib is None else 1024 * int(kib.split()[0])
         return None
 
     def _written(self) -> int | None:
@@ -50,10 +58,8 @@ class ProcessUsage:
         append that is synced only its own few bytes.
         """
         with suppress(OSError, ValueError):
-            for line in os.pread(self._io, 1000, 0).splitlines():
-                name, _, value = line.partition(b":")
-                if name == b"write_bytes":
-                    return int(value)
+            pages = _field(self._io, b"write_bytes")
+            return None if pages is None else int(pages)
         return None
 
 
@@ -62,6 +68,15 @@ def _opened(path: str) -> int:
     with suppress(OSError):
         return os.open(path, os.O_RDONLY)
     return -1
+
+
+def _field(descriptor: int, wanted: bytes) -> bytes | None:
+    """The value in the line `wanted: value` of a file of /proc."""
+    for line in os.pread(descriptor, 4096, 0).splitlines():
+        name, _, value = line.partition(b":")
+        if name == wanted:
+            return value
+    return None
 
 
 class HubLag:

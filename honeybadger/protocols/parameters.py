@@ -53,6 +53,11 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Whether proposals are encrypted in any epoch."""
         return False
 
+    @property
+    def flaw(self) -> str:
+        """What is known to be wrong with a protocol that has these parameters, and the source; "" if nothing is."""
+        return ""
+
     def transactions_per_node(self, nodes: int) -> int:
         """⌊B/N⌋, at least 1: how many transactions one proposal may carry."""
         return max(1, self.batch_size // nodes)

@@ -157,6 +157,11 @@ class InMemoryNetwork:
         key = self.scheduler(self._sent, sender, recipient, message, self.rng)
         heapq.heappush(self._pending, (key, self._sent, sender, recipient, message))
 
+    def reschedule(self) -> None:
+        """A scheduler has learned something: it gives all that is under way new keys, as if sent when it was."""
+        self._pending = [(self.scheduler(n, s, r, m, self.rng), n, s, r, m) for _, n, s, r, m in self._pending]
+        heapq.heapify(self._pending)
+
     def cut(self, groups: Sequence[Collection[int]]) -> None:
         """From now on only nodes of one group reach each other; a node of no group reaches other such nodes only."""
         self._groups = {node: number for number, group in enumerate(groups) for node in group}

@@ -4,6 +4,9 @@ A scheduler gives each message a key when it is sent; the pending message with t
 Keys are in steps (messages sent so far), so a message that is late by k is overtaken by at most the next k
 messages: every scheduler is unfair for a while and delivers everything in the end, as the protocols' liveness
 demands.
+
+A scheduler may be adaptive: an object that learns from what it is asked about and from what faulty nodes tell it, and
+calls `InMemoryNetwork.reschedule` for new keys (`coin_attack`).
 """
 
 import random

@@ -107,6 +107,18 @@ def test_bad_coin_shares_where_there_are_coins(name, nodes):
     assert all(HoneyBadgerFault.BAD_COIN_SHARE in kinds[me] for me in faulty)
 
 
+@pytest.mark.parametrize("agreement", ["mmr14", "crain20"])
+@pytest.mark.parametrize("name", ["equivocate-votes", "bad-coin-shares"])
+def test_other_agreements(name, agreement):
+    """Liars are named as with the default; with Crain's, what the liar contradicts are AUX2s too."""
+    settings = parameters(4, agreement=agreement, coin_schedule="every-round")
+    cluster, kinds = run(name, 4, epochs=6, settings=settings)
+    if name == "equivocate-votes":
+        assert all(kinds[me] >= EXPECTED_FAULTS[name] - OUTSIDE for me in faulty_nodes(4))
+        seconds = [fault for fault in cluster.network.faults if "AUX2" in fault.detail]
+        assert bool(seconds) == (agreement == "crain20")
+
+
 @pytest.mark.parametrize("nodes", [4, SEVEN, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("value", [False, True, None])
 def test_term_spam(nodes, value):

@@ -77,7 +77,7 @@ def test_suites_are_told_apart(tmp_path):
         run = replace(runs[0], options={**runs[0].options, "suite": suite})
         write(tmp_path / suite, run, made_up(run, suite=suite))
     one, other = (grouped(read_results(tmp_path / suite)) for suite in ("bls", "charm"))
-    assert differences(one[0], other[0]) == ["suite: suite = bls against suite = charm"]
+    assert differences(one[0], other[0]) == ["suite: bls against charm"]
     assert pair(one, other, ["suite"])[1] == []
     assert "suite = charm" in notes(other)[0]
     assert line_names([one[0].options, other[0].options], ["suite"]) == ["suite = bls", "suite = charm"]

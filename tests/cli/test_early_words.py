@@ -134,8 +134,11 @@ MISTAKES = {
         "honeybadger local does not expect ms; honeybadger local --help shows what it takes",
     ),
     "local --slow 7:20ms": (2, "--slow: '7:20ms': node 7: the last of 4 nodes is 3"),
-    "local -n 300": (2, "--nodes 300: at most 256 nodes (the erasure code has 256 shards)"),
-    "keygen --nodes 300 --out new": (2, "--nodes 300: at most 256 nodes (the erasure code has 256 shards)"),
+    "local -n 300": (2, "--nodes 300: at most 256 nodes (the erasure code of suite bls has 256 shards)"),
+    "keygen --nodes 300 --out new": (
+        2,
+        "--nodes 300: at most 256 nodes (the erasure code of suite bls has 256 shards)",
+    ),
     "local --byzantine 1:flip_bit": (
         2,
         "--byzantine: flip_bit is no strategy of honeybadger; did you mean flip_bit:FlipBit?",

@@ -44,6 +44,7 @@ BASE = {
     "bench compare": "results results",
     "bench plot": "results --out new",
     "bench limit": "--seconds 0.05 --batch-size 10",
+    "bench agreements": "--seeds 1 --most-rounds 3",
     "bench crypto": "--seconds 0.05",
     "cluster compose": "c/cluster.toml",
     "cluster load": "--cluster c/cluster.toml --timeout 0.1 --duration 0.1",

@@ -11,11 +11,13 @@ import pytest
 from support.consensus import with_parameters
 from support.suites import OTHERS, suite_or_skip
 
+from honeybadger.cluster import manifest as manifest_module
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.http_token import load_token
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.keys import NodeKeys
 from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.ledger.certificates import signed_certificate
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 
@@ -142,8 +144,19 @@ def test_manifests_of_different_suites_differ_in_the_suite_whatever_else(origina
     assert other.difference(mine.settings) == f"suite is {name} here and bls there"
     for manifest in (mine, other):  # Keys of one suite are none of the other.
         wrong = {"bls": name, name: "bls"}[manifest.parameters.suite]
-        with pytest.raises(ClusterError, match="coin"):
+        with pytest.raises(ClusterError, match=f"^coin: .*; keys of suite {wrong} are expected$"):
             Manifest(with_parameters(manifest.consensus, suite=wrong), manifest.members)
+
+
+def test_certificates_that_no_message_can_carry_are_refused(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists of signatures grow with the cluster, and a protocol without an erasure code has no other limit."""
+    mine = Manifest.load(original / "cluster.toml")
+    longest = len(signed_certificate(bytes(mine.public_keys.certificate.proof_bytes)))
+    monkeypatch.setattr(manifest_module, "LONGEST", longest)
+    Manifest(mine.consensus, mine.members)
+    monkeypatch.setattr(manifest_module, "LONGEST", longest - 1)
+    with pytest.raises(ClusterError, match=f"^suite = bls: with 4 nodes a certificate has {longest} bytes"):
+        Manifest(mine.consensus, mine.members)
 
 
 def test_a_difference_is_one_short_line_whatever_a_peer_claims(original: Path) -> None:

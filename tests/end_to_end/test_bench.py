@@ -84,6 +84,17 @@ def test_the_suites_that_are_installed_are_timed_and_the_others_named():
         assert why in one_line_error(run_command("bench", "crypto", "--suite", name))
 
 
+def test_rounds_of_the_agreements_are_counted(tmp_path):
+    figure = tmp_path / "rounds.svg"
+    done = run_command("bench", "agreements", "--seeds", "3", "--most-rounds", "9", "--json")
+    rows = json.loads(done.stdout)["rows"]
+    assert {(row["agreement"], row["attacked"]) for row in rows if row["undecided"] == 3} == {("mmr14", True)}
+    table = run_command("bench", "agreements", "--seeds", "2", "--most-rounds", "9", "--figure", str(figure))
+    assert "crain20" in table.stdout.decode() and "2 seeds each; simulated" in table.stdout.decode()
+    assert b"<svg" in figure.read_bytes()
+    assert "ends with .png" in one_line_error(run_command("bench", "agreements", "--figure", "rounds.txt"))
+
+
 def test_an_invalid_run_is_kept_and_told(tmp_path):
     manifest, out = tmp_path / "m.toml", tmp_path / "results"
     manifest.write_text("duration = 1.0\nwarmup = 0\nbatch-size = 100\nrate = 50\ncrash = 2\n")

@@ -63,6 +63,19 @@ def test_a_crash_within_f_is_survived_and_said(tmp_path, monkeypatch):
     assert [summary[key] for key in ("duration_s", "batch_size", "tx_bytes", "durability")] == [1.0, 50, 40, "os"]
 
 
+@pytest.mark.parametrize("agreement", [("crain20",), ("mmr14", "--allow-flawed")], ids=lambda words: words[0])
+def test_other_agreements_in_real_nodes(agreement):
+    """With a liar, a node that is killed and comes back, and the oldest transactions first."""
+    words = ("-n", "7", "--byzantine", "1:equivocate-votes", "--restart", "1", "--restart-after", "0.5")
+    chosen = ("--selection", "oldest", "--coin-schedule", "every-round", "--duration", "5", "--batch-size", "70")
+    result = run_command("local", *words, *chosen, "--rate", "200", "--agreement", *agreement, "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["valid"]
+    assert [summary["parameters"][key] for key in ("agreement", "selection")] == [agreement[0], "oldest"]
+    assert "stall it forever" in one_line_error(run_command("local", *QUICK, "--agreement", "mmr14"))
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_run_that_is_stopped_leaves_no_node_behind(tmp_path, killed):
     out = tmp_path / "run"

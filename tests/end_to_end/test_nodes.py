@@ -25,7 +25,7 @@ from support.nodes.cluster_harness import (
 from honeybadger.cluster.keygen import make_cluster, write_cluster
 from honeybadger.cluster.manifest import Manifest, Member
 from honeybadger.cluster.processes import NodeProcess
-from honeybadger.ledger.certificates import verify_certificate
+from honeybadger.ledger.certificates import certificate_of, verify_certificate
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.security import Credentials, secure_peer
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
@@ -44,8 +44,9 @@ def test_four_nodes_commit_what_is_submitted_to_each(cluster):
     # The certificate of a block is of this block.
     first, second, *_ = sorted(blocks)
     store = SQLiteStore(cluster.processes[1].data / "ledger.sqlite", read_only=True)
-    certificate, public = store.certificate(first), cluster.manifest.public_keys.certificate
-    assert certificate is not None and verify_certificate(public, store.header(first).hash, certificate)
+    wait_until(lambda: certificate_of(store, first) is not None)
+    certificate, public = certificate_of(store, first), cluster.manifest.public_keys.certificate
+    assert verify_certificate(public, store.header(first).hash, certificate)
     assert not verify_certificate(public, store.header(second).hash, certificate)
     store.close()
 

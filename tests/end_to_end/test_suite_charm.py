@@ -102,22 +102,23 @@ def test_clients_check_certificates_and_a_node_of_another_suite_is_refused(charm
 
 
 @pytest.mark.parametrize("name", [name for name in SUITE_NAMES if name != DEFAULT])
-@pytest.mark.parametrize("command", ["local", "keygen", "node"])
+@pytest.mark.parametrize("command", ["local", "keygen", "node", "bench crypto"])
 def test_where_charm_is_missing_one_line_says_so(tmp_path, monkeypatch, command, name):
     """Whether it is installed here or not."""
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "charm.py").write_text("raise ImportError('no module', name='charm')")
+    (tmp_path / "hidden" / "charm.py").write_text("raise ModuleNotFoundError('no module', name='charm')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hidden"))
     home = tmp_path / "c"
-    options = {"local": ("--suite", name), "keygen": ("--suite", name, "--out", str(home))}.get(command)
-    if options is None:
+    options = ("--suite", name, *(("--out", str(home)) if command == "keygen" else ()))
+    if command == "node":
         write_cluster(home, *make_cluster(1, 0, HoneyBadgerParameters(), [("127.0.0.1", 7100, 7101)]))
         manifest = home / "cluster.toml"
         manifest.write_text(manifest.read_text().replace('suite = "bls"', f'suite = "{name}"'))
         keys, data = home / "node-0" / "keys.toml", home / "node-0" / "data"
         options = ("--cluster", str(manifest), "--keys", str(keys), "--data", str(data))
-    error = one_line_error(run_command(command, *options))
-    assert error.endswith("charm is not installed; run `make charm` in the project's folder") and name in error
+    error = one_line_error(run_command(*command.split(), *options))
+    named = f"suite = {name}: " if command == "node" else f"--suite {name}: "
+    assert error.endswith(f"{named}charm is not installed; run `make charm` in the project's folder")
     assert command == "node" or not home.exists()
 
 

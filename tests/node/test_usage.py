@@ -1,6 +1,7 @@
 """What a process writes to the disk is told, or said to be unknown."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +46,12 @@ def test_a_system_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "io").write_bytes(b"wchar: 99\nwrite_bytes: 4096\ncancelled_write_bytes: 7\n")
     monkeypatch.setattr(usage, "_opened", lambda path: opened(str(tmp_path / "io")))
     assert ProcessUsage().read()["written_bytes"] == 4096
+
+
+STARTED = "from honeybadger.node.usage import ProcessUsage as P; print(P().read()['peak_rss_bytes'])"
+STARTS = "import subprocess, sys; held = b'x' * 400_000_000; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+def test_the_peak_is_the_own_one_not_that_of_who_started_the_process() -> None:
+    output = subprocess.run([sys.executable, "-c", STARTS, STARTED], capture_output=True, text=True, check=True).stdout
+    assert 10_000_000 < int(output) < 200_000_000

@@ -5,7 +5,8 @@ from support.byzantine.harness import ALL_SIZES
 from support.byzantine.scripted import EPOCH, PROPOSER, AgreementNet, IdealCoins, Recorder, deliver
 
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW, BinaryAgreement
+from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
+from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW
 from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, HoneyBadgerFault, Term
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
@@ -15,7 +16,7 @@ def alone(nodes=4, schedule="every-round"):
     q = Quorums(nodes, BYZANTINE.largest_faults(nodes))
     recorder, decided, coins = Recorder(), [], IdealCoins(1, q)
     make = coins.maker(0)
-    return BinaryAgreement(EPOCH, PROPOSER, q, schedule, make, recorder, decided.append), recorder, decided, coins
+    return Mmr14Conf(EPOCH, PROPOSER, q, schedule, make, recorder, decided.append), recorder, decided, coins
 
 
 def bval(value, number=0):

@@ -8,9 +8,10 @@ next round begins as this one did.
 
 import pytest
 from support.byzantine.scripted import EPOCH, PROPOSER, AgreementNet
-from support.byzantine.weakened import OwnSetAfterConf, WithoutConf
+from support.byzantine.weakened import OwnSetAfterConf
 
-from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.agreement_mmr14 import Mmr14
+from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, Term
 
 CONFLICTING = (0, 1)
@@ -42,7 +43,7 @@ class Script:
             self._bval(number, value, range(net.quorums.nodes), self.a)
         net.inject(self.f, self.a, Aux(EPOCH, PROPOSER, number, bool(v)))
         net.let(Aux, self.a, self.a, round=number)
-        net.inject(self.f, self.a, Conf(EPOCH, PROPOSER, number, 3))
+        self._conf(number, self.a)
         net.let(Conf, self.a, self.a, round=number)
         s = self._coin(number)
         if s is None:
@@ -51,7 +52,7 @@ class Script:
         self._bval(number, 1 - s, range(net.quorums.nodes), self.b)
         net.inject(self.f, self.b, Aux(EPOCH, PROPOSER, number, bool(1 - s)))
         net.let(Aux, range(net.quorums.nodes), self.b, round=number, value=bool(1 - s))
-        net.inject(self.f, self.b, Conf(EPOCH, PROPOSER, number, 3))
+        self._conf(number, self.b)
         self._bval(number, s, range(net.quorums.nodes), self.b)
         net.let(Conf, self.everyone, self.everyone, round=number)
         net.let(CoinShare, self.everyone, self.everyone, round=number)
@@ -64,6 +65,10 @@ class Script:
         faulty = [k for k in self.f if k in senders]
         self.net.inject(faulty, recipients, BVal(EPOCH, PROPOSER, number, bool(value)))
         self.net.let(BVal, senders, recipients, round=number, value=bool(value))
+
+    def _conf(self, number: int, recipients) -> None:
+        if isinstance(self.net.nodes[0], Mmr14Conf):
+            self.net.inject(self.f, recipients, Conf(EPOCH, PROPOSER, number, 3))
 
     def _coin(self, number: int) -> int | None:
         if self.schedule != "every-round" and number % 3 != 2:
@@ -88,7 +93,7 @@ def attack(kind, nodes, schedule, rounds, seed):
     return net, played
 
 
-@pytest.mark.parametrize("kind", [WithoutConf, OwnSetAfterConf])
+@pytest.mark.parametrize("kind", [Mmr14, OwnSetAfterConf])
 @pytest.mark.parametrize("nodes", [4, 7, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_variants_without_binding_never_decide(kind, nodes, seed):
@@ -99,7 +104,7 @@ def test_variants_without_binding_never_decide(kind, nodes, seed):
     assert not net.network.faults
 
 
-@pytest.mark.parametrize("kind", [WithoutConf, OwnSetAfterConf])
+@pytest.mark.parametrize("kind", [Mmr14, OwnSetAfterConf])
 def test_variants_never_decide_with_fixed_coins_either(kind):
     """Scenario 12, the oracle: 30 coin rounds among 90."""
     net, played = attack(kind, 4, "fixed-fixed-coin", 90, 3)
@@ -111,7 +116,7 @@ def test_variants_never_decide_with_fixed_coins_either(kind):
 @pytest.mark.parametrize("seed", range(6))
 def test_the_same_script_fails_against_the_shipped_rule(nodes, seed):
     """Scenario 11: the candidate is bound before the coin is known, so the first scripted round breaks the attack."""
-    net, played = attack(BinaryAgreement, nodes, "every-round", 1, seed)
+    net, played = attack(Mmr14Conf, nodes, "every-round", 1, seed)
     assert played == 1
     assert len({node._estimate for node in net.nodes.values()}) == 1, "all must have adopted the coin"
     net.settle()
@@ -123,9 +128,9 @@ def test_the_same_script_fails_against_the_shipped_rule(nodes, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_with_fixed_coins_the_first_coin_round_ends_it(nodes, seed):
     """Scenario 12: rounds 0 and 1 keep the nodes apart (their coins are known), round 2 does not."""
-    net, _ = attack(BinaryAgreement, nodes, "fixed-fixed-coin", 2, seed)
+    net, _ = attack(Mmr14Conf, nodes, "fixed-fixed-coin", 2, seed)
     assert len({node._estimate for node in net.nodes.values()}) == 2, "known coins do not stop the attack"
-    net, played = attack(BinaryAgreement, nodes, "fixed-fixed-coin", 3, seed)
+    net, played = attack(Mmr14Conf, nodes, "fixed-fixed-coin", 3, seed)
     assert played == 3
     assert len({node._estimate for node in net.nodes.values()}) == 1
     net.settle()

@@ -14,6 +14,7 @@ from honeybadger.protocols.honey_badger.messages import (
     MESSAGE_TYPES,
     Aux,
     BVal,
+    BVal2,
     Conf,
     DecryptionShares,
     Echo,
@@ -189,6 +190,15 @@ def test_committed_epochs_still_relay():
     pending = cluster.network.pending()
     assert [recipient for sender, recipient, m in pending if m == BVal(2, 1, 0, False)] == [0, 1, 2, 3]
     assert {sender for sender, _, _ in pending} == {0}
+
+
+def test_committed_epochs_still_relay_the_second_stage():
+    """The same for BVAL2, with Crain's agreement."""
+    cluster = run_with_lingering(2, agreement="crain20")
+    for sender in (2, 3):
+        cluster.nodes[0].handle(sender, BVal2(2, 1, 0, 3))
+    assert [r for s, r, m in cluster.network.pending() if s == 0 and m == BVal2(2, 1, 0, 3)] == [0, 1, 2, 3]
+    assert not cluster.network.faults
 
 
 @pytest.mark.parametrize("depth", [1, 3])

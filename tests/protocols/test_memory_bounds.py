@@ -13,7 +13,7 @@ from crypto.bls.ciphertext import Ciphertext
 from honeybadger.adversary.dispersal import dispersal, echo_of
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW, _Round
+from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW, Round
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
@@ -121,7 +121,7 @@ def test_erased_once_all_terms_are_in():
     cluster.network.run()
     assert all(not n._lingering for n in cluster.nodes.values())
     assert len(reachable(node, Epoch)) == len(node._epochs)
-    assert not reachable(node, _Round, CommonCoin, ReliableBroadcast) or node._epochs
+    assert not reachable(node, Round, CommonCoin, ReliableBroadcast) or node._epochs
 
 
 def test_lingering_agreements_keep_nothing_but_votes():

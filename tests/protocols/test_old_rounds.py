@@ -9,6 +9,7 @@ import pytest
 from support.byzantine.scripted import EPOCH, PROPOSER, AgreementNet
 from support.byzantine.weakened import DeafAfterTerm, ForgetsOldRounds
 
+from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.messages import Aux, BVal
 
@@ -47,7 +48,7 @@ def play(kind: type[BinaryAgreement], x: int, seed: int) -> AgreementNet:
 @pytest.mark.parametrize("seed", range(6))
 def test_all_decide(x, seed):
     """Scenario 40 (c): the relay goes on in every round, decided or not."""
-    assert play(BinaryAgreement, x, seed).agreed
+    assert play(Mmr14Conf, x, seed).agreed
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,4 +1,4 @@
-"""Shares of threshold keys, which are points of G1, as a liar would send them."""
+"""Shares of the suite `bls`, which are points of G1, as a liar would send them."""
 
 from crypto.bls.bls12_381 import BLS12_381
 from crypto.shamir import interpolation_at_zero

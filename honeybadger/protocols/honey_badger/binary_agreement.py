@@ -1,50 +1,53 @@
-"""Asynchronous binary agreement on whether one proposal belongs to the epoch's subset.
+"""What all binary agreements share: BVAL and AUX, coins, rounds, TERM, the journal.
 
-Guarantee. All correct nodes decide the same bit (agreement); it was the input of a correct one (validity); they
-all decide with probability 1 if messages are eventually delivered, under any scheduler (termination).
+The variants are `agreement_mmr14_conf` (the default), `agreement_mmr14` (the paper's, flawed) and `agreement_crain20`.
+Each decides in `_step` what follows AUX and when the coin's share is released.
 
-A round r, with estimate `est`:
+A round r, with estimate `est`, begins alike in all of them:
   1. BVAL(est) to all. Relay BVAL(b) at f+1 senders; at 2f+1 senders b enters bin_values.
   2. AUX(w) for the first w in bin_values. Wait for AUX from N-f senders with values in bin_values: `vals`.
-  3. In coin rounds only: CONF(vals). Wait for CONF from N-f senders with sets inside bin_values; the candidate
-     set is the UNION of those sets. Only then release the coin share.
-  4. With coin s: candidate {b} gives est = b, and a decision if b = s; candidate {0, 1} gives est = s.
+Any two correct nodes whose `vals` has one value have the same: their N-f senders share a correct one.
 
-Why the union. Without step 3 (MMR14, and the Honey Badger paper) a scheduler that learns the coin early keeps the
-nodes split forever. With step 3 but deciding from one's own AUX set the same schedule still works. The CONF
-quorums fix the candidate before the first correct node reveals the coin; tests/protocols run the attack
-against all three rules.
+One slot per sender and round for each vote but BVAL, the first message wins; both BVALs are legal.
 
-One AUX and one CONF slot per sender and round, the first message wins; both BVALs are legal.
-
-Termination gadget. Who decides b sends TERM(b) once and starts no further round. TERM(b) of a node counts as its
-BVAL(b), AUX(b) and CONF({b}) in the current and every later round, replacing its AUX and CONF there. f+1 TERM(b)
+Termination gadget. Who decides b sends TERM(b) once and starts no further round. TERM(b) of a node counts as all its
+votes, for b, in the current and every later round, and replaces those it sent there. f+1 TERM(b)
 decide b. The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's
 bin_values may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
 In rounds ahead the relay counts real BVALs only, so one of them is of a correct node that has been there: no relay
 goes beyond the window of a slower node because of faulty nodes.
 
 Coin schedule. "fixed-fixed-coin": rounds 0, 1, 2 mod 3 use true, false and the common coin. A common value is safe
-whatever it is; a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round" is the
-paper's.
+whatever it is; with CONF, a unanimous 1 ends in round 0 and a unanimous 0 in round 1 without any pairing. "every-round"
+is the paper's.
 
 Bounds. Votes of rounds ahead are kept as far as COIN_WINDOW coins: a byte per sender and round (`rounds_ahead`), and
 one coin share. A round with a coin succeeds with probability 1/2, so a correct node is farther ahead with probability
 below 2^-COIN_WINDOW. A round gets a record of its own once this node is there, or f+1 nodes say that they are.
 
-Source: Mostefaoui, Moumen, Raynal (PODC 2014); MacBrough, "Cobalt" (2018), section 3; Miller et al. (CCS 2016),
-section 4.4 and appendix C.
+Source: Mostefaoui, Moumen, Raynal (PODC 2014); Miller et al. (CCS 2016), section 4.4 and appendix C. TERM is our own.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from honeybadger.protocols.context import NoJournal, Outbox, VoteJournal
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin
-from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, HoneyBadgerFault, Term, Vote
+from honeybadger.protocols.honey_badger.messages import (
+    Aux,
+    Aux2,
+    BVal,
+    BVal2,
+    CoinShare,
+    Conf,
+    HoneyBadgerFault,
+    Term,
+    Vote,
+)
 from honeybadger.protocols.honey_badger.parameters import CoinSchedule
 from honeybadger.protocols.honey_badger.rounds_ahead import AUX, BVAL, CONF, RoundsAhead
 from honeybadger.protocols.quorums import Quorums
@@ -62,7 +65,7 @@ def singleton(bit: int) -> int:
 
 
 @dataclass(slots=True)
-class _Round:
+class Round:
     """Votes of one round. Sets of senders are integers with one bit per node."""
 
     #: by value: who sent BVAL of it
@@ -80,16 +83,19 @@ class _Round:
     #: by set of values: who sent CONF of it
     conf: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     conf_sent: bool = False
-    #: the union of N-f CONFs, once they are in: fixed before the coin is known
+    #: what the coin is compared with, once that is known: the values of N-f AUXs, or the union of N-f CONFs
     candidate: int = 0
 
 
-class BinaryAgreement:
+class BinaryAgreement(ABC):
     """One instance: (epoch, proposer), seen by node `me`.
 
     `make_coin(round, on_value)` builds the common coin of a round; `on_decide(bit)` is called once, and `on_settled()`
     once when N-f TERMs for the decision are in.
     """
+
+    #: the record of a round
+    _round_type: ClassVar[type[Round]] = Round
 
     def __init__(
         self,
@@ -115,7 +121,7 @@ class BinaryAgreement:
         #: how many rounds ahead votes are accepted
         self.window = COIN_WINDOW if self._every_round else 3 * COIN_WINDOW
         #: all rounds up to this node's, and those ahead in which f+1 nodes are
-        self._rounds = {0: _Round()}
+        self._rounds = {0: self._round_type()}
         self._ahead = RoundsAhead(quorums.nodes)
         #: the coin of this node's round
         self._coin: CommonCoin | None = None
@@ -148,8 +154,6 @@ class BinaryAgreement:
                 self._send_bval(number, int(vote is Vote.BVAL_TRUE))
             case Vote.AUX:
                 self._send_aux(number, value[0])
-            case Vote.CONF:
-                self._send_conf(number, value[0])
             case Vote.TERM:
                 self._decide(value[0])
 
@@ -176,8 +180,14 @@ class BinaryAgreement:
         self._handle_once(sender, message.round, AUX, singleton(int(message.value)))
 
     def handle_conf(self, sender: int, message: Conf) -> None:
-        """One slot per sender and round."""
-        self._handle_once(sender, message.round, CONF, message.values)
+        """A vote that not all agreements have, like the next two."""
+        self._fault(sender, HoneyBadgerFault.FOREIGN_VOTE, f"CONF round {message.round}")
+
+    def handle_bval2(self, sender: int, message: BVal2) -> None:
+        self._fault(sender, HoneyBadgerFault.FOREIGN_VOTE, f"BVAL2 round {message.round}")
+
+    def handle_aux2(self, sender: int, message: Aux2) -> None:
+        self._fault(sender, HoneyBadgerFault.FOREIGN_VOTE, f"AUX2 round {message.round}")
 
     def handle_coin_share(self, sender: int, message: CoinShare) -> None:
         """Kept unverified until it is needed."""
@@ -254,11 +264,11 @@ class BinaryAgreement:
         self._fault(sender, HoneyBadgerFault.FUTURE_ROUND, str(number))
         return True
 
-    def _record(self, number: int) -> _Round:
+    def _record(self, number: int) -> Round:
         """The record of a round that some correct node has reached, this one or another."""
         votes = self._rounds.get(number)
         if votes is None:
-            votes = self._rounds[number] = _Round()
+            votes = self._rounds[number] = self._round_type()
             bvals = self._ahead.senders(number, BVAL)
             votes.bval = [bvals[1] | bvals[BOTH], bvals[2] | bvals[BOTH]]
             votes.aux = [0, *self._ahead.senders(number, AUX)[1:]]
@@ -269,7 +279,7 @@ class BinaryAgreement:
         """AUX, CONF and shares of rounds left behind, or after a decision, are of no use; BVALs still are."""
         return number < self.round or self.decision is not None
 
-    def _count_bval(self, number: int, votes: _Round, value: int) -> None:
+    def _count_bval(self, number: int, votes: Round, value: int) -> None:
         """Relay and bin_values rules for one value of one round."""
         senders = supporters = votes.bval[value]
         if number >= self.round:
@@ -303,11 +313,6 @@ class BinaryAgreement:
         value = self._once(Vote.AUX, number, value)
         self._outbox.broadcast(Aux(self._epoch, self._proposer, number, bool(value)))
 
-    def _send_conf(self, number: int, values: int) -> None:
-        self._record(number).conf_sent = True
-        values = self._once(Vote.CONF, number, values)
-        self._outbox.broadcast(Conf(self._epoch, self._proposer, number, values))
-
     # -- rounds --------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
@@ -315,40 +320,35 @@ class BinaryAgreement:
         while self._estimate is not None and self.decision is None and self._step():
             pass
 
+    @abstractmethod
     def _step(self) -> bool:
         """Finish the current round if possible; True if a new round was entered."""
-        number = self.round
-        votes = self._record(number)
+
+    def _vote(self, number: int) -> Round:
+        """Steps 1 and 2 of the current round as far as they go; `vals` of its record says whether they are done."""
+        votes = self._rounds[number]
         for value in (0, 1):
             if self._term[value]:
                 self._count_bval(number, votes, value)
-        if not votes.bin_values:
-            return False
-        if not votes.aux_sent:
-            self._send_aux(number, votes.first_value)
-        if not votes.vals:
-            votes.vals = self._accepted_aux(votes)
+        if votes.bin_values:
+            if not votes.aux_sent:
+                self._send_aux(number, votes.first_value)
             if not votes.vals:
-                return False
-        if not self._has_coin(number):
-            # Rounds with a fixed value: "true" first, then "false".
-            self._finish_round(votes.vals, 1 - number % 3)
-            return True
-        if not votes.conf_sent:
-            self._send_conf(number, votes.vals)
-        if not votes.candidate:
-            votes.candidate = self._accepted_conf(votes)
-            if not votes.candidate:
-                return False
+                votes.vals = self._accepted_aux(votes)
+        return votes
+
+    def _toss(self, number: int) -> None:
+        """Release this node's share of the coin, if it is not out yet.
+
+        A coin that becomes known in here moves the round on by itself.
+        """
         coin = self._current_coin()
         if not coin.released:
             share = coin.release()
             self._outbox.broadcast(CoinShare(self._epoch, self._proposer, number, share))
             coin.try_combine()
-        # A coin that became known inside try_combine has already moved the round on.
-        return False
 
-    def _accepted_aux(self, votes: _Round) -> int:
+    def _accepted_aux(self, votes: Round) -> int:
         """The set of values of AUX from N-f senders with values in bin_values, or 0 if there are too few."""
         terminated = self._term[0] | self._term[1]
         senders, values = 0, 0
@@ -359,20 +359,6 @@ class BinaryAgreement:
                     senders |= mine
                     values |= singleton(value)
         # All correct nodes send AUX, so N-f can be waited for; two such sets share a correct node.
-        return values if senders.bit_count() >= self._quorums.quorum else 0
-
-    def _accepted_conf(self, votes: _Round) -> int:
-        """The union of CONF sets from N-f senders with sets inside bin_values, or 0 if there are too few."""
-        terminated = self._term[0] | self._term[1]
-        senders, values = 0, 0
-        for subset in (1, 2, BOTH):
-            if subset & ~votes.bin_values == 0:
-                mine = votes.conf[subset] & ~terminated
-                if subset != BOTH:
-                    mine |= self._term[subset >> 1]
-                if mine:
-                    senders |= mine
-                    values |= subset
         return values if senders.bit_count() >= self._quorums.quorum else 0
 
     def _has_coin(self, number: int) -> bool:
@@ -389,22 +375,29 @@ class BinaryAgreement:
     def _on_coin(self, number: int, value: int) -> None:
         self.coins_tossed += 1
         if number == self.round and self.decision is None:
-            self._finish_round(self._rounds[number].candidate, value)
+            self._finish_round(self._rounds[number], value)
             self._advance()
 
-    def _finish_round(self, candidate: int, coin: int) -> None:
+    def _fixed_coin(self, number: int) -> int:
+        """Of a round without a coin: "true" first, then "false"."""
+        return 1 - number % 3
+
+    def _finish_round(self, votes: Round, coin: int) -> None:
         # Two nodes never hold {0} and {1}: the N-f senders behind each share a correct one. So if one of them decides
         # the coin's value, all others take it as their estimate, and decide it in a later round.
-        if candidate == BOTH:
-            self._estimate = coin
+        if votes.candidate == BOTH:
+            self._enter_next_round(coin)
+        elif (estimate := votes.candidate >> 1) == coin:
+            self._estimate = estimate
+            self._decide(coin)
         else:
-            self._estimate = candidate >> 1
-            if self._estimate == coin:
-                self._decide(coin)
-                return
+            self._enter_next_round(estimate)
+
+    def _enter_next_round(self, estimate: int) -> None:
+        self._estimate = estimate
         self._coin = None
         self.round += 1
-        self._send_bval(self.round, self._estimate)
+        self._send_bval(self.round, estimate)
 
     def _decide(self, value: int) -> None:
         if self.decision is not None:

@@ -1,16 +1,15 @@
 """Common coin of one agreement round: one unpredictable bit, the same at every correct node.
 
-The coin is the low bit of a hash of the unique threshold signature on the coin's identity. f+1 valid shares make
-it, so f faulty nodes cannot predict it before one correct node has released its share.
+f+1 valid shares of the coin's identity make it, so f faulty nodes cannot predict it before one correct node has
+released its share. The suite of the chain says how (`CoinKey` in `crypto.suite`).
 
 The identity binds the protocol version, the chain (hence keys and parameters), the epoch, the proposer and the
 round: no two coins of a chain's life are related. A public implementation signs only the round number, so its coins
 repeat.
 
-Source: Cachin, Kursawe and Shoup (2000) for the construction; Boldyreva (2002) for the signature; Miller et al.
-(CCS 2016), section 4.4 and appendix C. Departure: shares are combined optimistically and the result is verified
-once; only if that fails are shares verified one by one, which names the senders of bad ones. Their later shares are
-verified before use (`suspects`).
+Source: Cachin, Kursawe and Shoup (2000) for the construction; Miller et al. (CCS 2016), section 4.4 and appendix C.
+Departure: shares are not verified as they come. The suite finds the senders of bad ones when it combines f+1, and
+prefers the shares of others from then on (`suspects`).
 """
 
 from collections.abc import Callable
@@ -25,7 +24,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def coin_identity(chain_id: bytes, epoch: int, proposer: int, round_number: int) -> bytes:
-    """The message whose threshold signature is the coin."""
+    """The message that the coin belongs to."""
     return _encoder.encode(("coin", 1, chain_id, epoch, proposer, round_number))
 
 
@@ -78,7 +77,7 @@ class CommonCoin:
 
     def try_combine(self) -> None:
         """Combine once f+1 shares are there and the own one was released."""
-        # Before the own release there is nothing to do with the coin, so the pairings would be wasted.
+        # Before the own release there is nothing to do with the coin, so the work would be wasted.
         if not self.released or self.value is not None or len(self._shares) < self._public.threshold:
             return
         value, bad = self._public.toss(self._identity, self._shares, self._suspects)

@@ -9,7 +9,7 @@ Rules that matter:
     deterministic function of the delivered bytes and public keys. The epoch never waits for it.
 
 Source: Miller et al. (CCS 2016), figure 1 and section 4.3. Departure: the paper's "wait for f+1 shares" is read as f+1
-VALID shares; they are combined optimistically and checked against the ciphertext's key commitment.
+VALID shares; the suite combines them first, and looks for bad ones only if the result is not right.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ import msgspec
 from crypto.erasure import ErasureCode
 from crypto.suite import SHARE_BYTES, Ciphertext
 from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
 from honeybadger.protocols.honey_badger.common_subset import CommonSubset
@@ -69,6 +70,7 @@ class Epoch:
         self._on_complete = on_complete
         self._longest_shard = code.shard_length(context.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
         self._parameters = HoneyBadgerParameters.of(context.parameters)
+        self._agreement = AGREEMENTS[self._parameters.agreement]
         self._encrypted = is_encrypted(self._parameters.encryption, number)
         #: this node's proposal as it was sent: it needs no check when it comes back
         self._own_ciphertext: bytes | None = None
@@ -214,7 +216,7 @@ class Epoch:
                 f"epoch {self.number} agreement {proposer} round {round_number}",
             )
 
-        return BinaryAgreement(
+        return self._agreement(
             self.number,
             proposer,
             context.quorums,

@@ -1,8 +1,8 @@
 """Wire messages of Honey Badger: flat, typed, each carrying its own address (epoch, proposer, round).
 
 Names follow the papers: VAL, ECHO, READY (Bracha; Cachin and Tessaro), BVAL, AUX (Mostefaoui, Moumen, Raynal), CONF
-(Cobalt), TERM. ECHO_HASH and WANT are our own. At the end: what a node writes to its journal (`Vote`), and how a peer
-can be seen to misbehave.
+(Cobalt), TERM. BVAL2 and AUX2 are the second stage of Crain's agreement. ECHO_HASH and WANT are our own. At the end:
+what a node writes to its journal (`Vote`), and how a peer can be seen to misbehave.
 """
 
 from enum import IntEnum, StrEnum
@@ -103,7 +103,25 @@ class Want(Message, frozen=True, tag=11):
     root: Digest
 
 
-HoneyBadgerMessage = Val | Echo | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares | EchoHash | Want
+class BVal2(Message, frozen=True, tag=12):
+    """Of agreement crain20: what N-f CONFs have left of the values, of which 3 is Crain's ⊥; several may be sent."""
+
+    proposer: NodeIndex
+    round: RoundNumber
+    values: BitSet
+
+
+class Aux2(Message, frozen=True, tag=13):
+    """Of agreement crain20: the first that entered bin_values2 of a round; one per node and round."""
+
+    proposer: NodeIndex
+    round: RoundNumber
+    values: BitSet
+
+
+HoneyBadgerMessage = (
+    Val | Echo | Ready | BVal | Aux | Conf | CoinShare | Term | DecryptionShares | EchoHash | Want | BVal2 | Aux2
+)
 MESSAGE_TYPES: tuple[type[Message], ...] = get_args(HoneyBadgerMessage)
 
 
@@ -118,6 +136,7 @@ class HoneyBadgerFault(StrEnum):
     FUTURE_ROUND = "agreement round outside the window"
     BAD_COIN_SHARE = "invalid coin share"
     UNEXPECTED_COIN_SHARE = "coin share for a round without a coin"
+    FOREIGN_VOTE = "vote that this kind of agreement does not have"
     BAD_DECRYPTION_SHARE = "invalid decryption share"
     WRONG_SHARE_SET = "decryption shares do not match the agreed subset"
     BAD_CIPHERTEXT = "proposed an invalid ciphertext"
@@ -127,13 +146,13 @@ class HoneyBadgerFault(StrEnum):
 class Vote(IntEnum):
     """Messages that a restarted node must remember and send again.
 
-    Safety needs those that a correct node sends once and never differently: all but BVAL, of which both are legal.
-    Liveness needs all of them. Others have acted on what they heard: they hold AUX(b) because 2f+1 nodes sent BVAL(b),
-    or decided 1 because 2f+1 READYs promised that the proposal can be restored. After a crash of all nodes, those who
-    cannot take back their AUX or TERM wait forever unless the messages that caused it come again. So each vote is
-    sent again as it was when its epoch is opened again, not when its cause happens to occur again. ECHO and ECHO_HASH
-    are one vote, ECHO. Its shard is kept as well, for others who lack it, since a faulty proposer will not send it
-    twice. It has a record of its own, and none if the proposer is this node, whose PROPOSAL gives it again.
+    Safety needs those that a correct node sends once and never differently: all but BVAL and BVAL2, of which several
+    are legal. Liveness needs all of them. Others have acted on what they heard: they hold AUX(b) because 2f+1 nodes
+    sent BVAL(b), or decided 1 because 2f+1 READYs promised that the proposal can be restored. After a crash of all
+    nodes, those who cannot take back their AUX or TERM wait forever unless the messages that caused it come again. So
+    each vote is sent again as it was when its epoch is opened again, not when its cause happens to occur again. ECHO
+    and ECHO_HASH are one vote, ECHO. Its shard is kept as well, for others who lack it, since a faulty proposer will
+    not send it twice. It has a record of its own, and none if the proposer is this node, whose PROPOSAL gives it again.
     """
 
     PROPOSAL = 1
@@ -145,3 +164,7 @@ class Vote(IntEnum):
     BVAL_FALSE = 7
     BVAL_TRUE = 8
     SHARD = 9
+    BVAL2_FALSE = 10
+    BVAL2_TRUE = 11
+    BVAL2_NEITHER = 12
+    AUX2 = 13

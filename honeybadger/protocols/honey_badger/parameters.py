@@ -11,10 +11,22 @@ from honeybadger.protocols.parameters import Parameters, ProtocolName
 from honeybadger.wording import nearest
 
 CoinSchedule = Literal["fixed-fixed-coin", "every-round"]
+Agreement = Literal["mmr14-conf", "mmr14", "crain20"]
+Selection = Literal["random", "oldest"]
+
+#: agreements that real nodes refuse, and why
+FLAWED: dict[Agreement, str] = {
+    "mmr14": "a scheduler that learns the coin early can stall it forever (amiller/HoneyBadgerBFT issue 59;"
+    " arXiv:1909.07453)"
+}
 
 
 class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`coin_schedule`: "fixed-fixed-coin" is true, false, then a common coin; "every-round" is the paper's."""
+    """`coin_schedule`: "fixed-fixed-coin" is true, false, then a common coin; "every-round" is the paper's.
+
+    `agreement`: see the modules of that name. `selection`: "oldest" leaves nothing to chance, so proposals overlap, and
+    everybody can foresee them.
+    """
 
     protocol: ProtocolName = "honeybadger"
     encryption: Annotated[
@@ -23,6 +35,16 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
     coin_schedule: Annotated[CoinSchedule, Meta(description="Which agreement rounds toss a common coin.")] = (
         "fixed-fixed-coin"
     )
+
+    agreement: Annotated[
+        Agreement, Meta(description="Binary agreement: with CONF, the paper's (can be stalled), or Crain's of 2020.")
+    ] = "mmr14-conf"
+    selection: Annotated[Selection, Meta(description="Which waiting transactions a node proposes.")] = "random"
+
+    @property
+    def flaw(self) -> str:
+        why = FLAWED.get(self.agreement)
+        return f"agreement = {self.agreement}: {why}" if why else ""
 
     @property
     def encrypts(self) -> bool:
@@ -34,7 +56,9 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
         is_encrypted(self.encryption, 0)
         most = find_suite(self.suite).most_nodes
         if nodes > most:
-            raise ValueError(f"nodes = {nodes}: at most {most} nodes (the erasure code has {most} shards)")
+            raise ValueError(
+                f"nodes = {nodes}: at most {most} nodes (the erasure code of suite {self.suite} has {most} shards)"
+            )
 
 
 @lru_cache(maxsize=64)

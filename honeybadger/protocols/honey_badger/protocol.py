@@ -1,7 +1,7 @@
 """Honey Badger BFT: an endless sequence of epochs, several of them in progress at a time.
 
-Each epoch, every node proposes a random choice of its waiting transactions; the nodes agree on a subset of at least N-f
-encrypted proposals and only then decrypt them. Blocks are handed to the application in order of epochs.
+Each epoch, every node proposes some of its waiting transactions, by default at random; the nodes agree on a subset of
+at least N-f encrypted proposals and only then decrypt them. Blocks are handed to the application in order of epochs.
 
 When a node proposes. Epoch e is open for proposals if e is among the `pipeline_depth` epochs from the first uncommitted
 one, and the broadcasts of e-1 have delivered N-f proposals (so that the bandwidth-heavy phases do not overlap).
@@ -32,7 +32,9 @@ from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
+    Aux2,
     BVal,
+    BVal2,
     CoinShare,
     Conf,
     DecryptionShares,
@@ -44,9 +46,14 @@ from honeybadger.protocols.honey_badger.messages import (
     Vote,
     Want,
 )
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.honey_badger.shards_wanted import LOOK, ShardsWanted
 from honeybadger.protocols.wire import Message
+from honeybadger.transactions import EMPTY, Transactions
+
+#: what is still answered in a committed epoch
+_LINGERING = (BVal, Term, BVal2)
 
 
 class HoneyBadger(ConsensusProtocol):
@@ -54,6 +61,7 @@ class HoneyBadger(ConsensusProtocol):
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._oldest_first = HoneyBadgerParameters.of(context.parameters).selection == "oldest"
         self._code = context.public_keys.suite.code(context.quorums.data_shards, context.quorums.nodes)
         #: who has sent a bad share: their later ones are verified before use
         self._suspects: set[int] = set()
@@ -167,6 +175,10 @@ class HoneyBadger(ConsensusProtocol):
                 subset.agreements[proposer].handle_conf(sender, message)
             case CoinShare():
                 subset.agreements[proposer].handle_coin_share(sender, message)
+            case BVal2():
+                subset.agreements[proposer].handle_bval2(sender, message)
+            case Aux2():
+                subset.agreements[proposer].handle_aux2(sender, message)
             case Want():
                 self._answers.handle_want(sender, message)
             case _:
@@ -177,7 +189,7 @@ class HoneyBadger(ConsensusProtocol):
         if isinstance(message, Want):
             self._answers.handle_want(sender, message)
             return
-        if not isinstance(message, BVal | Term):
+        if not isinstance(message, _LINGERING):
             return
         agreements = self._lingering.get(message.epoch)
         agreement = agreements.get(message.proposer) if agreements is not None else None
@@ -185,6 +197,8 @@ class HoneyBadger(ConsensusProtocol):
             return
         if isinstance(message, BVal):
             agreement.handle_bval(sender, message)
+        elif isinstance(message, BVal2):
+            agreement.handle_bval2(sender, message)
         else:
             agreement.handle_term(sender, message)
             if agreement.erasable:
@@ -218,9 +232,18 @@ class HoneyBadger(ConsensusProtocol):
                 if number > self._heard and not self._has_proposal(number):
                     return
                 epoch = epoch or self._open(number)
-                epoch.propose(self._context.application.select)
+                epoch.propose(self._select)
             if not epoch.broadcast_done:
                 return
+
+    def _select(self, epoch: int) -> Transactions:
+        application, parameters = self._context.application, self._context.parameters
+        if not self._oldest_first:
+            return application.select(epoch)
+        if application.busy:
+            return EMPTY
+        limit = parameters.transactions_per_node(self._context.quorums.nodes)
+        return application.reserve(epoch, limit, parameters.max_proposal_bytes)
 
     def _has_proposal(self, number: int) -> bool:
         """Whether there is something to propose: transactions, or what was proposed before a restart."""

@@ -8,7 +8,7 @@ most W·N bytes of votes and, of each sender, C shares of some 300 bytes with al
 from collections.abc import Iterable
 
 #: where a sender's byte holds its votes: two bits each
-BVAL, AUX, CONF = 0, 2, 4
+BVAL, AUX, CONF, AUX2 = 0, 2, 4, 6
 
 
 class RoundsAhead:
@@ -22,13 +22,21 @@ class RoundsAhead:
         self._shares: dict[int, dict[int, bytes]] = {}
 
     def add_bval(self, sender: int, number: int, value: int) -> int:
-        """Keep BVAL(value), and a BVAL of the other value as well; returns how many nodes have sent it."""
+        """Keep BVAL(value), and BVALs of other values as well; returns how many nodes have sent it.
+
+        In a table of BVALs alone, values may go up to 7.
+        """
         bit = 1 << BVAL << value
         self._votes[self._place(sender, number)] |= bit
         return sum(byte & bit != 0 for byte in self._row(number))
 
+    def bval_senders(self, number: int, value: int) -> int:
+        """Who has sent BVAL(value) in the round, as a set of bits."""
+        bit = 1 << BVAL << value
+        return sum(1 << sender for sender, byte in enumerate(self._row(number)) if byte & bit)
+
     def add_once(self, sender: int, number: int, vote: int, mask: int) -> bool:
-        """Keep the sender's first `vote` (AUX or CONF) of the round; False if that was another one."""
+        """Keep the sender's first `vote` (AUX, CONF or AUX2) of the round; False if that was another one."""
         place = self._place(sender, number)
         known = self._votes[place] >> vote & 3
         if not known:

@@ -7,10 +7,13 @@ from functools import partial
 from typing import Any
 
 from crypto.erasure import ReedSolomon
+from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
+    Aux2,
     BVal,
+    BVal2,
     CoinShare,
     Conf,
     Echo,
@@ -110,6 +113,8 @@ HANDLERS: dict[type[Message], str] = {
     Conf: "handle_conf",
     CoinShare: "handle_coin_share",
     Term: "handle_term",
+    BVal2: "handle_bval2",
+    Aux2: "handle_aux2",
 }
 
 
@@ -133,7 +138,7 @@ class AgreementNet:
         seed: int = 0,
         *,
         schedule: Any = "every-round",
-        kind: type[BinaryAgreement] = BinaryAgreement,
+        kind: type[BinaryAgreement] = Mmr14Conf,
         scheduler: Scheduler = shuffled,
     ) -> None:
         self.quorums = quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))

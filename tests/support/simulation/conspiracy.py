@@ -18,7 +18,9 @@ from honeybadger.adversary.outbox import FilteredOutbox
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
+    Aux2,
     BVal,
+    BVal2,
     CoinShare,
     Conf,
     Echo,
@@ -130,7 +132,7 @@ class Conspirator(Strategy):
         match message:
             case BVal() | Aux() | Term():
                 return replace(message, value=not message.value)
-            case Conf():
+            case Conf() | BVal2() | Aux2():
                 return replace(message, values=1 + message.values % 3)
             case CoinShare() if self.rng.random() < self.spoils:
                 return replace(message, share=self.rng.randbytes(48))
@@ -159,7 +161,10 @@ class Conspirator(Strategy):
             return
         epoch, proposer, number = message.epoch, message.proposer, getattr(message, "round", 0)
         bit, *sides = self.plot.of(epoch, proposer)
-        votes = self.rng.sample([BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready, Val], self.rng.choice([1, 2, 3]))
+        kinds: list[type] = [BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready, Val]
+        if self.node.context.parameters.agreement == "crain20":
+            kinds += [BVal2, BVal2, Aux2, Aux2]
+        votes = self.rng.sample(kinds, self.rng.choice([1, 2, 3]))
         for told, side in enumerate(sides):
             if self.rng.random() < 0.2:
                 continue
@@ -173,8 +178,8 @@ class Conspirator(Strategy):
                     self.node.outbox.send(recipient, vote)
 
     def _vote(self, kind: type, epoch: int, proposer: int, number: int, value: bool, seen: Message) -> Message:
-        if kind is Conf:
-            return Conf(epoch, proposer, number, self.rng.choice([1 + value, 1 + value, 3]))
+        if kind in (Conf, BVal2, Aux2):
+            return kind(epoch, proposer, number, self.rng.choice([1 + value, 1 + value, 3]))
         if kind is Term and self.rng.random() < 0.3:
             return Term(epoch, proposer, value)
         if kind is Ready and hasattr(seen, "root"):

@@ -22,6 +22,7 @@ from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.simulation.cluster import Strategy
 from honeybadger.simulation.corrupt_node import Simulated
+from honeybadger.simulation.lone_agreement import LoneAgreement, with_ideal_coins
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
 from honeybadger.simulation.twins import Twins
@@ -30,7 +31,6 @@ from support.byzantine.attacks import Copier, NoVoter, TermSpam
 from support.byzantine.harness import parameters, verify
 from support.simulation.conspiracy import Conspirator, Plot
 from support.simulation.crash_runs import POINTS, crash_in_tick, finish
-from support.simulation.instances import AgreementOnly, with_fast_coins
 from support.simulation.watched import Evidence, OneShotMonitor, Watched
 
 ADVERSARIES = {**STRATEGIES, "honest": Adversary, "no voter": NoVoter, "term spam": TermSpam}
@@ -50,6 +50,7 @@ class Search:
     """One run, before it starts. `length`: deliveries, and `votes`: calls of the journal, in which to crash."""
 
     length, votes = 900, 60
+    agreement = "mmr14-conf"
     sizes = (4, 4, 4, 4, 4, 4, 4, 5, 6, 7)
 
     def __init__(self, seed: int) -> None:
@@ -65,7 +66,7 @@ class Search:
         liars = {me: self.liar(correct) for me in self.liars}
         self.parameters = self.settings(nodes)
         self.fast_coins = rng.random() < 0.95
-        self.evidence = Evidence(nodes, quorums.faults, self.parameters.coin_schedule == "every-round")
+        self.evidence = Evidence(nodes, quorums.faults, self.parameters)
         self.contributions: dict[int, list] = {}
         self.proposed: dict[int, set[bytes]] = {}
         self.cluster = RestartableCluster(
@@ -91,7 +92,7 @@ class Search:
 
     def settings(self, nodes: int):
         schedule = self.rng.choice(["fixed-fixed-coin", "fixed-fixed-coin", "every-round"])
-        return parameters(nodes, encryption="never", coin_schedule=schedule)
+        return parameters(nodes, encryption="never", coin_schedule=schedule, agreement=self.agreement)
 
     def scheduler(self, correct):
         rng = self.rng
@@ -100,7 +101,7 @@ class Search:
 
     def build(self, context):
         if self.fast_coins:
-            context = with_fast_coins(context)
+            context = with_ideal_coins(context, 0)
         return self.inner(context) if context.me in self.liars else Watched(context, self.evidence, self.inner)
 
     def inner(self, context):
@@ -167,10 +168,10 @@ class Agreement(Search):
     def inner(self, context):
         me = context.me
         if me in self.liars:
-            return AgreementOnly(context, self.rng.randrange(2), lambda bit: None)
+            return LoneAgreement(context, self.rng.randrange(2), lambda bit: None)
         if me not in self.bits:
             self.bits[me] = self.rng.randrange(2) if self.unanimous is None else self.unanimous
-        return AgreementOnly(context, self.bits[me], partial(self.decide, me))
+        return LoneAgreement(context, self.bits[me], partial(self.decide, me))
 
     def decide(self, me: int, bit: int) -> None:
         self.decided[me] = bit
@@ -237,4 +238,19 @@ class Epochs(Search):
         finish(cluster)
 
 
-SEARCHES = (Agreement, Subset, Epochs)
+class Mmr14Agreement(Agreement):
+    """Flawed, but not so that random orders stall it."""
+
+    agreement = "mmr14"
+
+
+class CrainAgreement(Agreement):
+    length, votes = 220, 22
+    agreement = "crain20"
+
+
+class CrainEpochs(Epochs):
+    agreement = "crain20"
+
+
+SEARCHES = (Agreement, Mmr14Agreement, CrainAgreement, Subset, Epochs, CrainEpochs)

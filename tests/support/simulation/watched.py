@@ -6,7 +6,7 @@ thresholds of its own: N-f, 2f+1 and f+1 DISTINCT senders. What a node has heard
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
 
@@ -14,7 +14,9 @@ from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
+    Aux2,
     BVal,
+    BVal2,
     CoinShare,
     Conf,
     DecryptionShares,
@@ -25,6 +27,7 @@ from honeybadger.protocols.honey_badger.messages import (
     Val,
     Want,
 )
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import InMemoryNetwork
 
@@ -40,7 +43,7 @@ class SaidTwice(AssertionError):
 ONCE: dict[type[Message], str] = {
     **dict.fromkeys((Val, Echo, EchoHash, Ready, Want), "root"),
     **dict.fromkeys((Aux, Term), "value"),
-    Conf: "values",
+    **dict.fromkeys((Conf, Aux2), "values"),
     CoinShare: "share",
     DecryptionShares: "shares",
 }
@@ -72,17 +75,24 @@ class OneShotMonitor:
         self._transmit(sender, recipient, message)
 
 
+#: how many have voted so in a round, with those whose TERM stands for it: (kind, round, values) → count
+Voters = Callable[..., int]
+#: what a node must have said and heard from N-f before it reveals a coin, and the values of that vote
+LAST = {"mmr14": (Aux, (False, True)), "mmr14-conf": (Conf, (1, 2, 3)), "crain20": (Aux2, (1, 2, 3))}
+
+
 class Unjustified(AssertionError):
     """A correct node said what it had no reason to say."""
 
 
 class Evidence:
-    """What the nodes of one run have heard; `every_round`: each round has a coin."""
+    """What the nodes of one run have heard."""
 
-    def __init__(self, nodes: int, faults: int, every_round: bool) -> None:
+    def __init__(self, nodes: int, faults: int, parameters: HoneyBadgerParameters) -> None:
         self._nodes, self._quorum, self._ready, self._weak = nodes, nodes - faults, 2 * faults + 1, faults + 1
         self._data_shards = nodes - 2 * faults
-        self._every_round = every_round
+        self._every_round = parameters.coin_schedule == "every-round"
+        self._agreement = parameters.agreement
         self._heard: dict[tuple, set[int]] = defaultdict(set)
         self._rounds: dict[tuple, set[int]] = defaultdict(set)
         self._said: set[tuple] = set()
@@ -91,7 +101,13 @@ class Evidence:
     def hear(self, me: int, sender: int, message: Message) -> None:
         key = (me, type(message), message.epoch, getattr(message, "proposer", None))
         match message:
-            case BVal(round=number, value=what) | Aux(round=number, value=what) | Conf(round=number, values=what):
+            case (
+                BVal(round=number, value=what)
+                | Aux(round=number, value=what)
+                | Conf(round=number, values=what)
+                | BVal2(round=number, values=what)
+                | Aux2(round=number, values=what)
+            ):
                 self._rounds[me, message.epoch, message.proposer].add(number)
                 self._heard[*key, number, what].add(sender)
             case Term():
@@ -129,7 +145,8 @@ class Evidence:
 
         def voters(kind: type, number: int, *values: object) -> int:
             """With those whose TERM stands for the vote."""
-            terms = [bool(value) if kind is not Conf else value == 2 for value in values if value != 3]
+            sets = kind in (Conf, BVal2, Aux2)
+            terms = [value == 2 if sets else bool(value) for value in values if not sets or value != 3]
             return len(senders(kind, number, *values) | senders(Term, 0, *terms))
 
         match message:
@@ -137,22 +154,32 @@ class Evidence:
                 # The first estimate is the node's own affair; a later one is what all votes say, or the coin.
                 if number == 0 or voters(BVal, number, bit) >= self._weak:
                     return True
+                if self._agreement == "crain20":
+                    return self._has_view(voters, number - 1, bit)
                 free = self._has_coin(number - 1) or bit == 1 - (number - 1) % 3
                 return voters(Aux, number - 1, *((False, True) if free else (bit,))) >= self._quorum
             case Aux(round=number, value=bit):
                 return voters(BVal, number, bit) >= self._ready
+            case Conf() if self._agreement == "mmr14":
+                return False
+            case BVal2() | Aux2() if self._agreement != "crain20":
+                return False
+            case BVal2(round=number, values=values):
+                return voters(BVal2, number, values) >= self._weak or (
+                    voters(Conf, number, *((1, 2, 3) if values == 3 else (values,))) >= self._quorum
+                )
+            case Aux2(round=number, values=values):
+                return voters(BVal2, number, values) >= self._ready
             case Conf(round=number, values=values):
                 bits = [bit for bit in (False, True) if values >> bit & 1]
                 return voters(Aux, number, *bits) >= self._quorum and all(voters(Aux, number, bit) for bit in bits)
             case CoinShare(round=number):
-                spoke = (me, Conf, message.epoch, message.proposer, number) in self._said
-                return spoke and voters(Conf, number, 1, 2, 3) >= self._quorum
+                kind, values = LAST[self._agreement]
+                spoke = (me, kind, message.epoch, message.proposer, number) in self._said
+                return spoke and voters(kind, number, *values) >= self._quorum
             case Term(value=bit):
                 return len(senders(Term, 0, bit)) >= self._weak or any(
-                    voters(Conf, number, 1 << bit) >= self._quorum
-                    if self._has_coin(number)
-                    else bit == 1 - number % 3 and voters(Aux, number, bit) >= self._quorum
-                    for number in self._rounds[me, message.epoch, message.proposer]
+                    self._decides(voters, number, bit) for number in self._rounds[me, message.epoch, message.proposer]
                 )
             case Echo() | EchoHash():
                 asked = recipient is None or recipient in senders(Want, 0, message.root)
@@ -169,6 +196,20 @@ class Evidence:
             case DecryptionShares():
                 return all((me, Term, message.epoch, j) in self._said for j in range(self._nodes))
         return True
+
+    def _has_view(self, voters: Voters, number: int, bit: bool) -> bool:
+        """Crain: whether N-f AUX2s may be left with this bit, or with none where the coin is free."""
+        if voters(Aux2, number, 1, 2, 3) < self._quorum:
+            return False
+        free = self._has_coin(number) or bit == 1 - number % 3
+        return voters(Aux2, number, 1 << bit) > 0 or (free and voters(Aux2, number, 3) > 0)
+
+    def _decides(self, voters: Voters, number: int, bit: bool) -> bool:
+        if self._agreement == "crain20":
+            return voters(Aux2, number, 1 << bit) >= self._quorum
+        if not self._has_coin(number):
+            return bit == 1 - number % 3 and voters(Aux, number, bit) >= self._quorum
+        return voters(*((Aux, number, bit) if self._agreement == "mmr14" else (Conf, number, 1 << bit))) >= self._quorum
 
 
 class Watched:
