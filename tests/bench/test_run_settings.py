@@ -42,6 +42,7 @@ TEXTS = {
     "slow": ["", "1:20ms@5-"],
     "wan": ["", "two-regions"],
     "encryption": ["always", "never", "every:3", "first:1,of:4"],
+    "agreement": ["mmr14-conf", "crain20"],
 }
 #: so that the rest of the record allows it
 LIMITS = {"nodes": (4, 40), "faults": (0, 1), "pipeline-depth": (1, 4), "window": (1, 1000), "epoch-window": (4, 8)}

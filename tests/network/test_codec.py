@@ -27,7 +27,9 @@ from honeybadger.network.codec import (
 from honeybadger.protocols.honey_badger.messages import (
     MESSAGE_TYPES,
     Aux,
+    Aux2,
     BVal,
+    BVal2,
     CoinShare,
     Conf,
     DecryptionShares,
@@ -69,6 +71,8 @@ EXAMPLES: list[Message] = [
     DecryptionShares(1, [(0, bytes(48)), (3, bytes(48))]),
     EchoHash(1, 0, bytes(32)),
     Want(1, 0, bytes(32)),
+    BVal2(1, 0, 0, 3),
+    Aux2(1, 0, 2, 1),
 ]
 pack = msgspec.msgpack.encode
 
