@@ -6,7 +6,7 @@ g̃, the share of node i is g̃ multiplied by x_i with a proof of equal logarith
 to x g̃, and the coin is a bit of its hash.
 
 Without a pairing nobody can check x g̃ itself, so each share that is used must be verified: the price of this coin
-beside that of the suite `bls`.
+compared with that of the suite `bls`.
 """
 
 import hashlib
