@@ -96,15 +96,17 @@ class BlockSource:
         except ClientError as error:
             return str(error)
         limit = time.monotonic() + self.timeout_s
+        nothing = f"no answer for {self.timeout_s:g} s"
         while client.send(question(self._asked + 1)):
             self._asked += 1
             reply = self._await(client, limit)
             if reply is None:
-                return f"no answer for {self.timeout_s:g} s"
+                return nothing
             if not (isinstance(reply, NoBlock) and reply.reason == BUSY):
                 return reply
+            nothing = "it is busy"
             if time.monotonic() + BUSY_PAUSE_S >= limit:
-                return "it is busy"
+                return nothing
             time.sleep(BUSY_PAUSE_S)
         return "it does not take questions"
 

@@ -184,6 +184,7 @@ def test_the_source_returns_tickets_and_asks_again_when_the_node_is_busy() -> No
         (lambda q: [NoBlock(q.request, NO_SUCH_BLOCK)], "it does not have the block"),
         (lambda q: [NoBlock(q.request, "\x1b[2J")], "it does not have the block"),
         (lambda q: [NoBlock(q.request, BUSY)], "it is busy"),
+        (lambda q: [NoBlock(q.request, BUSY)] if q.request == 1 else [], "it is busy"),
         (lambda q: [good(q, request=q.request + 1)], NO_ANSWER),
         # ZeroMQ refuses what is too long before it is in memory, and closes the connection: nothing follows.
         (lambda q: [bytes(LONGEST_BLOCK_REPLY + 1), good(q)], NO_ANSWER),
