@@ -55,7 +55,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 
 def calibrated(seconds: float) -> CostTable:
-    """The table of this machine; takes about so many seconds, and a few more."""
+    """The table of this machine. Measuring takes about `seconds`, and a few more."""
     crypto = _crypto(seconds / 2)
     each = seconds / 40
     node = _primitives(each)
@@ -117,7 +117,7 @@ def _code(seconds: float) -> Line:
 
 
 def _primitives(seconds: float) -> Node:
-    """All but tick and message, each for about so many seconds."""
+    """All but tick and message, each timed for about `seconds`."""
     sent = _transport(seconds)
     block, commit, commit_byte = _commit(seconds)
     return Node(
