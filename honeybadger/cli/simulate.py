@@ -8,11 +8,12 @@ import click
 import msgspec
 
 from bench.plan.build_run import build_run
-from bench.plan.fields import fields_of
+from bench.plan.fields import SettingsError, fields_of
 from bench.plan.run_settings import every_field
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
 from honeybadger.cli.local import options_in
 from honeybadger.cli.options import FileIn, GroupedCommand, field_options, given
+from honeybadger.cli.suggest_batch import suggest_batch, suggest_batch_option
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.keygen import refuse_overwriting
 from honeybadger.console import signals
@@ -34,8 +35,11 @@ CALIBRATION_S = 20.0
 @click.option(
     "--calibrate", is_flag=True, help=f"Measure the costs here and write them to --calibration, or {CALIBRATION}."
 )
+@suggest_batch_option
 @click.pass_context
-def command(context: click.Context, /, config: Path | None, calibrate: bool, **_: Any) -> int:
+def command(
+    context: click.Context, /, config: Path | None, calibrate: bool, suggest_batch_share: float | None, **_: Any
+) -> int:
     """Run a whole cluster in virtual time under load, measure it, and compare the ledgers.
 
     The protocol objects, mempools and ledgers are those of real nodes; processors, links and disks are simulated. The
@@ -47,6 +51,10 @@ def command(context: click.Context, /, config: Path | None, calibrate: bool, **_
     from honeybadger.cli.local_table import print_tables
 
     every = given(context)
+    if suggest_batch_share is not None:
+        if calibrate:
+            raise SettingsError("--calibrate contradicts --suggest-batch")
+        return suggest_batch({**(options_in(config) if config else {}), **every}, suggest_batch_share)
     chosen = {key: one for key, one in every.items() if key in fields_of(SimulationSettings)}
     how = SimulationSettings.make(chosen)
     if calibrate:

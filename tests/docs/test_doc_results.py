@@ -15,6 +15,7 @@ from support.nodes.cluster_harness import run_command
 
 import bench.places.containers
 from bench.measure.results import write_failed
+from bench.measure.units import unit
 from bench.places.containers import ContainersPlace
 from bench.places.docker_engine import Image
 from bench.places.hardware import machine, versions
@@ -213,3 +214,15 @@ def test_the_tables_point_to_fields_that_exist() -> None:
     assert {name for cells in rows(words) for name in re.findall(r"`(\w+)`", cells[3])} <= top
     inside = {name.removeprefix("per_node[].") for name in names}
     assert {name for cells in rows(by_node) for name in re.findall(r"`(\w+)`", cells[2])} <= inside
+
+
+def test_the_units_of_frames_are_those_of_the_page() -> None:
+    simulated = (ROOT / "docs" / "simulate.md").read_text(encoding="utf-8").split("\n## Fields\n")[1].split("\n## ")[0]
+    sections = [section(f"## {name}") for name in ("summary.json", "seconds.csv", "epochs.csv", "latency.csv")]
+    told: dict[str, str] = {}
+    for first, said, *_ in rows("\n".join([*sections, simulated])):
+        # What is in a list is in no frame. Several names have one unit, or each its own.
+        names = [name for name in re.findall(r"`([^`.][^`]*)`", first) if "[]" not in name]
+        told |= zip(names, said.split(", ") if ", " in said else [said] * len(names), strict=False)
+    assert len(told) > 100
+    assert {name: unit(name) for name in told} == told

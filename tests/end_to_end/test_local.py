@@ -40,7 +40,7 @@ def test_summary_has_the_promised_keys_and_adds_up_and_out_keeps_everything(tmp_
     assert all(wanted <= row.keys() for row in summary["per_node"])
 
     assert json.loads((out / "summary.json").read_text()) == summary
-    (row,) = load(out)
+    row = load(out).iloc[0]
     assert (row["rate"], row["seed"], row["throughput_tx_per_s"]) == (200, 7, summary["throughput_tx_per_s"])
     assert (out / "node-0" / "events.jsonl").exists()
     assert run_command("ledger", "verify", str(out / "node-0" / "data")).returncode == 0

@@ -52,3 +52,12 @@ def experiment_results(out: Path, throughputs: list[float], **raw: Any) -> list[
         invalid = {} if throughput else {"valid": False, "reason": "nothing was committed in the measured window"}
         write(out, run, made_up(run, throughput, **invalid))
     return read_results(out)
+
+
+def local_run(directory: Path, **changes: Any) -> Path:
+    """As `honeybadger local --out` leaves it."""
+    made = made_up(Experiment.parse({"batch-size": 300}, "x").runs[0])
+    made |= {"tx_size": "100-500", "rate": 2000.0, "durability": "fsync", "curve": True, "seed": 3_000_000_001}
+    directory.mkdir(parents=True)
+    (directory / "summary.json").write_bytes(msgspec.json.encode(made | changes))
+    return directory
