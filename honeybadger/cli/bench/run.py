@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from bench.plan.fields import Given, SettingsError, fields_of
 from bench.plan.place_settings import PlaceSettings
 from bench.plan.run_settings import RunSettings
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
+from bench.plan.sweep_settings import SweepSettings
 from honeybadger.cli.bench.warn import warn
 from honeybadger.cli.options import Directory, FileIn, GroupedCommand, field_options, given
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.console import signals
 from honeybadger.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from bench.measure.results import Result
-    from bench.places.place import Place
-    from bench.run.experiment_runner import Step
-    from bench.run.progress import Progress
+    from bench.run.experiment_runner import Step, Work
+    from bench.run.sweep.caller import Sweep
+    from honeybadger.cli.local_display import Display
 
 
 @click.command(
     "run",
     short_help="Run an experiment, or the part of it that is not done yet.",
     cls=GroupedCommand,
-    params=field_options(fields_of(PlaceSettings)) + field_options(fields_of(SimulationSettings)),
+    params=[
+        one for record in (PlaceSettings, SimulationSettings, SweepSettings) for one in field_options(fields_of(record))
+    ],
 )
 @click.argument("manifest", type=FileIn("experiment.toml", "run.toml", "*.toml"))
 @click.option("--out", type=Directory(), help="Directory of the results.  [default: runs/NAME of the manifest]")
@@ -55,14 +61,14 @@ def run(
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
     --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate there
-    are no nodes but simulated ones.
+    are no nodes but simulated ones, and --scheduler or --workers does several runs at once.
     Exit status 0 only if all its runs are valid.
     """
     from bench.places.choice import PROCESSES, choose, choose_virtual, refuse_other_places
     from bench.plan.attentions import attentions
-    from bench.plan.estimate import Estimate, in_words
+    from bench.plan.estimate import Estimate, VirtualEstimate, in_words
     from bench.plan.experiment import Experiment
-    from bench.run.experiment_runner import Runner
+    from bench.run.experiment_runner import Runner, one_by_one
     from bench.run.simulated_run import SimulatedRun, refuse_other_simulations
     from bench.run.single_run import SingleRun
     from bench.show.report import validity
@@ -71,7 +77,9 @@ def run(
 
     experiment = Experiment.load(manifest)
     runs = [one.settings for one in experiment.runs]
-    how, of_place = _simulation(given(context), simulate, runs)
+    of_sweep, chosen_else = _split(given(context), SweepSettings)
+    how, of_place = _simulation(chosen_else, simulate, runs)
+    sweep = SweepSettings.make(of_sweep, how, runs)
     chosen = choose_virtual(of_place) if how else choose(PlaceSettings.make(of_place), runs)
     kind = "" if chosen.name == PROCESSES else f"-{chosen.name.replace(' ', '-')}"
     out = out or Path("runs") / f"{experiment.name}{kind}"
@@ -83,7 +91,7 @@ def run(
             label = _label(experiment.varied, step.run.options, step.run.repeat, experiment.repeats)
             display.say(f"run {step.number} of {step.total}: {label} (about {left} left)")
 
-        def end(_: Step, result: Result) -> None:
+        def end(result: Result) -> None:
             summary = result.summary
             if not result.valid:
                 display.say(f"  INVALID: {summary['reason']}")
@@ -93,16 +101,7 @@ def run(
             for warning in summary["warnings"]:
                 display.say(f"  attention: {warning}")
 
-        place: Place | None = None
-
-        def execute(settings: RunSettings, show: Callable[[Progress], None]) -> dict[str, Any]:
-            if how is not None:
-                return SimulatedRun(settings, how, show).run()
-            return SingleRun(settings, show, place, watch=watch).run()
-
-        runner = Runner(
-            experiment, out, execute, begin=begin, end=end, show=display.show_live, say=display.say, keep=keep
-        )
+        runner = Runner(experiment, out, begin=begin, end=end, say=display.say)
         done = runner.finished()
         refuse_other_places(out, chosen.name, (result.summary for result in done.values()))
         if how is not None:
@@ -110,8 +109,9 @@ def run(
         rest = [one for one in experiment.runs if one.key not in done]
         for line in attentions(*(one.settings for one in rest)):
             display.say(f"attention: {line}")
-        estimate = in_words(Estimate().remaining_s([(one.settings.nodes, one.planned_s) for one in rest]))
-        to_go = f"about {estimate} to go" if rest else "nothing to do"
+        estimate = VirtualEstimate(lambda: sweep.workers or 1 if sweep else 1) if how else Estimate()
+        left = in_words(estimate.remaining_s([(one.settings.nodes, one.planned_s) for one in rest]))
+        to_go = f"about {left} to go" if rest else "nothing to do"
         total = counted(len(experiment.runs), "run")
         display.say(f"{experiment.name}: {total}, {len(done)} done already, {to_go}")
         if dry_run:
@@ -119,21 +119,49 @@ def run(
                 state = "done" if one.key in done else "to do"
                 display.say(f"  {state}: {_label(experiment.varied, one.options, one.repeat, experiment.repeats)}")
             return 0
-        if rest:
-            place = chosen.make(stack, [one.settings for one in rest], keep, display.say)
-        results = runner.run()
+        work: Work
+        if how is not None and sweep is not None and rest:
+            work = swept = _sweep(stack, sweep, how, keep, display)
+            estimate = VirtualEstimate(swept.side_by_side)
+        elif how is not None:
+            simulated = partial(SimulatedRun, how=how, show=display.show_live)
+            work = one_by_one(lambda settings: simulated(settings).run(), keep=keep)
+        else:
+            place = chosen.make(stack, [one.settings for one in rest], keep, display.say) if rest else None
+            real = partial(SingleRun, show=display.show_live, place=place, watch=watch)
+            work = one_by_one(lambda settings: real(settings).run(), keep=keep)
+        results = runner.run(work, estimate)
     invalid = [result for result in results if not result.valid]
     click.echo(f"{counted(len(results), 'run')} in {out}, {validity(results)}")
     warn(*(f"invalid: {result.directory.name}: {result.summary['reason']}" for result in invalid))
     return 1 if invalid else 0
 
 
+def _sweep(stack: ExitStack, sweep: SweepSettings, how: SimulationSettings, keep: bool, display: Display) -> Sweep:
+    """On a cluster that is left with the stack."""
+    from honeybadger.simulation.virtual_time.table import SHIPPED, CostTable
+
+    try:
+        from bench.run.sweep.caller import Sweep, cluster
+    except ImportError:
+        option = "--workers" if sweep.scheduler is None else "--scheduler"
+        raise ClusterError(f"{option} needs Dask; in the project's folder: pip install -e '.[distributed]'") from None
+    table = CostTable.load(how.calibration or SHIPPED)
+    client = stack.enter_context(cluster(sweep))
+    return Sweep(client, how, table, keep=keep, say=display.say, show=display.show_live)
+
+
+def _split(chosen: dict[str, Given], record: type[msgspec.Struct]) -> tuple[dict[str, Given], dict[str, Given]]:
+    """What was chosen of this record, and what else."""
+    of_record = {key: one for key, one in chosen.items() if key in fields_of(record)}
+    return of_record, {key: one for key, one in chosen.items() if key not in of_record}
+
+
 def _simulation(
     chosen: dict[str, Given], simulate: bool, runs: Sequence[RunSettings]
 ) -> tuple[SimulationSettings | None, dict[str, Given]]:
     """How to simulate, None for real nodes; and what was chosen besides."""
-    of_simulation = {key: one for key, one in chosen.items() if key in fields_of(SimulationSettings)}
-    others = {key: one for key, one in chosen.items() if key not in of_simulation}
+    of_simulation, others = _split(chosen, SimulationSettings)
     if not simulate:
         for one in of_simulation.values():
             raise SettingsError(f"{one.written} needs --simulate")
