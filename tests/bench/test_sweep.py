@@ -10,6 +10,7 @@ import dask
 import msgspec
 import psutil
 import pytest
+from support.nodes.cluster_harness import wait_until
 
 from bench.measure.results import Result, read_results
 from bench.plan.estimate import Estimate, VirtualEstimate
@@ -70,6 +71,10 @@ def busy_worker(client: Client) -> int:
     return int(client.run(os.getpid, workers=[address])[address])
 
 
+def wanted_runs(dask_scheduler: Any) -> list[str]:
+    return [task.key for task in dask_scheduler.tasks.values() if task.who_wants]
+
+
 @pytest.mark.parametrize("repeats", [3, pytest.param(25, marks=pytest.mark.soak)])
 def test_a_sweep_that_loses_a_worker_is_complete_and_equals_a_sequential_one(tmp_path, client, repeats):
     raw = SMALL | {"repeats": repeats}
@@ -119,8 +124,8 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_cancels_the_rest(tmp_path, 
         runner(tmp_path, raw, end).run(sweep(client), Estimate())
     assert {result.key for result in read_results(tmp_path)} == set(ended) and len(ended) == 2
     assert not list(tmp_path.glob("runs/*.partial"))
-    wanted = client.run_on_scheduler(lambda dask_scheduler: [t for t in dask_scheduler.tasks.values() if t.who_wants])
-    assert wanted == []
+    # It hears of it by another connection than the one that asks.
+    wait_until(lambda: not client.run_on_scheduler(wanted_runs))
     assert len(runner(tmp_path, raw, lambda result: ended.append(result.key)).run(sweep(client), Estimate())) == 6
     assert len(set(ended)) == len(ended) == 6
 
@@ -175,7 +180,7 @@ def test_the_files_of_an_answer_stay_in_their_directory_and_below_a_size(tmp_pat
     answer = Answer.decode(Answer.packed(tmp_path))
     answer.write(tmp_path / "copy")
     assert (tmp_path / "copy" / "raw" / "events.jsonl").read_bytes() == b"12345" and len(answer.files) == 2
-    monkeypatch.setattr(job, "MOST_BYTES", 14)
+    monkeypatch.setattr(job, "MOST_BYTES", 9)
     assert not Answer.decode(Answer.packed(tmp_path / "copy")).files
     assert "its files take" in Answer.decode(Answer.packed(tmp_path / "copy")).problem
     for name in ("../x", "/etc/x", "a/../x", "a//x", "", ".", "x/..", "a\n"):

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -38,7 +39,8 @@ def cluster(settings: SweepSettings) -> Iterator[Client]:
 
     ClusterError, in one line, if there is none.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.scheduler is None:
         with _local(settings.workers or 1) as local, Client(local, set_as_default=False) as client:
             yield client
@@ -57,7 +59,9 @@ def cluster(settings: SweepSettings) -> Iterator[Client]:
 def _local(workers: int) -> LocalCluster:
     """On loopback."""
     # A terminal sends its signals to the workers as well; here they are for this process, and it ends the workers. A
-    # process has the mask of the thread that starts it, and all that start workers begin here.
+    # process has the mask of the thread that starts it, and all that start workers begin here. Whoever starts the
+    # tracker lifts the mask, so it must be there before.
+    resource_tracker.ensure_running()
     mine = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
     try:
         # One task at a worker, so that no other one is suspected when it is lost.
@@ -141,9 +145,8 @@ class Sweep:
         """ClusterError for what concerns all runs."""
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):
-            return Answer(
-                problem=f"{error.allowed_failures + 1} workers ended while they did it; have they enough memory?"
-            )
+            tried = counted(error.allowed_failures + 1, "worker")
+            return Answer(problem=f"{tried} died while doing it; is there too little memory?")
         if isinstance(error, UnfitWorker):
             raise ClusterError(str(error))
         if error is not None:

@@ -71,8 +71,9 @@ class Answer(msgspec.Struct, frozen=True):
             answer = msgspec.msgpack.decode(data if isinstance(data, bytes) else b"", type=Answer)
         except (msgspec.DecodeError, RecursionError):
             raise ClusterError("a worker sent something else than the files of a run") from None
-        if name := next((name for name in answer.files if not re.fullmatch(_NAME, name, re.ASCII)), ""):
-            raise ClusterError(f"a worker sent a file named {name!r:.80}")
+        for name in answer.files:
+            if not re.fullmatch(_NAME, name, re.ASCII):
+                raise ClusterError(f"a worker sent a file named {name!r:.80}")
         return answer
 
     def write(self, directory: Path) -> None:
