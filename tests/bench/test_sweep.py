@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from bench.plan.simulation_settings import SimulationSettings
 from bench.plan.sweep_settings import SweepSettings
 from bench.run.experiment_runner import Runner, one_by_one
 from bench.run.simulated_run import SimulatedRun
-from bench.run.sweep import caller, job
+from bench.run.sweep import caller, job, worker
 from bench.run.sweep.caller import Client, Sweep, cluster
 from bench.run.sweep.job import Answer, Job, UnfitWorker, digest_of, this_code
 from bench.run.sweep.worker import do_run
@@ -55,12 +57,12 @@ def in_turn(out: Path, raw: dict[str, Any], how: SimulationSettings = HOW) -> li
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
-    """All that was kept, but for the two lines that name the time on the real clock."""
+    """All that was kept, but for the two lines of the real clock, and the commit, which changes as somebody works."""
     files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    for name in (name for name in files if name.endswith("summary.json")):
-        lines = files[name].splitlines()
-        kept = [line for line in lines if b'"took_s": ' not in line]
-        assert len(lines) - len(kept) == 2
+    for name, data in files.items():
+        lines = data.splitlines()
+        kept = [line for line in lines if b'"took_s": ' not in line and b'"commit": ' not in line]
+        assert len(lines) - len(kept) == {"summary.json": 3, "machine.json": 1}.get(name.rpartition("/")[2], 0)
         files[name] = b"\n".join(kept)
     return files
 
@@ -171,6 +173,24 @@ def test_a_worker_that_came_later_with_other_code_or_without_a_package_is_named(
     missing = msgspec.structs.replace(asked, options=run.options | {"protocol": "tendermint"})
     with pytest.raises(UnfitWorker, match=r"worker on .*, process \d+: .*tendermint"):
         do_run(this_code(), missing.encode())
+
+
+def test_a_worker_with_several_threads_does_one_run_at_a_time(monkeypatch):
+    (run,) = Experiment.parse(SMALL | {"crash": 0, "batch-size": 8}, "x").runs
+    asked = Job(run.options, 0, HOW, CostTable.load(), False).encode()
+    inside, most = [], []
+
+    def write_run(*arguments: Any, **options: Any) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.05)
+        inside.pop()
+
+    monkeypatch.setattr(worker, "write_run", write_run)
+    with ThreadPoolExecutor(4) as threads:
+        for answer in threads.map(lambda _: do_run(this_code(), asked), range(4)):
+            assert Answer.decode(answer) == Answer({})
+    assert most == [1, 1, 1, 1]
 
 
 def test_the_files_of_an_answer_stay_in_their_directory_and_below_a_size(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from bench.run.sweep.job import Answer, Job, UnfitWorker, this_code
 from bench.run.write_run import write_run
 from honeybadger.cluster.errors import ClusterError
 
-#: A run is not alone with what a process has once only, so a worker with several threads does one at a time.
+#: A worker with several threads does one run at a time: they would only take turns, and each run needs its memory.
 _alone = threading.Lock()
 
 
