@@ -73,6 +73,11 @@ def busy_worker(client: Client) -> int:
     return int(client.run(os.getpid, workers=[address])[address])
 
 
+def holders(dask_scheduler: Any) -> list[str]:
+    """Workers with the files of a run that have not been fetched."""
+    return [where.address for task in dask_scheduler.tasks.values() if task.who_wants for where in task.who_has or ()]
+
+
 def wanted_runs(dask_scheduler: Any) -> list[str]:
     return [task.key for task in dask_scheduler.tasks.values() if task.who_wants]
 
@@ -95,6 +100,22 @@ def test_a_sweep_that_loses_a_worker_is_complete_and_equals_a_sequential_one(tmp
     in_turn(tmp_path / "turn", raw)
     assert bytes_of(tmp_path / "sweep") == bytes_of(tmp_path / "turn")
     assert killed[0] not in client.run(os.getpid).values()
+    client.wait_for_workers(2)
+
+
+def test_a_run_is_done_again_if_its_worker_is_lost_before_its_files_came_back(tmp_path, client):
+    ended: list[str] = []
+
+    def end(result: Result) -> None:
+        ended.append(result.key)
+        if len(ended) == 1:
+            # Nobody fetches while this goes on.
+            wait_until(lambda: bool(client.run_on_scheduler(holders)))
+            holder = client.run_on_scheduler(holders)[:1]
+            os.kill(client.run(os.getpid, workers=holder)[holder[0]], signal.SIGKILL)
+            wait_until(lambda: holder[0] not in client.nthreads())
+
+    assert len(runner(tmp_path, SMALL, end).run(sweep(client), Estimate())) == len(set(ended)) == 4
     client.wait_for_workers(2)
 
 

@@ -10,6 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -142,18 +143,16 @@ class Sweep:
             raise ClusterError(f"{counted(len(troubles), 'run')} without a result; {troubles[0]}")
 
     def _answer(self, future: Future) -> Answer:
-        """ClusterError for what concerns all runs."""
-        error = future.exception() if future.status == "error" else None
-        if isinstance(error, KilledWorker):
+        """Of a run that ended; it is done once more if the worker was lost with the files. ClusterError for what
+        concerns all runs."""
+        try:
+            return Answer.decode(future.result())
+        except KilledWorker as error:
             tried = counted(error.allowed_failures + 1, "worker")
             return Answer(problem=f"{tried} died while doing it; is there too little memory?")
-        if isinstance(error, UnfitWorker):
-            raise ClusterError(str(error))
-        if error is not None:
-            raise error
-        if future.status != "finished":
-            raise ClusterError("the Dask scheduler has gone; what is done is kept, and the same command goes on")
-        return Answer.decode(future.result())
+        except CancelledError:
+            gone = "the Dask scheduler has gone; what is done is kept, and the same command goes on"
+            raise ClusterError(gone) from None
 
     def _refuse_other_code(self) -> None:
         said = self._client.run(check_code, this_code(), on_error="return")
@@ -171,7 +170,11 @@ class Sweep:
         if time.monotonic() < self._looked_at + LOOK_S or self._client.status != "running":
             return
         self._looked_at = time.monotonic()
-        workers = set(self._client.nthreads())
+        try:
+            workers = set(self._client.nthreads())
+        except OSError:
+            # The scheduler has gone, and its runs will say so.
+            return
         for address in sorted(self._workers - workers):
             self._say(f"attention: worker {address} is gone; what it was doing is tried again")
         self._workers = workers
