@@ -152,7 +152,8 @@ def write_result(raw: Path, target: Path, run: PlannedRun, summary: dict[str, An
     write_csv(target / "epochs.csv", epoch_rows(window[0], live, settings.specification.phases))
     bins = histogram(offers.waits(offers.within(window)))
     write_csv(target / "latency.csv", bins, ("lower_s", "upper_s", "count", "share_up_to_upper"))
-    with gzip.open(target / "events.jsonl.gz", "wb", compresslevel=5) as file:
+    # Without name and time in it, so that the same events make the same bytes.
+    with (target / "events.jsonl.gz").open("wb") as out, gzip.GzipFile("", "wb", 5, out, mtime=0) as file:
         file.writelines(merged_events(events))
     where = ("machine", "hosts", "versions", "commit")
     _write_json(target / "machine.json", {name: summary[name] for name in where if name in summary})

@@ -1,11 +1,14 @@
 """How long the rest of an experiment takes: planned time is known, and what comes on top is learnt from run to run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean
 
 #: before anything is known: starting, stopping and checking take so long, seconds, and so much more for each node
 BASE_S = 4.0
 PER_NODE_S = 0.5
+
+#: the same of a virtual second, divided by N²
+VIRTUAL_S = 0.1
 
 
 class Estimate:
@@ -21,6 +24,21 @@ class Estimate:
         """What all of these (nodes, planned seconds) will take, seconds."""
         ratio = mean(self._ratios[-20:]) if self._ratios else 1.0
         return sum(planned_s + _overhead(nodes) * ratio for nodes, planned_s in runs)
+
+
+class VirtualEstimate(Estimate):
+    """Of runs in virtual time, whose work grows about as the virtual time and N²; `side_by_side()` of them at once."""
+
+    def __init__(self, side_by_side: Callable[[], int] = lambda: 1) -> None:
+        super().__init__()
+        self._side_by_side = side_by_side
+
+    def learn(self, nodes: int, planned_s: float, took_s: float) -> None:
+        self._ratios.append(took_s / (planned_s * nodes**2))
+
+    def remaining_s(self, runs: Sequence[tuple[int, float]]) -> float:
+        ratio = mean(self._ratios[-20:]) if self._ratios else VIRTUAL_S
+        return ratio * sum(planned_s * nodes**2 for nodes, planned_s in runs) / max(1, self._side_by_side())
 
 
 def _overhead(nodes: int) -> float:

@@ -3,6 +3,8 @@
 A run is written to a directory `….partial` that is renamed when it is complete and on the disk: what has its final name
 is finished, what has not is done again. Finished runs are recognised by their resolved settings, and invalid ones are
 kept too. What has the name of a run and is none any more is moved to `damaged/`, and measured again.
+
+Who does the runs is the runner's `Work`: one after the other here, or many at once elsewhere.
 """
 
 import fcntl
@@ -10,14 +12,10 @@ import filecmp
 import itertools
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from bench.measure.results import (
     PARTIAL,
@@ -26,25 +24,36 @@ from bench.measure.results import (
     Result,
     read_record,
     read_result,
-    write_failed,
     write_record,
-    write_result,
 )
 from bench.plan.estimate import Estimate
 from bench.plan.experiment import Experiment, PlannedRun
-from bench.plan.run_settings import RunSettings
-from bench.run.progress import Progress
-from honeybadger.cluster.errors import ClusterError, WanUnavailable
+from bench.run.write_run import Execute, write_run
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.ledger.disk import sync
 
 DAMAGED = "damaged"
 
-Execute = Callable[[RunSettings, Callable[[Progress], None]], dict[str, Any]]
+#: Does these runs in any order. `begin(run)` gives the empty directory for its files, of a run that begins or that has
+#: come back from elsewhere; each run is yielded when they are written.
+Work = Callable[[Sequence[PlannedRun], Callable[[PlannedRun], Path]], Generator[PlannedRun]]
+
+
+def one_by_one(execute: Execute, *, keep: bool = False) -> Work:
+    """In their order, in this process; `execute` and `keep` as for `write_run`."""
+
+    def work(runs: Sequence[PlannedRun], begin: Callable[[PlannedRun], Path]) -> Generator[PlannedRun]:
+        for run in runs:
+            write_run(run, begin(run), execute, keep=keep)
+            yield run
+
+    return work
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is about to be run: number `number` of `total`; about `remaining_s` seconds for it and the rest."""
+    """What is about to be run, or to be written: number `number` of `total`; about `remaining_s` seconds for it and the
+    rest."""
 
     run: PlannedRun
     number: int
@@ -55,32 +64,26 @@ class Step:
 class Runner:
     """One experiment into directory `out`.
 
-    `execute(settings, show)` does a run and returns its summary. `begin(step)` is called before each run, `end(step,
-    result)` after it, `show(progress)` meanwhile; `say(line)` tells a person what else was done. `keep`: leave ledgers,
-    keys and raw files of each run in `raw/`.
+    `begin(step)` is called when the work begins a run, `end(result)` after it; `say(line)` tells a person what else was
+    done.
     """
 
     def __init__(
         self,
         experiment: Experiment,
         out: Path,
-        execute: Execute,
         *,
         begin: Callable[[Step], None],
-        end: Callable[[Step, Result], None],
-        show: Callable[[Progress], None],
+        end: Callable[[Result], None],
         say: Callable[[str], object] = lambda line: None,
-        keep: bool = False,
     ) -> None:
         self._experiment = experiment
         self._out = out
         self._begin = begin
         self._end = end
-        self._show = show
         self._say = say
-        self._keep = keep
-        self._execute = execute
         self._estimate = Estimate()
+        self._done: dict[str, Result] = {}
 
     def finished(self) -> dict[str, Result]:
         """Key → result of the experiment's runs that are complete; ClusterError if the directory is another's."""
@@ -93,52 +96,51 @@ class Runner:
                     found[run.key] = result
         return found
 
-    def run(self) -> list[Result]:
-        """Do what is not done; returns all results of the experiment, in its order."""
+    def run(self, work: Work, estimate: Estimate) -> list[Result]:
+        """Let `work` do what is not done; returns all results of the experiment, in its order.
+
+        `estimate` knows how long such work takes, and learns.
+        """
+        self._estimate = estimate
         (self._out / RUNS).mkdir(parents=True, exist_ok=True)
         with self._alone():
-            done = self.finished()
+            self._done = self.finished()
             self._record()
             for left in (self._out / RUNS).glob(f"*{PARTIAL}"):
                 shutil.rmtree(left)
-            for result in done.values():
+            for result in self._done.values():
                 self._learn(result)
-            runs = self._experiment.runs
-            for number, run in enumerate(runs, 1):
-                if run.key in done:
-                    continue
-                rest = [(r.settings.nodes, r.planned_s) for r in runs[number - 1 :] if r.key not in done]
-                step = Step(run, number, len(runs), self._estimate.remaining_s(rest))
-                self._begin(step)
-                done[run.key] = self._one(run)
-                self._learn(done[run.key])
-                self._end(step, done[run.key])
-            return [done[run.key] for run in runs]
+            with closing(work(self._rest(), self._start)) as written:
+                for run in written:
+                    result = self._done[run.key] = self._complete(run)
+                    self._learn(result)
+                    self._end(result)
+            return [self._done[run.key] for run in self._experiment.runs]
 
-    def _one(self, run: PlannedRun) -> Result:
-        final = self._out / RUNS / run.directory_name
-        partial = final.with_name(final.name + PARTIAL)
+    def _rest(self) -> list[PlannedRun]:
+        return [run for run in self._experiment.runs if run.key not in self._done]
+
+    def _start(self, run: PlannedRun) -> Path:
+        rest = [(run.settings.nodes, run.planned_s) for run in self._rest()]
+        number, total = len(self._done) + 1, len(self._experiment.runs)
+        self._begin(Step(run, number, total, self._estimate.remaining_s(rest)))
+        final = self._final(run)
         if final.exists():
             self._say(f"  {final.name} is damaged: kept in {self._set_aside(final)}, and measured again")
+        partial = final.with_name(final.name + PARTIAL)
         partial.mkdir()
-        raw = partial / "raw"
-        began = time.monotonic()
-        try:
-            summary = self._execute(msgspec.structs.replace(run.settings, out=raw), self._show)
-        except WanUnavailable:
-            # No run of this experiment can do better on this machine; another one may go on from here.
-            shutil.rmtree(partial)
-            raise
-        except (ClusterError, ValueError) as error:
-            write_failed(partial, run, str(error), time.monotonic() - began)
-        else:
-            write_result(raw, partial, run, summary, time.monotonic() - began)
-        if not self._keep and raw.exists():
-            shutil.rmtree(raw)
+        return partial
+
+    def _complete(self, run: PlannedRun) -> Result:
+        final = self._final(run)
+        partial = final.with_name(final.name + PARTIAL)
         for path in (*partial.rglob("*"), partial):
             sync(path)
         partial.rename(final)
         return read_result(final)
+
+    def _final(self, run: PlannedRun) -> Path:
+        return self._out / RUNS / run.directory_name
 
     def _set_aside(self, directory: Path) -> Path:
         home = self._out / DAMAGED
@@ -170,11 +172,10 @@ class Runner:
         write_record(self._out, Record(manifest, [run.directory_name for run in self._experiment.runs]))
 
     def _learn(self, result: Result) -> None:
-        took_s = result.summary["experiment"]["took_s"]
-        planned_s = result.options["warmup"] + result.options["duration"]
         # What failed to start says nothing of how long a run takes.
-        if took_s >= planned_s:
-            self._estimate.learn(result.options["nodes"], planned_s, took_s)
+        if "schema" in result.summary:
+            planned_s = result.options["warmup"] + result.options["duration"]
+            self._estimate.learn(result.options["nodes"], planned_s, result.summary["experiment"]["took_s"])
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

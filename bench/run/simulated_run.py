@@ -79,13 +79,20 @@ class SimulatedFiles:
 
 
 class SimulatedRun:
-    """One run. `run` returns the summary; `show(progress)` is called about twice a second."""
+    """One run. `run` returns the summary; `show(progress)` is called about twice a second. `table`: where the file that
+    `how` names is not at hand."""
 
-    def __init__(self, settings: RunSettings, how: SimulationSettings, show: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        settings: RunSettings,
+        how: SimulationSettings,
+        show: Callable[[Progress], None],
+        table: CostTable | None = None,
+    ) -> None:
         self._settings = settings
         self._how = how
         self._show = show
-        self._table = CostTable.load(how.calibration or SHIPPED)
+        self._table = table or CostTable.load(how.calibration or SHIPPED)
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.liars))
         self._plan = OutagePlan.crash(settings.correct, settings.crash)
         self._shown_at = 0.0

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.plan.fields import Given, SettingsError, fields_of
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
-from honeybadger.cli.bench_table import print_table
+from honeybadger.cli.bench.table import print_table
 from honeybadger.cli.options import F, FiniteFloat
 from honeybadger.console import signals
 

@@ -8,10 +8,12 @@ import tomli_w
 from support.results import made_up
 
 import bench.run.experiment_runner
+import bench.run.write_run
 from bench.measure.results import grouped, read_results
 from bench.measure.timeline import write_csv
+from bench.plan.estimate import Estimate
 from bench.plan.experiment import Experiment
-from bench.run.experiment_runner import Runner
+from bench.run.experiment_runner import Runner, one_by_one
 from honeybadger.cluster.errors import ClusterError
 
 
@@ -22,7 +24,7 @@ class Machine:
         self.started: list[int] = []
         self.fate: dict[int, str] = {}
 
-    def __call__(self, settings, show):
+    def __call__(self, settings):
         size = settings.parameters.batch_size
         self.started.append(size)
         settings.out.mkdir()
@@ -42,11 +44,11 @@ def machine(monkeypatch) -> Machine:
         bench.measure.results._write_summary(target, run, made, took_s)
         write_csv(target / "seconds.csv", [{"second": 0}])
 
-    monkeypatch.setattr(bench.run.experiment_runner, "write_result", write_result)
+    monkeypatch.setattr(bench.run.write_run, "write_result", write_result)
     return Machine()
 
 
-def runner(out, machine, said=None, sizes=(1, 2, 3), manifest=None, **changes):
+def runner(out, said=None, sizes=(1, 2, 3), manifest=None, **changes):
     raw = {"batch-size": list(sizes), "warmup": 0, "duration": 1}
     if manifest is not None:
         manifest.parent.mkdir(exist_ok=True)
@@ -57,19 +59,21 @@ def runner(out, machine, said=None, sizes=(1, 2, 3), manifest=None, **changes):
     return Runner(
         experiment,
         out,
-        machine,
         begin=lambda step: said.append((step.number, step.total, step.remaining_s)),
-        end=lambda step, result: None,
-        show=lambda progress: None,
+        end=lambda result: None,
         **changes,
     )
+
+
+def do(out, machine, *arguments, keep=False, **changes):
+    return runner(out, *arguments, **changes).run(one_by_one(machine, keep=keep), Estimate())
 
 
 def test_runs_leave_their_results_on_the_disk_and_no_ledgers(tmp_path, machine, monkeypatch):
     synced: list = []
     monkeypatch.setattr(bench.run.experiment_runner, "sync", synced.append)
     said: list = []
-    results = runner(tmp_path, machine, said).run()
+    results = do(tmp_path, machine, said)
     assert machine.started == [1, 2, 3] and [result.options["batch-size"] for result in results] == [1, 2, 3]
     assert [(number, total) for number, total, _ in said] == [(1, 3), (2, 3), (3, 3)]
     assert said[0][2] > said[1][2] > said[2][2] > 0
@@ -81,38 +85,38 @@ def test_runs_leave_their_results_on_the_disk_and_no_ledgers(tmp_path, machine, 
 def test_an_interrupted_experiment_goes_on_where_it_was(tmp_path, machine):
     machine.fate = {2: "interrupted"}
     with pytest.raises(KeyboardInterrupt):
-        runner(tmp_path, machine).run()
+        do(tmp_path, machine)
     assert len(list(tmp_path.glob("runs/*.partial"))) == 1 and len(read_results(tmp_path)) == 1
     machine.fate = {}
     said: list = []
-    assert len(runner(tmp_path, machine, said).run()) == 3
+    assert len(do(tmp_path, machine, said)) == 3
     assert machine.started == [1, 2, 2, 3] and [number for number, _, _ in said] == [2, 3]
     assert not list(tmp_path.glob("runs/*.partial"))
-    runner(tmp_path, machine).run()
+    do(tmp_path, machine)
     assert machine.started == [1, 2, 2, 3], "all is done"
 
 
 def test_invalid_runs_are_kept_and_not_done_again_and_so_are_raw_files(tmp_path, machine):
     machine.fate = {1: "invalid", 3: "no start"}
     for _ in range(2):
-        results = runner(tmp_path, machine, keep=True).run()
+        results = do(tmp_path, machine, keep=True)
         assert [result.valid for result in results] == [False, True, False]
         assert [result.summary["reason"] for result in results] == ["a ledger differs", "", "port 1 is in use"]
     assert machine.started == [1, 2, 3] and len(list(tmp_path.glob("runs/*/raw/ledger"))) == 3
 
 
 def test_two_cannot_work_in_one_directory(tmp_path, machine):
-    first, second = runner(tmp_path, machine), runner(tmp_path, machine)
+    first, second = runner(tmp_path), runner(tmp_path)
     (tmp_path / "runs").mkdir()
     with first._alone(), pytest.raises(ClusterError, match="another `honeybadger bench run` is at work"):
-        second.run()
+        second.run(one_by_one(machine), Estimate())
 
 
 @pytest.mark.parametrize(
     "text", [None, "", '{"valid": tr', "[]", '{"valid": true}', '{"experiment": {}, "valid": true, "reason": ""}']
 )
 def test_a_damaged_run_is_measured_again_and_kept_aside(tmp_path, machine, text):
-    runner(tmp_path, machine).run()
+    do(tmp_path, machine)
     damaged = next(path for path in (tmp_path / "runs").iterdir() if "-b2-" in path.name)
     for kept in (damaged.name, f"{damaged.name}-2"):
         (damaged / "summary.json").unlink()
@@ -124,7 +128,7 @@ def test_a_damaged_run_is_measured_again_and_kept_aside(tmp_path, machine, text)
         with pytest.raises(ClusterError, match=damaged.name):
             read_results(damaged)
         told.clear()
-        assert len(runner(tmp_path, machine, say=told.append).run()) == 3
+        assert len(do(tmp_path, machine, say=told.append)) == 3
         assert len(told) == 1 and damaged.name in told[0] and f"damaged/{kept}" in told[0]
         assert (tmp_path / "damaged" / kept / "seconds.csv").exists()
         assert len(read_results(tmp_path, pytest.fail)) == 3
@@ -132,8 +136,8 @@ def test_a_damaged_run_is_measured_again_and_kept_aside(tmp_path, machine, text)
 
 
 def test_an_edited_manifest_adds_what_is_new_and_what_was_edited_away_does_not_count(tmp_path, machine):
-    runner(tmp_path, machine, sizes=(1, 2)).run()
-    assert len(runner(tmp_path, machine, sizes=(5, 2)).run()) == 2
+    do(tmp_path, machine, sizes=(1, 2))
+    assert len(do(tmp_path, machine, sizes=(5, 2))) == 2
     # Nor does a copy that somebody made.
     run = next(path for path in (tmp_path / "runs").iterdir() if "-b5-" in path.name)
     shutil.copytree(run, run.with_name(f"{run.name}-copy"))
@@ -141,7 +145,7 @@ def test_an_edited_manifest_adds_what_is_new_and_what_was_edited_away_does_not_c
     assert {group.options["batch-size"] for group in grouped(read_results(tmp_path, told.append))} == {2, 5}
     assert len(told) == 1 and "does not ask for them" in told[0] and "-copy" in told[0] and "-b1-" in told[0]
     # They are there when they are wanted again.
-    runner(tmp_path, machine, sizes=(1,)).run()
+    do(tmp_path, machine, sizes=(1,))
     assert machine.started == [1, 2, 5]
 
 
@@ -149,28 +153,28 @@ def test_manifests_of_one_name_do_not_share_a_directory(tmp_path, machine):
     out = tmp_path / "out\udcff"
     # Their names may be any bytes.
     first, second = tmp_path / "a\udcff" / "m.toml", tmp_path / "b" / "m.toml"
-    runner(out, machine, sizes=(1,), manifest=first).run()
-    for ask in (Runner.run, Runner.finished):
+    do(out, machine, sizes=(1,), manifest=first)
+    for ask in (Runner.finished, lambda runner: runner.run(one_by_one(machine), Estimate())):
         with pytest.raises(ClusterError, match=r"/m\.toml, not of .*--out"):
-            ask(runner(out, machine, sizes=(2,), manifest=second))
+            ask(runner(out, sizes=(2,), manifest=second))
     # The same text is the same experiment, wherever it is; a manifest may be edited; and it may move.
-    runner(out, machine, sizes=(1,), manifest=second).run()
-    runner(out, machine, sizes=(1, 2), manifest=second).run()
+    do(out, machine, sizes=(1,), manifest=second)
+    do(out, machine, sizes=(1, 2), manifest=second)
     second.unlink()
-    runner(out, machine, sizes=(1, 3), manifest=first).run()
+    do(out, machine, sizes=(1, 3), manifest=first)
     assert machine.started == [1, 2, 3]
     # Manifest and results move together.
     (tmp_path / "elsewhere").mkdir()
     moved = {path: path.rename(tmp_path / "elsewhere" / path.name) for path in (first.parent, out)}
-    runner(moved[out], machine, sizes=(4,), manifest=moved[first.parent] / "m.toml").run()
+    do(moved[out], machine, sizes=(4,), manifest=moved[first.parent] / "m.toml")
     assert machine.started == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"manifest": 5, "runs": []}', "\udcff", "[" * 100_000])
 def test_a_damaged_record_of_the_manifest_stops_nobody(tmp_path, machine, text):
-    runner(tmp_path, machine, sizes=(1,)).run()
+    do(tmp_path, machine, sizes=(1,))
     (tmp_path / "experiment.json").write_bytes(os.fsencode(text))
     told: list[str] = []
     assert len(read_results(tmp_path, told.append)) == 1 and "experiment.json" in told[0]
-    runner(tmp_path, machine, sizes=(1, 2)).run()
+    do(tmp_path, machine, sizes=(1, 2))
     assert len(read_results(tmp_path, pytest.fail)) == 2 and machine.started == [1, 2]
