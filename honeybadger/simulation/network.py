@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from honeybadger.protocols.wire import Message
-from honeybadger.simulation.schedulers import Scheduler, shuffled
-
-#: virtual time that a delivery takes, seconds
-STEP_S = 0.001
+from honeybadger.simulation.schedulers import STEP_S, Order, Scheduler, shuffled
+from honeybadger.simulation.schedulers.scheduler import checked
 
 
 class Stalled(Exception):
@@ -40,6 +38,7 @@ class Endpoint:
 
     handle: Callable[[int, Message], None]
     horizon: Callable[[], float] = lambda: float("inf")
+    leader: Callable[[], int | None] = lambda: None
     held: list[tuple[int, Message]] = field(default_factory=list)
 
 
@@ -78,10 +77,9 @@ class SimulatedTimers:
 class InMemoryNetwork:
     """Delivers messages one at a time, in the scheduler's order; the same seed gives the same run."""
 
-    def __init__(self, nodes: int, seed: int, scheduler: Scheduler = shuffled) -> None:
+    def __init__(self, nodes: int, seed: int, scheduler: Order = shuffled) -> None:
         self.nodes = nodes
         self.rng = random.Random(seed)
-        self.scheduler = scheduler
         self.faults: list[RecordedFault] = []
         self.steps = 0
         self._sent = 0
@@ -95,6 +93,18 @@ class InMemoryNetwork:
         self._on_timeout: dict[int, Callable[[str], None]] = {}
         #: called by `run` when nothing is left to deliver; True if that gave rise to something
         self.idle: Callable[[], bool] = lambda: False
+        self.schedule_by(scheduler)
+
+    def schedule_by(self, scheduler: Order) -> None:
+        """What is sent from now on comes in this order."""
+        self._scheduler = scheduler
+        if isinstance(scheduler, Scheduler):
+            scheduler.begin(self)
+
+    def leaders(self) -> set[int]:
+        """The nodes that some correct node takes for the leader now."""
+        found = {endpoint.leader() for endpoint in self._endpoints.values()}
+        return {node for node in found if node is not None}
 
     def outbox(self, node: int) -> NetworkOutbox:
         return NetworkOutbox(self, node)
@@ -154,12 +164,15 @@ class InMemoryNetwork:
 
     def _schedule(self, sender: int, recipient: int, message: Message) -> None:
         self._sent += 1
-        key = self.scheduler(self._sent, sender, recipient, message, self.rng)
-        heapq.heappush(self._pending, (key, self._sent, sender, recipient, message))
+        heapq.heappush(self._pending, self._keyed(self._sent, sender, recipient, message))
+
+    def _keyed(self, sent: int, sender: int, recipient: int, message: Message) -> tuple[float, int, int, int, Message]:
+        key = self._scheduler(sent, sender, recipient, message, self.rng)
+        return checked(key, sent, self._scheduler), sent, sender, recipient, message
 
     def reschedule(self) -> None:
         """A scheduler has learned something: it gives all that is under way new keys, as if sent when it was."""
-        self._pending = [(self.scheduler(n, s, r, m, self.rng), n, s, r, m) for _, n, s, r, m in self._pending]
+        self._pending = [self._keyed(*item[1:]) for item in self._pending]
         heapq.heapify(self._pending)
 
     def cut(self, groups: Sequence[Collection[int]]) -> None:

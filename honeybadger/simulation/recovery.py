@@ -21,7 +21,7 @@ from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import InMemoryNetwork
 from honeybadger.simulation.restartable_network import RestartableNetwork
 from honeybadger.simulation.restartable_node import Ledger, RestartableNode
-from honeybadger.simulation.schedulers import Scheduler
+from honeybadger.simulation.schedulers import Order
 
 #: this many epochs behind f+1 others, a node fetches blocks without waiting for a standstill
 FAR_BEHIND = 4
@@ -173,7 +173,7 @@ class RestartableCluster(SimulatedCluster):
     def _reaches(self, node: RestartableNode, other: RestartableNode) -> bool:
         return other.up and self.network.connected(node.me, other.me)
 
-    def _make_network(self, nodes: int, seed: int, scheduler: Scheduler) -> InMemoryNetwork:
+    def _make_network(self, nodes: int, seed: int, scheduler: Order) -> InMemoryNetwork:
         return RestartableNetwork(nodes, seed, scheduler, self._forgetful)
 
     def _start_correct(self, me: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
-from honeybadger.simulation.schedulers import Scheduler
+from honeybadger.simulation.schedulers import Order
 
 
 class RestartableNetwork(InMemoryNetwork):
@@ -18,7 +18,7 @@ class RestartableNetwork(InMemoryNetwork):
     `forgetful`: senders that keep nothing (a Byzantine node need not).
     """
 
-    def __init__(self, nodes: int, seed: int, scheduler: Scheduler, forgetful: Collection[int] = ()) -> None:
+    def __init__(self, nodes: int, seed: int, scheduler: Order, forgetful: Collection[int] = ()) -> None:
         super().__init__(nodes, seed, scheduler)
         self._forgetful = frozenset(forgetful)
         self._retained: dict[tuple[int, int], list[Message]] = {}

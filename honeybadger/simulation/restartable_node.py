@@ -158,9 +158,9 @@ class RestartableNode:
         self.up = True
         protocol, tick = self.protocol, self.tick
         self._network.on_timeout(self.me, lambda name: tick(lambda: protocol.timeout(name)))
-        self._network.restarted(
-            self.me, Endpoint(lambda *received: tick(lambda: protocol.handle(*received)), lambda: protocol.horizon)
-        )
+        handle = lambda *received: tick(lambda: protocol.handle(*received))  # noqa: E731
+        endpoint = Endpoint(handle, lambda: protocol.horizon, lambda: protocol.leader)
+        self._network.restarted(self.me, endpoint)
         tick(protocol.poke)
 
     def crash(self) -> None:

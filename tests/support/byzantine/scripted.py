@@ -30,7 +30,7 @@ from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
-from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.simulation.schedulers import Order, shuffled
 
 EPOCH, PROPOSER = 1, 0
 CHAIN = b"scripted chain".ljust(32, b".")
@@ -139,7 +139,7 @@ class AgreementNet:
         *,
         schedule: Any = "every-round",
         kind: type[BinaryAgreement] = Mmr14Conf,
-        scheduler: Scheduler = shuffled,
+        scheduler: Order = shuffled,
     ) -> None:
         self.quorums = quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))
         self.network = InMemoryNetwork(nodes, seed, scheduler)

@@ -24,7 +24,7 @@ from honeybadger.simulation.cluster import Strategy
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.lone_agreement import LoneAgreement, with_ideal_coins
 from honeybadger.simulation.recovery import RestartableCluster
-from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 from honeybadger.simulation.twins import Twins
 from support.byzantine import STRATEGIES
 from support.byzantine.attacks import Copier, NoVoter, TermSpam
@@ -96,8 +96,10 @@ class Search:
 
     def scheduler(self, correct):
         rng = self.rng
-        orders = [fifo, lifo, shuffled, delayed(rng.randrange(100, 3 * self.length)), biased(self.seed, self.length)]
-        return rng.choice([*orders, starve([rng.choice(correct)], patience=rng.randrange(self.length))])
+        orders = [fifo, lifo, shuffled, Late(rng.randrange(100, 3 * self.length)), biased(self.seed, self.length)]
+        return rng.choice(
+            [*orders, Together(shuffled, Starve([rng.choice(correct)], patience=rng.randrange(self.length)))]
+        )
 
     def build(self, context):
         if self.fast_coins:
