@@ -66,10 +66,6 @@ class Timers:
         """Cancel all."""
         self._due.clear()
 
-    def __bool__(self) -> bool:
-        """Whether any is set."""
-        return bool(self._due)
-
     def _expire(self, name: str, due: float) -> None:
         # It may have been cancelled, or set again.
         if self._due.get(name) == due:

@@ -107,10 +107,6 @@ class InMemoryNetwork:
         """Timers of `node`; their `expired` says what to call."""
         return self._timers.setdefault(node, Timers(self.clock, 1 / STEP_S))
 
-    @property
-    def has_timers(self) -> bool:
-        return any(self._timers.values())
-
     def attach(self, node: int, endpoint: Endpoint) -> None:
         """Let `node` receive; messages to nodes that are not attached vanish."""
         self._endpoints[node] = endpoint

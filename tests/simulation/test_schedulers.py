@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeybadger.protocols.honey_badger.messages import BVal
+from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import LATEST, Fifo, Lifo, Scheduler, Together, UnfairScheduler
 from honeybadger.simulation.schedulers.catalogue import SCHEDULERS, describe_schedulers, find_scheduler
+from honeybadger.simulation.schedulers.frames import FrameDelays
 
 NODES = 4
 #: something to write for each name
@@ -232,3 +234,32 @@ def test_a_class_in_a_file_of_ones_own():
     arrived = Talk(find_scheduler("mine:Slow:3+random", NODES), start=600, answers=0).run().arrived
     slow = [3 in pair for *pair, _ in arrived]
     assert slow == sorted(slow) and any(slow)
+
+
+def frames(name, clock, leaders=frozenset):
+    return FrameDelays(find_scheduler(name, NODES), clock, NODES, leaders, random.Random(1))
+
+
+def test_frames_of_whole_nodes_are_late_by_as_much():
+    """A step is a millisecond; a frame is as late as the latest of its messages."""
+    clock, message = Clock(), BVal(1, 0, 0, True)
+    assert frames("fifo", clock).delay_s(0, 1, [message]) == 0
+    starved = frames("starve:1", clock)
+    assert starved.delay_s(0, 1, [message]) == pytest.approx(20)
+    assert starved.delay_s(0, 1, []) == starved.delay_s(0, 2, [message]) == 0
+    led = frames("leader:30", clock, lambda: [3])
+    assert led.delay_s(3, 0, [message]) == pytest.approx(0.03) and led.delay_s(1, 2, [message]) == 0
+    late = [frames("late:50", clock).delay_s(0, 1, [message] * count) for count in (1, 100)]
+    assert 0 < late[0] < late[1] <= 0.05
+    split = frames("split:50", clock)
+    delays = {split.delay_s(0, other, [message]) for other in (1, 2, 3)}
+    clock.after(0.02, lambda: None)
+    clock.step()
+    assert delays == {0, 0.05}
+    assert {round(split.delay_s(0, other, [message]), 9) for other in (1, 2, 3)} == {0, 0.03}
+
+
+@pytest.mark.parametrize("name", ["lifo", "random+lifo", "coin-attack"])
+def test_what_reorders_messages_is_not_for_whole_nodes(name):
+    with pytest.raises(ValueError, match="frames of whole nodes can only be late"):
+        frames(name, Clock())

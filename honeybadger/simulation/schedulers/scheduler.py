@@ -53,7 +53,7 @@ class Scheduler:
 
     arguments: ClassVar[str] = ""
     needs: ClassVar[str] = ""
-    whole_nodes: ClassVar[bool] = True
+    whole_nodes: bool = True
 
     @classmethod
     def of(cls, argument: str, nodes: int) -> Self:

@@ -148,8 +148,8 @@ class Search:
 
     def run_all(self, done, max_steps: int | None = None) -> None:
         """Until all that was planned has happened, and each correct node is up and `done`."""
-        nodes, events = self.cluster.live.values(), self.cluster._events
-        self.cluster.run(lambda: not events and all(n.up and done(n.protocol) for n in nodes), max_steps)
+        nodes, cluster = self.cluster.live.values(), self.cluster
+        self.cluster.run(lambda: not cluster.planned and all(n.up and done(n.protocol) for n in nodes), max_steps)
 
     def without_certificates(self) -> None:
         """Nobody can take blocks over."""
@@ -228,7 +228,7 @@ class Epochs(Search):
         cluster.disk = cluster.certify = lambda node, epoch: disk.random() < eagerness
         if self.rng.random() < 0.3:
             self.without_certificates()
-            cluster.run(lambda: not cluster._events)
+            cluster.run(lambda: not cluster.planned)
             cluster.run_until_committed(sorted(cluster.submitted))
             return
 
@@ -236,7 +236,7 @@ class Epochs(Search):
             cluster.disk = cluster.certify = lambda node, epoch: True
 
         cluster.at(2 * self.length, hurry)
-        cluster.run(lambda: not cluster._events)
+        cluster.run(lambda: not cluster.planned)
         finish(cluster)
 
 
