@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.doc_blocks import EXTEND, blocks
 
 from honeybadger.protocols.honey_badger.messages import BVal
 from honeybadger.simulation.clock import Clock
@@ -159,12 +160,15 @@ def test_together_they_are_as_late_as_one_after_the_other(names, seed):
 
 
 def test_names_are_described():
+    """In the docs, too."""
+    for each in describe_schedulers():
+        assert f"| `{each.usage}` | {each.summary} |" in EXTEND
     described = {each.name: each for each in describe_schedulers()}
     assert list(described) == list(SCHEDULERS)
     assert described["late"].usage == "late:STEPS" and described["split"].usage == "split[:STEPS]"
     assert described["coin-attack"].needs and not described["fifo"].needs
     for each in described.values():
-        assert each.summary.endswith(".") and len(each.summary) <= 120
+        assert each.summary.endswith(".") and len(each.summary) <= 130
 
 
 @pytest.fixture
@@ -263,3 +267,13 @@ def test_frames_of_whole_nodes_are_late_by_as_much():
 def test_what_reorders_messages_is_not_for_whole_nodes(name):
     with pytest.raises(ValueError, match="frames of whole nodes can only be late"):
         frames(name, Clock())
+
+
+def test_the_example_of_the_docs_is_found_by_name(tmp_path, monkeypatch):
+    (source,) = (block for block in blocks("python") if "class SlowNode" in block)
+    (tmp_path / "slow_node.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    slow = [sender == 0 for sender, *_ in Talk(find_scheduler("slow_node:SlowNode", NODES), start=99).run().arrived]
+    del sys.modules["slow_node"]
+    assert slow.index(True) > 50
