@@ -10,26 +10,23 @@ from math import inf
 
 
 class Clock:
-    """`now`: it moves from event to event. `events`: how many were run.
+    """`now`: it moves from event to event. `next`: when the next one is due, or infinity. `events`: how many were run.
 
     Its unit is its owner's: seconds for whole nodes, steps for protocol objects alone.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.next = inf
         self.events = 0
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._planned = 0
-
-    @property
-    def next(self) -> float:
-        """When the next event is due; infinity if there is none."""
-        return self._heap[0][0] if self._heap else inf
 
     def at(self, time: float, event: Callable[[], None]) -> None:
         """Run `event()` at `time`, or now if that has passed."""
         self._planned += 1
         heapq.heappush(self._heap, (max(time, self.now), self._planned, event))
+        self.next = self._heap[0][0]
 
     def after(self, delay: float, event: Callable[[], None]) -> None:
         """Run `event()` when `delay` has passed."""
@@ -40,6 +37,7 @@ class Clock:
         if not self._heap:
             return False
         time, _, event = heapq.heappop(self._heap)
+        self.next = self._heap[0][0] if self._heap else inf
         self.now = max(self.now, time)
         self.events += 1
         event()

@@ -115,8 +115,9 @@ class InMemoryNetwork:
         self._schedule(sender, recipient, message)
 
     def _schedule(self, sender: int, recipient: int, message: Message) -> None:
-        self._sent_at = max(self.clock.now, self._sent_at + APART)
-        heapq.heappush(self._pending, self._keyed(self._sent_at, sender, recipient, message))
+        now, step = self.clock.now, self._sent_at + APART
+        self._sent_at = step = step if step > now else now
+        heapq.heappush(self._pending, self._keyed(step, sender, recipient, message))
 
     def _keyed(self, sent_at: float, sender: int, recipient: int, message: Message) -> Pending:
         key = self._scheduler(sent_at, sender, recipient, message, self.rng)
@@ -171,11 +172,12 @@ class InMemoryNetwork:
         """Deliver one message, or let a timer expire that is due before; False if no message is under way."""
         if not self._pending:
             return False
-        due = self._pending[0][0]
-        if self.clock.next <= max(due, self.clock.now):
-            return self.clock.step()
-        self.clock.now = max(due, self.clock.now + 1)
-        self._deliver(*heapq.heappop(self._pending)[2:])
+        clock, due = self.clock, self._pending[0][0]
+        if clock.next <= due or clock.next <= clock.now:
+            return clock.step()
+        _, _, sender, recipient, message = heapq.heappop(self._pending)
+        clock.now = due if due > clock.now + 1 else clock.now + 1
+        self._deliver(sender, recipient, message)
         return True
 
     def run(self, until: Callable[[], bool] | None = None, max_steps: int = 2_000_000) -> None:
