@@ -1,17 +1,19 @@
-"""Loads the class of a strategy by module and name, and says in one line what is wrong with it."""
+"""Loads a class of a person's own, as of a strategy, by module and name, and says in one line what is wrong with it."""
 
 import ast
 import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import TypeVar
 
 from honeybadger.adversary.base import Adversary
 from honeybadger.wording import nearest
 
+T = TypeVar("T")
 #: what a strategy may override
 HOOKS = ("__init__", "change", "lie", "witness", "tick")
 
@@ -26,18 +28,25 @@ def look_in_this_directory() -> None:
 
 def load_strategy(module: str, name: str) -> type[Adversary]:
     """The class `name` in `module`; LookupError, in one line, if there is none or a node could not follow it."""
+    return load_class(module, name, Adversary, HOOKS)
+
+
+def load_class(module: str, name: str, base: type[T], hooks: Sequence[str]) -> type[T]:
+    """The subclass `name` of `base` in `module`, whose `hooks` can be called as those of `base`; else LookupError, in
+    one line. `base` is known to people by the package that it is in."""
     home = _import(module)
     where = f"{module} ({getattr(home, '__file__', 'built in')})"
     if not hasattr(home, name):
-        fit = [each for each, value in vars(home).items() if _is_strategy(value) and value is not Adversary]
+        fit = [each for each, value in vars(home).items() if _is_a(base, value) and value is not base]
         like = nearest(name, fit) or (f"; it has {', '.join(fit)}" if fit else "")
         raise LookupError(f"{where} has no class {name}{like}")
-    strategy = getattr(home, name)
-    if not _is_strategy(strategy):
-        raise LookupError(f"{module}:{name} is no subclass of honeybadger.adversary.Adversary")
-    for hook in HOOKS:
-        _check_parameters(strategy, hook)
-    return strategy  # type: ignore[no-any-return]
+    found = getattr(home, name)
+    if not _is_a(base, found):
+        package = base.__module__.rpartition(".")[0]
+        raise LookupError(f"{module}:{name} is no subclass of {package}.{base.__name__}")
+    for hook in hooks:
+        _check_parameters(found, base, hook)
+    return found  # type: ignore[no-any-return]
 
 
 def classes_here(module: str) -> list[str]:
@@ -51,8 +60,8 @@ def classes_here(module: str) -> list[str]:
     return [f"{module}:{each.name}" for each in tree.body if isinstance(each, ast.ClassDef) and each.bases]
 
 
-def _is_strategy(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Adversary)
+def _is_a(base: type, value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, base)
 
 
 def _import(module: str) -> ModuleType:
@@ -95,14 +104,14 @@ def _code(method: Callable[..., object]) -> CodeType:
     return code
 
 
-def _check_parameters(strategy: type[Adversary], hook: str) -> None:
-    """The runtime must be able to call it as it calls the method of `Adversary`."""
-    method: Callable[..., object] = getattr(strategy, hook)
-    needed = list(inspect.signature(getattr(Adversary, hook)).parameters)
+def _check_parameters(found: type, base: type, hook: str) -> None:
+    """The runtime must be able to call it as it calls the method of `base`."""
+    method: Callable[..., object] = getattr(found, hook)
+    needed = list(inspect.signature(getattr(base, hook)).parameters)
     try:
         inspect.signature(method).bind(*needed)
     except TypeError:
         wrong = f"{hook}({', '.join(inspect.signature(method).parameters)})"
         raise LookupError(
-            f"{strategy.__name__} has {wrong}{place_of_code(method)}, but it must be {hook}({', '.join(needed)})"
+            f"{found.__name__} has {wrong}{place_of_code(method)}, but it must be {hook}({', '.join(needed)})"
         ) from None

@@ -76,7 +76,6 @@ def attempt(
         byzantine={faulty: attacker if attack else Strategy()},
         specification=replace(SPECIFICATION, build=build),
     )
-    attacker.reschedule = cluster.network.reschedule
     if ideal_coins:
         liar = cluster.byzantine[faulty]
         liar.context = with_ideal_coins(liar.context, seed)

@@ -27,7 +27,7 @@ from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
-from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.simulation.schedulers import Order, shuffled
 from honeybadger.transactions import Transactions
 
 
@@ -192,7 +192,7 @@ class SimulatedCluster:
         seed: int = 0,
         *,
         faults: int | None = None,
-        scheduler: Scheduler = shuffled,
+        scheduler: Order = shuffled,
         parameters: Parameters | None = None,
         byzantine: Mapping[int, Strategy] | None = None,
         specification: Specification = SPECIFICATION,
@@ -229,7 +229,7 @@ class SimulatedCluster:
             if byzantine and me in byzantine:
                 node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me], application)
                 self.network.attach(me, Endpoint(partial(node.strategy.receive, node)))
-                self.network.on_timeout(me, node.timeout)
+                self.network.timers(me).expired = node.timeout
             else:
                 self.applications[me] = application
                 self._add_correct(context, specification)
@@ -288,7 +288,7 @@ class SimulatedCluster:
             if fault.node in self.nodes:
                 raise AssertionError(f"a correct node was accused: {fault}")
 
-    def _make_network(self, nodes: int, seed: int, scheduler: Scheduler) -> InMemoryNetwork:
+    def _make_network(self, nodes: int, seed: int, scheduler: Order) -> InMemoryNetwork:
         return InMemoryNetwork(nodes, seed, scheduler)
 
     def _make_application(self, me: int, rng: random.Random) -> SimulatedApplication:
@@ -299,5 +299,5 @@ class SimulatedCluster:
 
     def _add_correct(self, context: Context, specification: Specification) -> None:
         protocol = self.nodes[context.me] = specification.build(context)
-        self.network.on_timeout(context.me, protocol.timeout)
-        self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon))
+        self.network.timers(context.me).expired = protocol.timeout
+        self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon, lambda: protocol.leader))

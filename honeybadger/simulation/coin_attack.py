@@ -22,13 +22,14 @@ Source: MacBrough, in amiller/HoneyBadgerBFT issue 59; Tholoniat and Gramoli, ar
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from typing import Self
 
 from honeybadger.protocols.honey_badger.messages import Aux, Aux2, BVal, BVal2, CoinShare, Conf, Term
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import ByzantineNode, Strategy
 from honeybadger.simulation.lone_agreement import EPOCH, PROPOSER, identity_of
+from honeybadger.simulation.schedulers import Scheduler, View
 
 #: keys of one round are below those of the next
 ROUND = 100
@@ -37,16 +38,20 @@ AT_ONCE, FIRST_VALUE, OTHER_VALUE, AUXS, BOUND, SHARES, STEERED, REST = range(8)
 BOTH = 3
 
 
-class CoinAttack(Strategy):
-    """Both the faulty node's strategy and the network's `Scheduler`: one object for the two.
+class CoinAttack(Scheduler, Strategy):
+    """The faulty node learns each coin early, and keeps the nodes of an agreement apart.
 
-    `leading`: two correct nodes, whose inputs must be the same; `trailing`: the third, with the other input.
-    `reschedule()`: the network's, called when a coin is known. N = 4 and one `LoneAgreement` only.
+    Both the faulty node's strategy and the network's scheduler: one object for the two.
+
+    `leading`: two correct nodes, whose inputs must be the same; `trailing`: the third, with the other input. N = 4 and
+    one `LoneAgreement` only.
     """
 
-    def __init__(self, leading: tuple[int, int], trailing: int) -> None:
+    needs = "one agreement alone, of four nodes: 0 and 1 have one input, 2 the other, and 3 is faulty and in league"
+    whole_nodes = False
+
+    def __init__(self, leading: tuple[int, int] = (0, 1), trailing: int = 2) -> None:
         self._leading, self._trailing = leading, trailing
-        self.reschedule: Callable[[], None] = lambda: None
         #: round → the leading nodes' estimate, and the coin as far as it is known
         self._estimates: dict[int, int] = {}
         self._coins: dict[int, int] = {}
@@ -57,7 +62,16 @@ class CoinAttack(Strategy):
 
     # -- the scheduler -------------------------------------------------------------------------------------
 
-    def __call__(self, step: int, sender: int, recipient: int, message: Message, rng: random.Random) -> float:
+    @classmethod
+    def of(cls, argument: str, nodes: int) -> Self:
+        if nodes != 4:
+            raise ValueError(f"needs four nodes, not {nodes}")
+        return super().of(argument, nodes)
+
+    def begin(self, view: View) -> None:
+        self._view = view
+
+    def __call__(self, step: float, sender: int, recipient: int, message: Message, rng: random.Random) -> float:
         """The message's key: its round, and within it the move that it is part of."""
         if isinstance(message, Term):
             # As late as possible, without holding up what no round can bring any more.
@@ -119,4 +133,5 @@ class CoinAttack(Strategy):
         """The coin is known: leave the trailing node with its opposite."""
         self._coins[number] = coin
         node.outbox.send(self._trailing, Aux(EPOCH, PROPOSER, number, not coin))
-        self.reschedule()
+        # The order of what is under way depends on it.
+        self._view.reschedule()

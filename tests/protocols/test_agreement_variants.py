@@ -26,7 +26,7 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.simulation.journals import JournalModel
-from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 
 
 class Alone:
@@ -322,7 +322,13 @@ def test_crain_unanimity_needs_one_round_and_no_coin(bit, schedule):
     assert not net.coins.released
 
 
-SCHEDULERS = {"fifo": fifo, "lifo": lifo, "shuffled": shuffled, "delayed": delayed(), "starve": starve([0])}
+SCHEDULERS = {
+    "fifo": fifo,
+    "lifo": lifo,
+    "shuffled": shuffled,
+    "delayed": Late(),
+    "starve": Together(shuffled, Starve([0])),
+}
 
 
 @pytest.mark.parametrize("kind", [Mmr14, Crain20])

@@ -9,7 +9,7 @@ from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW
 from honeybadger.protocols.honey_badger.messages import Aux, BVal, CoinShare, Conf, HoneyBadgerFault, Term
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
-from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 
 
 def alone(nodes=4, schedule="every-round"):
@@ -307,7 +307,13 @@ def test_unanimity_needs_no_coin(bit):
     assert not net.coins.released
 
 
-SCHEDULERS = {"fifo": fifo, "lifo": lifo, "shuffled": shuffled, "delayed": delayed(), "starve": starve([0])}
+SCHEDULERS = {
+    "fifo": fifo,
+    "lifo": lifo,
+    "shuffled": shuffled,
+    "delayed": Late(),
+    "starve": Together(shuffled, Starve([0])),
+}
 
 
 @pytest.mark.parametrize("nodes", ALL_SIZES)

@@ -30,7 +30,7 @@ def test_every_node_holds_as_many_data_shards(nodes):
 @pytest.mark.parametrize("proposer", [0, 2])
 def test_in_the_good_case_only_holders_send_shards_and_nobody_asks(nodes, proposer):
     net = BroadcastNet(nodes, 1, proposer=proposer)
-    net.network.scheduler = fifo
+    net.network.schedule_by(fifo)
     sent, transmit = [], net.network.transmit
     net.network.transmit = lambda *what: (sent.append(what), transmit(*what))[1]
     net.nodes[proposer].broadcast(VALUE)

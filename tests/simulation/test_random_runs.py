@@ -22,7 +22,7 @@ SEED = os.environ.get("HONEYBADGER_SOAK_SEED")
 #: runs in which a bug must be found; in the suite, those that need few
 FEW, MANY = 100, 3_000
 #: the last one is the coarser form of "label not bound to the proposer", and slow
-RARE = {"READY forgotten", "BVAL forgotten", "WANT to too few", "label not bound"}
+RARE = {"AUX2 forgotten", "READY forgotten", "BVAL forgotten", "WANT to too few", "label not bound"}
 
 searches = pytest.mark.parametrize("search", SEARCHES, ids=lambda search: search.__name__)
 

@@ -5,7 +5,7 @@ from support.byzantine.harness import attacked, faulty_nodes, parameters, propos
 
 from honeybadger.protocols.honey_badger.messages import Echo, Ready, Val
 from honeybadger.simulation.cluster import Strategy
-from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 
 #: f = 1 and 2, and a size that is not 3f+1; the others in long runs only
 ALL_SIZES = [4, 6, 7, *(pytest.param(nodes, marks=pytest.mark.soak) for nodes in (5, 8, 9, 10))]
@@ -13,9 +13,9 @@ SCHEDULERS = {
     "fifo": fifo,
     "lifo": lifo,
     "shuffled": shuffled,
-    "delayed": delayed(10_000),
-    "starve": starve([0], patience=5_000),
-    "starve broadcast": starve([1], (Val, Echo, Ready), patience=5_000),
+    "delayed": Late(10_000),
+    "starve": Together(shuffled, Starve([0], patience=5_000)),
+    "starve broadcast": Together(shuffled, Starve([1], (Val, Echo, Ready), patience=5_000)),
 }
 
 
@@ -90,7 +90,7 @@ def test_idle_nodes_propose_empty_batches(nodes, busy):
 def test_censored_node(encryption):
     """Scenario 35: one node's broadcasts are starved; its transaction commits through the others' queues."""
     target = 2
-    scheduler = starve([target], (Val,), 30_000)
+    scheduler = Together(shuffled, Starve([target], (Val,), 30_000))
     cluster = watched(4, 5, scheduler=scheduler, parameters=parameters(4, encryption=encryption))
     for me in cluster.correct:
         cluster.submit(me, [b"censored"])

@@ -4,10 +4,10 @@ import pytest
 from support.byzantine.harness import accused, faulty_nodes, parameters, verify, watched
 
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.simulation.schedulers import delayed, lifo, shuffled
+from honeybadger.simulation.schedulers import Late, lifo, shuffled
 from honeybadger.simulation.twins import Twins
 
-SCHEDULERS = (shuffled, lifo, delayed(2_000))
+SCHEDULERS = (shuffled, lifo, Late(2_000))
 
 
 def with_twins(nodes, seed, encryption="never", cut=True):

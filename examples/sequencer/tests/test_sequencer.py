@@ -19,7 +19,7 @@ from honeybadger.simulation.cluster import SimulatedCluster
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
-from honeybadger.simulation.schedulers import delayed, lifo, shuffled
+from honeybadger.simulation.schedulers import Late, lifo, shuffled
 
 SMALL = SequencerParameters(batch_size=12, max_tx_bytes=1000, max_proposal_bytes=1 << 14)
 
@@ -41,7 +41,7 @@ def test_it_is_registered_and_short():
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 5])
-@pytest.mark.parametrize("scheduler", [shuffled, lifo, delayed()])
+@pytest.mark.parametrize("scheduler", [shuffled, lifo, Late()])
 def test_all_commit_the_same_in_any_order_of_messages(nodes, scheduler):
     cluster, given = made(nodes=nodes, scheduler=scheduler)
     cluster.start()

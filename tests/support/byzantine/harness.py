@@ -14,7 +14,7 @@ from honeybadger.protocols.quorums import BYZANTINE
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import SimulatedCluster, Strategy
 from honeybadger.simulation.corrupt_node import Simulated
-from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.simulation.schedulers import Order, shuffled
 from support.simulation.watched import OneShotMonitor
 
 #: N = 3f+1, and the sizes between
@@ -27,7 +27,7 @@ def parameters(nodes: int, **changes: object) -> Parameters:
     return HoneyBadgerParameters(**values)  # type: ignore[arg-type]
 
 
-def slower(nodes: Collection[int], steps: int) -> Scheduler:
+def slower(nodes: Collection[int], steps: int) -> Order:
     """What these nodes send arrives later."""
 
     def schedule(step: int, sender: int, recipient: int, message: Message, rng: random.Random) -> float:
@@ -36,7 +36,7 @@ def slower(nodes: Collection[int], steps: int) -> Scheduler:
     return schedule
 
 
-def rushing(favoured: Collection[int]) -> Scheduler:
+def rushing(favoured: Collection[int]) -> Order:
     """Messages of `favoured` nodes arrive before all others."""
     return slower(favoured, -5_000)
 
@@ -87,7 +87,7 @@ def attacked(
     make: Callable[[Context], Adversary] | None = None,
     seed: int = 1,
     *,
-    scheduler: Scheduler | None = None,
+    scheduler: Order | None = None,
     starved: bool = False,
     epochs: int = 2,
     settings: Parameters | None = None,

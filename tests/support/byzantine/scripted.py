@@ -30,7 +30,7 @@ from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
-from honeybadger.simulation.schedulers import Scheduler, shuffled
+from honeybadger.simulation.schedulers import Order, shuffled
 
 EPOCH, PROPOSER = 1, 0
 CHAIN = b"scripted chain".ljust(32, b".")
@@ -139,7 +139,7 @@ class AgreementNet:
         *,
         schedule: Any = "every-round",
         kind: type[BinaryAgreement] = Mmr14Conf,
-        scheduler: Scheduler = shuffled,
+        scheduler: Order = shuffled,
     ) -> None:
         self.quorums = quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))
         self.network = InMemoryNetwork(nodes, seed, scheduler)
@@ -205,7 +205,7 @@ class BroadcastNet:
             journal, outbox = JournalModel(), self.network.outbox(me)
             answers = ShardAnswers(me, quorums, journal, outbox)
             wanted = ShardsWanted(quorums, self.network.timers(me))
-            self.network.on_timeout(me, partial(self._look, wanted))
+            self.network.timers(me).expired = partial(self._look, wanted)
             self.nodes[me] = instance = ReliableBroadcast(
                 me,
                 EPOCH,

@@ -17,7 +17,7 @@ from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
-from honeybadger.simulation.schedulers import delayed, fifo, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, shuffled
 from support.pbft.replica import settings
 
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
@@ -117,15 +117,15 @@ class Plan:
     """What happens when, in virtual seconds."""
 
     def __init__(self, network):
-        self._network = network
+        self._timers = network.timers(-1)
         self.left = {}
         self._names = count()
-        network.on_timeout(-1, lambda name: self.left.pop(name)())
+        self._timers.expired = lambda name: self.left.pop(name)()
 
     def at(self, when, action):
         name = str(next(self._names))
         self.left[name] = action
-        self._network.set_timer(-1, name, when)
+        self._timers.set(name, when)
 
     def lose(self, made, rng):
         """A node dies and loses its votes, and knows it (of a real journal a bound above 0 is left, or the ledger)."""
@@ -181,7 +181,9 @@ def search_run(seed):
         epoch_window=2 if lost else rng.choice([2, 4]),
         view_timeout_s=rng.choice([0.1, 0.2, 0.5]),
     )
-    scheduler = rng.choice([delayed(30), delayed(200), delayed(200), starve([rng.randrange(nodes)], patience=300)])
+    scheduler = rng.choice(
+        [Late(30), Late(200), Late(200), Together(shuffled, Starve([rng.randrange(nodes)], patience=300))]
+    )
     with patch("honeybadger.simulation.cluster.dealt_signing_keys", quick_keys):
         made = RestartableCluster(
             nodes,
@@ -210,7 +212,7 @@ def search_run(seed):
                 plan.at(when + pause, lambda me=me: made.restart(me))
 
     def fair():
-        made.network.scheduler = fifo
+        made.network.schedule_by(fifo)
         for me, node in made.live.items():
             node.crash_at = None
             if not node.up:

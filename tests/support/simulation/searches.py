@@ -24,7 +24,7 @@ from honeybadger.simulation.cluster import Strategy
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.lone_agreement import LoneAgreement, with_ideal_coins
 from honeybadger.simulation.recovery import RestartableCluster
-from honeybadger.simulation.schedulers import delayed, fifo, lifo, shuffled, starve
+from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 from honeybadger.simulation.twins import Twins
 from support.byzantine import STRATEGIES
 from support.byzantine.attacks import Copier, NoVoter, TermSpam
@@ -96,8 +96,10 @@ class Search:
 
     def scheduler(self, correct):
         rng = self.rng
-        orders = [fifo, lifo, shuffled, delayed(rng.randrange(100, 3 * self.length)), biased(self.seed, self.length)]
-        return rng.choice([*orders, starve([rng.choice(correct)], patience=rng.randrange(self.length))])
+        orders = [fifo, lifo, shuffled, Late(rng.randrange(100, 3 * self.length)), biased(self.seed, self.length)]
+        return rng.choice(
+            [*orders, Together(shuffled, Starve([rng.choice(correct)], patience=rng.randrange(self.length)))]
+        )
 
     def build(self, context):
         if self.fast_coins:
@@ -146,8 +148,8 @@ class Search:
 
     def run_all(self, done, max_steps: int | None = None) -> None:
         """Until all that was planned has happened, and each correct node is up and `done`."""
-        nodes, events = self.cluster.live.values(), self.cluster._events
-        self.cluster.run(lambda: not events and all(n.up and done(n.protocol) for n in nodes), max_steps)
+        nodes, cluster = self.cluster.live.values(), self.cluster
+        self.cluster.run(lambda: not cluster.planned and all(n.up and done(n.protocol) for n in nodes), max_steps)
 
     def without_certificates(self) -> None:
         """Nobody can take blocks over."""
@@ -226,7 +228,7 @@ class Epochs(Search):
         cluster.disk = cluster.certify = lambda node, epoch: disk.random() < eagerness
         if self.rng.random() < 0.3:
             self.without_certificates()
-            cluster.run(lambda: not cluster._events)
+            cluster.run(lambda: not cluster.planned)
             cluster.run_until_committed(sorted(cluster.submitted))
             return
 
@@ -234,7 +236,7 @@ class Epochs(Search):
             cluster.disk = cluster.certify = lambda node, epoch: True
 
         cluster.at(2 * self.length, hurry)
-        cluster.run(lambda: not cluster._events)
+        cluster.run(lambda: not cluster.planned)
         finish(cluster)
 
 
