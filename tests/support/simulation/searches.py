@@ -50,7 +50,7 @@ class Search:
     """One run, before it starts. `length`: deliveries, and `votes`: calls of the journal, in which to crash."""
 
     length, votes = 900, 60
-    agreement = "mmr14-conf"
+    agreement, broadcast = "mmr14-conf", "hash-echo"
     sizes = (4, 4, 4, 4, 4, 4, 4, 5, 6, 7)
 
     def __init__(self, seed: int) -> None:
@@ -92,7 +92,8 @@ class Search:
 
     def settings(self, nodes: int):
         schedule = self.rng.choice(["fixed-fixed-coin", "fixed-fixed-coin", "every-round"])
-        return parameters(nodes, encryption="never", coin_schedule=schedule, agreement=self.agreement)
+        chosen = {"agreement": self.agreement, "broadcast": self.broadcast}
+        return parameters(nodes, encryption="never", coin_schedule=schedule, **chosen)
 
     def scheduler(self, correct):
         rng = self.rng
@@ -253,4 +254,22 @@ class CrainEpochs(Epochs):
     agreement = "crain20"
 
 
-SEARCHES = (Agreement, Mmr14Agreement, CrainAgreement, Subset, Epochs, CrainEpochs)
+class AvidSubset(Subset):
+    broadcast = "avid"
+
+
+class BrachaSubset(Subset):
+    broadcast = "bracha"
+
+
+class AvidEpochs(Epochs):
+    broadcast = "avid"
+
+
+class BrachaEpochs(Epochs):
+    broadcast = "bracha"
+
+
+OF_AGREEMENTS = (Agreement, Mmr14Agreement, CrainAgreement, CrainEpochs)
+OF_BROADCASTS = (Subset, AvidSubset, BrachaSubset, Epochs, AvidEpochs, BrachaEpochs)
+SEARCHES = (*OF_AGREEMENTS, *OF_BROADCASTS)
