@@ -377,7 +377,7 @@ def test_bracha_keeps_what_was_sent_by_enough_and_no_more(nodes):
 
 
 def test_bracha_counts_a_value_whoever_sends_it_once_for_each():
-    """Scenario 4: there is no shard of one's own, and to repeat another node's value is to vote for it."""
+    """There is no shard of one's own, and to repeat another node's value is to vote for it."""
     instance, recorder, _, _, code = alone(4, me=3, kind=Bracha)
     echo = echo_of(vals_of(code, VALUE)[0])
     for sender in (0, 0, 1, 1):

@@ -28,7 +28,9 @@ from support.byzantine.weakened import OwnSetAfterConf
 from support.simulation import searches
 from support.simulation.searches import (
     Agreement,
+    AvidBroadcast,
     AvidSubset,
+    BrachaBroadcast,
     BrachaSubset,
     CrainAgreement,
     Epochs,
@@ -287,6 +289,12 @@ class OneMoreThanDelivered(CommonSubset):
         return decided
 
 
+#: of a broadcast, and seldom met by one alone
+RARE_ALONE = {
+    "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
+    "SHARD forgotten": forgotten(Vote.SHARD),
+    "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
+}
 BUGS = {
     Agreement: {
         "relay and TERM at f": threshold("weak", lambda q: q.faults),
@@ -338,22 +346,18 @@ BUGS = {
         "READY forgotten": forgotten(Vote.READY),
         "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
     },
-    AvidSubset: {
+    AvidBroadcast: {
         "READY at f": threshold("weak", lambda q: q.faults),
-        "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
         "root not recomputed": root_not_recomputed(Avid),
         "VAL of anybody": val_of_anybody(Avid),
         "READYs counted again": readies_counted_again(Avid),
         "ECHOs counted again": votes_counted_again(Avid),
         "READY at N-2f votes": ready_at_data_shards(Avid),
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
-        "SHARD forgotten": forgotten(Vote.SHARD),
         "READY forgotten": forgotten(Vote.READY),
-        "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
     },
-    BrachaSubset: {
+    BrachaBroadcast: {
         "READY at f": threshold("weak", lambda q: q.faults),
-        "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
         "hash not compared": broadcast(BelievesHashes),
         "only the own value kept": broadcast(KeepsOwnValue),
         "VAL of anybody": val_of_anybody(Bracha),
@@ -361,10 +365,10 @@ BUGS = {
         "ECHOs counted again": votes_counted_again(Bracha),
         "READY at N-2f votes": ready_at_data_shards(Bracha),
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
-        "SHARD forgotten": forgotten(Vote.SHARD),
         "READY forgotten": forgotten(Vote.READY),
-        "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
     },
+    AvidSubset: RARE_ALONE,
+    BrachaSubset: RARE_ALONE,
     Epochs: {
         "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
         "label not bound": instead("ciphertext_label", lambda chain, e, j: b"label"),
