@@ -72,7 +72,7 @@ def test_with_another_broadcast(seed: int, broadcast: str, monkeypatch: pytest.M
     attacked = run(seed, 1_000)
     assert min(node.chain.height for node in attacked.honest) > 2
     kinds = {kind.name for node in attacked.honest for _, kind in node.faults}
-    assert {"BAD_FRAME", "BAD_BRANCH", "EQUIVOCATION"} <= kinds, kinds
+    assert {"BAD_FRAME", "EQUIVOCATION"} <= kinds, kinds
     attacked.close()
 
 
