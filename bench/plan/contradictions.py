@@ -55,9 +55,12 @@ def _of_liars(run: RunSettings, w: Written) -> Iterator[str]:
         from honeybadger.adversary import find_strategy
 
         try:
-            find_strategy(run.protocol, name)
+            strategy = find_strategy(run.protocol, name)
         except LookupError as error:
             yield f"{w('byzantine')}: {error}"
+        else:
+            if why := strategy.unfit(run.parameters):
+                yield f"{w('byzantine')}: {name} {why}"
 
 
 def _of_outages(run: RunSettings, w: Written, given: Collection[str]) -> Iterator[str]:

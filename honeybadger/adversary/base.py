@@ -7,6 +7,7 @@ from honeybadger.protocols.contract import ConsensusProtocol
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import ciphertext_label
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters, is_encrypted
+from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 
 #: an array of no transactions: a valid proposal that changes nothing
@@ -14,8 +15,8 @@ EMPTY_BATCH = encode_contribution([])
 
 
 def flipped(data: bytes) -> bytes:
-    """The same, but for one bit of the first byte."""
-    return bytes([data[0] ^ 1]) + data[1:]
+    """The same, but for one bit of the first byte; one byte in place of none."""
+    return bytes([data[0] ^ 1]) + data[1:] if data else b"\1"
 
 
 class Adversary:
@@ -35,6 +36,11 @@ class Adversary:
         self.quorums = context.quorums
         self.outbox = context.outbox
         self.others = [node for node in range(context.quorums.nodes) if node != context.me]
+
+    @classmethod
+    def unfit(cls, parameters: Parameters) -> str:
+        """Why there is nothing to attack in a chain with these parameters, for people; "" if there is."""
+        return ""
 
     def change(self, recipient: int, message: Message) -> Sequence[Message]:
         """What goes to `recipient` (perhaps this node) in place of the honest node's `message`."""

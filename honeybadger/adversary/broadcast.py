@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from honeybadger.adversary.base import EMPTY_BATCH, Adversary, flipped
 from honeybadger.adversary.bounded import Recent
-from honeybadger.adversary.dispersal import EPOCHS, FalseProposer, dispersal, echo_of, erasure_code
+from honeybadger.adversary.dispersal import EPOCHS, Copies, FalseProposer, dispersal, echo_of, erasure_code
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.messages import Echo, EchoHash, Ready, Val
 from honeybadger.protocols.wire import Message
@@ -25,10 +25,12 @@ class EquivocateBroadcast(Adversary):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._code = erasure_code(context)
+        self._coded = not isinstance(self._code, Copies)
         self._second: Recent[int, list[Val]] = Recent(EPOCHS)
         #: by proposer: the VAL that it did not send
         self._invented = [
-            dispersal([bytes(64)] * context.quorums.nodes, 0, j)[self.me] for j in range(context.quorums.nodes)
+            dispersal([bytes(64)] * context.quorums.nodes, 0, j, self._coded)[self.me]
+            for j in range(context.quorums.nodes)
         ]
 
     def lie(self, recipient: int, message: Message) -> Sequence[Message]:
@@ -52,7 +54,7 @@ class EquivocateBroadcast(Adversary):
     def _second_proposal(self, epoch: int) -> list[Val]:
         def make() -> list[Val]:
             value = self.encrypt(epoch, EMPTY_BATCH) if self.encrypted(epoch) else EMPTY_BATCH
-            return dispersal(self._code.encode(value), epoch, self.me)
+            return dispersal(self._code.encode(value), epoch, self.me, self._coded)
 
         return self._second.once(epoch, make)
 
@@ -65,6 +67,9 @@ class BadShards(FalseProposer):
 
     Correct nodes must abort the broadcast, all of them, and leave the node out of the subset: BAD_CODEWORD. The
     spoilt ECHOs are dropped: BAD_BRANCH, BAD_SHARD_LENGTH.
+
+    With broadcast bracha, where there are no shards, the wrong ones are other values, under hashes of their own.
+    Correct nodes must deliver one of them at most, all the same one. Spoilt ECHOs: BAD_BRANCH.
     """
 
     def shards(self, epoch: int) -> Sequence[bytes]:
@@ -79,9 +84,9 @@ class BadShards(FalseProposer):
         if not isinstance(message, Echo) or message.proposer == self.me:
             return super().lie(recipient, message)
         spoilt = (
-            replace(message, branch=bytes(len(message.branch))),
+            replace(message, branch=bytes(len(message.branch) or 32)),
             replace(message, shard=b""),
-            replace(message, branch=b""),
+            replace(message, branch=b"" if message.branch else bytes(1)),
             replace(message, shard=flipped(message.shard)),
         )
         return [spoilt[(message.epoch + message.proposer + recipient) % 4]]

@@ -6,12 +6,26 @@ from collections.abc import Sequence
 from honeybadger.adversary.base import Adversary
 from honeybadger.adversary.bounded import Allowance, Recent
 from honeybadger.protocols.context import Context
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.messages import Echo, EchoHash, Ready, Val, Want
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.honey_badger.places import is_holder
+from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
 
 
-class WithholdShards(Adversary):
+class _NeedsWant(Adversary):
+    """Of no use where nobody votes by hash."""
+
+    @classmethod
+    def unfit(cls, parameters: Parameters) -> str:
+        broadcast = HoneyBadgerParameters.of(parameters).broadcast
+        if BROADCASTS[broadcast].has_want:
+            return ""
+        return f"is an attack on broadcast hash-echo: in {broadcast} nobody votes by hash or asks for a shard"
+
+
+class WithholdShards(_NeedsWant):
     """Votes by hash where it owes the shard, its own proposal's too, and answers no WANT.
 
     Correct nodes must get the shards from others, by WANT: WITHHELD_SHARD.
@@ -35,7 +49,7 @@ class SilentHolder(Adversary):
         return [] if isinstance(message, Echo) else [message]
 
 
-class WantFlood(Adversary):
+class WantFlood(_NeedsWant):
     """In addition to honest work, WANTs to everybody for every root that it hears of, and for roots that nobody has.
 
     The first are sent when it hears of a root, before most have voted, and they are repeated ever after, at most

@@ -69,9 +69,11 @@ def command(
         from honeybadger.adversary import find_strategy
 
         try:
-            find_strategy(manifest.specification.name, byzantine)
+            strategy = find_strategy(manifest.specification.name, byzantine)
         except LookupError as error:
             raise click.UsageError(f"--byzantine: {error}") from None
+        if why := strategy.unfit(manifest.parameters):
+            raise click.UsageError(f"--byzantine: {byzantine} {why}")
     node_keys = NodeKeys.load(keys, manifest)
     instead = {"durability": durability, "curve": curve, "recovery": recovery}
     chosen = {name: value for name, value in instead.items() if value is not None}

@@ -119,6 +119,35 @@ def test_other_agreements(name, agreement):
         assert bool(seconds) == (agreement == "crain20")
 
 
+#: what is proven where no broadcast has codewords, and a value may have any length up to the limit
+IN_BRACHA = {"bad-shards": {HoneyBadgerFault.BAD_BRANCH}}
+
+
+@pytest.mark.parametrize("nodes", [4, SEVEN])
+@pytest.mark.parametrize("broadcast", ["avid", "bracha"])
+@pytest.mark.parametrize(
+    "name", ["bad-shards", "equivocate-broadcast", "silent-holder", "garbage-proposals", "replay", "flood"]
+)
+def test_other_broadcasts(name, broadcast, nodes):
+    """What lies about broadcasts finds something to lie about in each of them."""
+    cluster, kinds = run(name, nodes, epochs=10, settings=parameters(nodes, broadcast=broadcast))
+    expected = EXPECTED_FAULTS[name] - OUTSIDE
+    if broadcast == "bracha":
+        expected = IN_BRACHA.get(name, expected)
+    for me in faulty_nodes(nodes):
+        assert kinds[me] >= expected
+    if name == "bad-shards" and broadcast == "avid":
+        assert not proposers(cluster) & set(faulty_nodes(nodes)), "what is no codeword is in no block"
+
+
+@pytest.mark.parametrize("broadcast", ["hash-echo", "avid", "bracha"])
+def test_attacks_on_votes_by_hash_say_where_they_are_none(broadcast):
+    why = {name: kind.unfit(parameters(4, broadcast=broadcast)) for name, kind in STRATEGIES.items()}
+    assert {name for name in why if why[name]} == (
+        set() if broadcast == "hash-echo" else {"withhold-shards", "want-flood"}
+    )
+
+
 @pytest.mark.parametrize("nodes", [4, SEVEN, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("value", [False, True, None])
 def test_term_spam(nodes, value):

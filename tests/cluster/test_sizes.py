@@ -42,6 +42,7 @@ from honeybadger.node.block_server import MESSAGE_BYTES
 from honeybadger.node.journal import Journal
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.honey_badger import specification as honey_badger_module
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.contribution import decode_contribution, encode_contribution
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, Val
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
@@ -86,7 +87,10 @@ def clusters(draw: Any, most_nodes: int, most_tx: int, most_proposal: int, windo
     specification = find_protocol(draw(st.sampled_from(["honeybadger", "pbft"])))
     max_tx = draw(sizes(1, most_tx))
     epoch_window = draw(sizes(1, window))
-    own = {"encryption": draw(st.sampled_from(["always", "never"]))} if specification.name == "honeybadger" else {}
+    own = {}
+    if specification.name == "honeybadger":
+        own["encryption"] = draw(st.sampled_from(["always", "never"]))
+        own["broadcast"] = draw(st.sampled_from(sorted(BROADCASTS)))
     suites = [suite.name for suite in installed_suites() if nodes <= suite.most_nodes]
     parameters = specification.parameters(
         suite=draw(st.sampled_from(suites)),
@@ -113,6 +117,8 @@ def shard_length(parameters: Parameters, quorums: Quorums) -> int:
     """Of the longest proposal, encrypted."""
     suite = find_suite(parameters.suite)
     longest = parameters.max_proposal_bytes + ciphertext_bytes(suite.name)
+    if parameters.broadcast == "bracha":
+        return longest
     return suite.code(quorums.data_shards, quorums.nodes).shard_length(longest)
 
 

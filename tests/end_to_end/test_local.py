@@ -76,6 +76,28 @@ def test_other_agreements_in_real_nodes(agreement):
     assert "stall it forever" in one_line_error(run_command("local", *QUICK, "--agreement", "mmr14"))
 
 
+@pytest.mark.parametrize("broadcast", ["avid", "bracha"])
+@pytest.mark.parametrize("faults", [("--byzantine", "1:bad-shards", "--restart", "1"), ("--crash", "1")])
+def test_other_broadcasts_in_real_nodes(broadcast, faults):
+    """With a liar and a node that is killed and comes back, or with one that does not."""
+    nodes, after = ("7", ("--restart-after", "0.5")) if "--restart" in faults else ("4", ())
+    chosen = ("-n", nodes, "--duration", "4", "--rate", "200", "--batch-size", "70", "--broadcast", broadcast)
+    summary = local_summary(*chosen, *faults, *after)
+    assert summary["valid"] and summary["ledger"]["agree"] and summary["committed_tx_after_crash"] > 0
+    assert summary["parameters"]["broadcast"] == broadcast
+    types = set(summary["messages_by_type"])
+    assert {"Val", "Echo", "Ready"} <= types and not {"EchoHash", "Want"} & types
+    blamed = {fault["kind"] for fault in summary["faults_recorded"]}
+    assert blamed <= {"BAD_CODEWORD", "BAD_BRANCH", "BAD_SHARD_LENGTH"} and ("BAD_BRANCH" in blamed) == (nodes == "7")
+
+
+def test_an_attack_on_votes_by_hash_is_refused_where_there_are_none():
+    error = one_line_error(run_command("local", *QUICK, "--broadcast", "avid", "--byzantine", "1:want-flood"))
+    assert error.endswith(
+        "--byzantine: want-flood is an attack on broadcast hash-echo: in avid nobody votes by hash or asks for a shard"
+    )
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_run_that_is_stopped_leaves_no_node_behind(tmp_path, killed):
     out = tmp_path / "run"

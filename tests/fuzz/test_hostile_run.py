@@ -2,7 +2,9 @@
 
 import time
 
+import msgspec
 import pytest
+from support.fuzz import memory_nodes
 from support.fuzz.forger import EVIL, Cluster
 from support.fuzz.memory_nodes import MemoryNode, stopped_time
 
@@ -60,6 +62,17 @@ def test_honest_nodes_agree_and_go_on_under_hostile_frames(seed: int) -> None:
     kinds = {kind.name for node in attacked.honest for _, kind in node.faults}
     assert {"BAD_FRAME", "NOT_A_MEMBER", "FUTURE_EPOCH", "EQUIVOCATION"} <= kinds, kinds
     assert len(attacked.kinds) == 6
+    attacked.close()
+
+
+@pytest.mark.parametrize("broadcast", ["avid", "bracha"])
+def test_with_another_broadcast(seed: int, broadcast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = msgspec.structs.replace(memory_nodes.PARAMETERS, broadcast=broadcast)
+    monkeypatch.setattr(memory_nodes, "PARAMETERS", chosen)
+    attacked = run(seed, 1_000)
+    assert min(node.chain.height for node in attacked.honest) > 2
+    kinds = {kind.name for node in attacked.honest for _, kind in node.faults}
+    assert {"BAD_FRAME", "EQUIVOCATION"} <= kinds, kinds
     attacked.close()
 
 

@@ -8,6 +8,7 @@ from support.byzantine.bench import Bench, run_with_lingering
 from honeybadger.node.journal import Journal
 from honeybadger.protocols.context import NoJournal, NoTimers
 from honeybadger.protocols.faults import FaultKind
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
@@ -19,6 +20,7 @@ from honeybadger.protocols.honey_badger.messages import (
     DecryptionShares,
     Echo,
     EchoHash,
+    HoneyBadgerFault,
     Ready,
     Term,
     Val,
@@ -351,3 +353,13 @@ def test_a_want_for_a_committed_epoch_is_answered_after_a_restart(tmp_path):
         journal.remember(3, Vote.ECHO, 2, 0, ROOT + bytes(64))
         journal.remember(3, Vote.SHARD, 2, 0, b"shard" * 20)
         journal.close()
+
+
+@pytest.mark.parametrize("broadcast", BROADCASTS)
+def test_a_request_for_shards_where_there_is_none(broadcast):
+    """In an epoch in progress and in one that is committed."""
+    cluster = run_with_lingering(2, broadcast=broadcast)
+    for epoch in (2, 3):
+        cluster.nodes[0].handle(3, Want(epoch, 1, ROOT))
+    foreign = [fault.node for fault in cluster.network.faults if fault.kind is HoneyBadgerFault.FOREIGN_VOTE]
+    assert foreign == ([] if broadcast == "hash-echo" else [3, 3])

@@ -14,6 +14,7 @@ from honeybadger.adversary.dispersal import dispersal, echo_of
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.binary_agreement import COIN_WINDOW, Round
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
@@ -190,25 +191,31 @@ def test_one_liar(nodes, bvals_mib, all_mib):
     assert not cluster.network.faults, "all of it is legal"
 
 
-def test_held_bytes_are_told_and_stay_below_their_caps():
-    """Every node sends the largest ECHO that is allowed, all under roots of their own, in every instance."""
-    _, node = target(max_proposal_bytes=50_000)
+@pytest.mark.parametrize(("broadcast", "kept"), [("hash-echo", 3), ("avid", 3), ("bracha", 0)])
+def test_held_bytes_are_told_and_stay_below_their_caps(broadcast, kept):
+    """Every node sends the largest ECHO that is allowed, all under roots of their own, in every instance.
+
+    Bracha's keeps only what f+1 nodes send; see `test_bracha_keeps_what_was_sent_by_enough_and_no_more`.
+    """
+    _, node = target(max_proposal_bytes=50_000, broadcast=broadcast)
     longest = node._open(1).subset.broadcasts[0]._longest_shard
     before = node.held_bytes()
     for proposer in range(4):
         for sender in (1, 2, 3):
             shards = [bytes([sender]) * longest] * 4
             for _ in range(2):
-                node.handle(sender, echo_of(dispersal(shards, 1, proposer)[sender]))
+                node.handle(sender, echo_of(dispersal(shards, 1, proposer, broadcast != "bracha")[sender]))
     held = node.held_bytes()
     assert before.epochs[1] == before.instance == 0
     # Beside the shards there is only the small proposal that node 0 made when it heard of the epoch.
-    assert 3 * longest < held.instance < 3 * longest + 1000 and held.instance <= held.instance_cap
-    assert 12 * longest < held.epochs[1] < 12 * longest + 1000 and held.epochs[1] <= held.epoch_cap
+    assert kept * longest < held.instance < kept * longest + 1000 and held.instance <= held.instance_cap
+    assert 4 * kept * longest < held.epochs[1] < 4 * kept * longest + 1000 and held.epochs[1] <= held.epoch_cap
+    assert all(b._vote_root.keys() >= {1, 2, 3} for b in node._epochs[1].subset.broadcasts), "all were accepted"
 
 
-def test_held_bytes_follow_a_run():
-    cluster = SimulatedCluster(4, 1, parameters=parameters(4))
+@pytest.mark.parametrize("broadcast", BROADCASTS)
+def test_held_bytes_follow_a_run(broadcast):
+    cluster = SimulatedCluster(4, 1, parameters=parameters(4, broadcast=broadcast))
     seen = []
     for me in cluster.correct:
         cluster.submit(me, [b"x" * 400])

@@ -23,6 +23,7 @@ from crypto.suite import SHARE_BYTES, Ciphertext
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
 from honeybadger.protocols.honey_badger.common_subset import CommonSubset
 from honeybadger.protocols.honey_badger.contribution import decode_contribution, encode_contribution
@@ -68,8 +69,11 @@ class Epoch:
         self._wanted = wanted
         self._on_broadcast = on_broadcast
         self._on_complete = on_complete
-        self._longest_shard = code.shard_length(context.parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
         self._parameters = HoneyBadgerParameters.of(context.parameters)
+        self._broadcast = BROADCASTS[self._parameters.broadcast]
+        self._longest_shard = self._broadcast.shard_limit(
+            code, self._parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD
+        )
         self._agreement = AGREEMENTS[self._parameters.agreement]
         self._encrypted = is_encrypted(self._parameters.encryption, number)
         #: this node's proposal as it was sent: it needs no check when it comes back
@@ -186,7 +190,7 @@ class Epoch:
 
     def _make_broadcast(self, proposer: int, deliver: Callable[[bytes], None]) -> ReliableBroadcast:
         context = self._context
-        return ReliableBroadcast(
+        return self._broadcast(
             context.me,
             self.number,
             proposer,

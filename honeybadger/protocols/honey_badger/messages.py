@@ -20,7 +20,10 @@ BitSet = Annotated[int, Meta(ge=1, le=3)]
 
 
 class Val(Message, frozen=True, tag=1):
-    """Proposer to one node: its shard of the proposal and the branch that proves it under `root`."""
+    """Proposer to one node: its shard of the proposal and the branch that proves it under `root`.
+
+    With broadcast bracha, here and in ECHO: the whole proposal, an empty branch, and the proposal's hash.
+    """
 
     proposer: NodeIndex
     root: Digest
@@ -29,7 +32,8 @@ class Val(Message, frozen=True, tag=1):
 
 
 class Echo(Message, frozen=True, tag=2):
-    """The sender's own shard: a vote for the root. Holders send it to everybody, others to those who ask."""
+    """The sender's own shard: a vote for the root. With broadcast hash-echo, holders send it to everybody, others to
+    those who ask; with the other broadcasts everybody does."""
 
     proposer: NodeIndex
     root: Digest
@@ -90,14 +94,15 @@ class DecryptionShares(Message, frozen=True, tag=9):
 
 
 class EchoHash(Message, frozen=True, tag=10):
-    """A vote for the root without the shard, from a node that is no holder; it sends the shard when asked."""
+    """Of broadcast hash-echo: a vote for the root without the shard, from a node that is no holder; it sends the shard
+    when asked."""
 
     proposer: NodeIndex
     root: Digest
 
 
 class Want(Message, frozen=True, tag=11):
-    """To a node that voted by hash: the sender lacks shards of the proposal under `root`."""
+    """Of broadcast hash-echo, to a node that voted by hash: the sender lacks shards of the proposal under `root`."""
 
     proposer: NodeIndex
     root: Digest
@@ -136,7 +141,7 @@ class HoneyBadgerFault(StrEnum):
     FUTURE_ROUND = "agreement round outside the window"
     BAD_COIN_SHARE = "invalid coin share"
     UNEXPECTED_COIN_SHARE = "coin share for a round without a coin"
-    FOREIGN_VOTE = "vote that this kind of agreement does not have"
+    FOREIGN_VOTE = "vote or request that this kind of agreement or broadcast does not have"
     BAD_DECRYPTION_SHARE = "invalid decryption share"
     WRONG_SHARE_SET = "decryption shares do not match the agreed subset"
     BAD_CIPHERTEXT = "proposed an invalid ciphertext"

@@ -12,6 +12,7 @@ from honeybadger.wording import nearest
 
 CoinSchedule = Literal["fixed-fixed-coin", "every-round"]
 Agreement = Literal["mmr14-conf", "mmr14", "crain20"]
+Broadcast = Literal["hash-echo", "avid", "bracha"]
 Selection = Literal["random", "oldest"]
 
 #: agreements that real nodes refuse, and why
@@ -24,8 +25,8 @@ FLAWED: dict[Agreement, str] = {
 class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`coin_schedule`: "fixed-fixed-coin" is true, false, then a common coin; "every-round" is the paper's.
 
-    `agreement`: see the modules of that name. `selection`: "oldest" leaves nothing to chance, so proposals overlap, and
-    everybody can foresee them.
+    `agreement`, `broadcast`: see the modules of that name. `selection`: "oldest" leaves nothing to chance, so proposals
+    overlap, and everybody can foresee them.
     """
 
     protocol: ProtocolName = "honeybadger"
@@ -39,6 +40,10 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
     agreement: Annotated[
         Agreement, Meta(description="Binary agreement: with CONF, the paper's (can be stalled), or Crain's of 2020.")
     ] = "mmr14-conf"
+    broadcast: Annotated[
+        Broadcast,
+        Meta(description="Reliable broadcast: coded, most votes by hash; the paper's; or Bracha's, not coded."),
+    ] = "hash-echo"
     selection: Annotated[Selection, Meta(description="Which waiting transactions a node proposes.")] = "random"
 
     @property

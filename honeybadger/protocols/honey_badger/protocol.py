@@ -29,6 +29,7 @@ from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
@@ -40,6 +41,7 @@ from honeybadger.protocols.honey_badger.messages import (
     DecryptionShares,
     Echo,
     EchoHash,
+    HoneyBadgerFault,
     Ready,
     Term,
     Val,
@@ -61,7 +63,9 @@ class HoneyBadger(ConsensusProtocol):
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._oldest_first = HoneyBadgerParameters.of(context.parameters).selection == "oldest"
+        parameters = HoneyBadgerParameters.of(context.parameters)
+        self._oldest_first = parameters.selection == "oldest"
+        self._has_want = BROADCASTS[parameters.broadcast].has_want
         self._code = context.public_keys.suite.code(context.quorums.data_shards, context.quorums.nodes)
         #: who has sent a bad share: their later ones are verified before use
         self._suspects: set[int] = set()
@@ -180,14 +184,14 @@ class HoneyBadger(ConsensusProtocol):
             case Aux2():
                 subset.agreements[proposer].handle_aux2(sender, message)
             case Want():
-                self._answers.handle_want(sender, message)
+                self._handle_want(sender, message)
             case _:
                 self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
 
     def _handle_late(self, sender: int, message: Message) -> None:
         """A committed epoch: others may still need our shards or our BVAL relay, and TERMs tell when they do not."""
         if isinstance(message, Want):
-            self._answers.handle_want(sender, message)
+            self._handle_want(sender, message)
             return
         if not isinstance(message, _LINGERING):
             return
@@ -205,6 +209,12 @@ class HoneyBadger(ConsensusProtocol):
                 del agreements[message.proposer]
                 if not agreements:
                     del self._lingering[message.epoch]
+
+    def _handle_want(self, sender: int, message: Want) -> None:
+        if self._has_want:
+            self._answers.handle_want(sender, message)
+        else:
+            self._context.outbox.fault(sender, HoneyBadgerFault.FOREIGN_VOTE, f"epoch {message.epoch} WANT")
 
     def _open(self, number: int) -> Epoch:
         epoch = self._epochs[number] = Epoch(

@@ -7,8 +7,10 @@ look it asks as many nodes as shards are missing; at the fourth f more, who make
 from then on it asks whenever somebody else has voted. The looks change neither safety nor liveness, since they come.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from honeybadger.protocols.context import Timers
-from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.quorums import Quorums
 
 #: name of the timer
@@ -19,6 +21,17 @@ LOOK_S = 0.01
 ASK, ASK_MORE = 2, 4
 
 
+class Lacking(Protocol):
+    """A broadcast in which shards are asked for."""
+
+    @property
+    def lacks_shards(self) -> bool:
+        """Whether delivery waits for nothing but shards."""
+
+    def ask(self, spare: int) -> None:
+        """Ask as many nodes as shards are missing, and `spare` more."""
+
+
 class ShardsWanted:
     """The broadcasts of a node that lack shards."""
 
@@ -26,20 +39,20 @@ class ShardsWanted:
         self._quorums = quorums
         self._timers = timers
         #: and how often each was looked at
-        self._looks: dict[ReliableBroadcast, int] = {}
+        self._looks: dict[Lacking, int] = {}
         self._timer_set = False
 
-    def add(self, broadcast: ReliableBroadcast) -> None:
+    def add(self, broadcast: Lacking) -> None:
         """Its delivery waits for shards, still or again."""
         if self._looks.setdefault(broadcast, 0) >= ASK_MORE:
             broadcast.ask(self._quorums.faults)
         else:
             self._set_timer()
 
-    def forget(self, broadcasts: list[ReliableBroadcast]) -> None:
+    def forget(self, broadcasts: Sequence[object]) -> None:
         """Nobody here waits for these any more."""
-        for broadcast in broadcasts:
-            self._looks.pop(broadcast, None)
+        for broadcast in [broadcast for broadcast in self._looks if broadcast in broadcasts]:
+            del self._looks[broadcast]
 
     def look(self) -> None:
         """The timer has expired."""

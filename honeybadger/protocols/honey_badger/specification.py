@@ -3,6 +3,7 @@
 from crypto.suite import SHARE_BYTES
 from crypto.suites import find_suite
 from honeybadger.protocols.contract import Bulk, Phase, Specification
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.epoch import CIPHERTEXT_OVERHEAD
 from honeybadger.protocols.honey_badger.messages import (
     MESSAGE_TYPES,
@@ -25,7 +26,8 @@ AGREEMENT_BYTES = 16 * 1024
 
 def _shard(parameters: Parameters, quorums: Quorums) -> int:
     code = find_suite(parameters.suite).code(quorums.data_shards, quorums.nodes)
-    return code.shard_length(parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
+    broadcast = BROADCASTS[HoneyBadgerParameters.of(parameters).broadcast]
+    return broadcast.shard_limit(code, parameters.max_proposal_bytes + CIPHERTEXT_OVERHEAD)
 
 
 def _shares(parameters: Parameters, quorums: Quorums) -> int:

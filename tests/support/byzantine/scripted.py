@@ -6,9 +6,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from crypto.erasure import ReedSolomon
+from crypto.erasure import ErasureCode, ReedSolomon
+from honeybadger.adversary.dispersal import Copies, dispersal
 from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.broadcast_bracha import Bracha
+from honeybadger.protocols.honey_badger.broadcast_hash_echo import HashEcho
 from honeybadger.protocols.honey_badger.messages import (
     Aux,
     Aux2,
@@ -189,12 +192,32 @@ class AgreementNet:
         return len(self.decided) == len(self.correct) and len(set(self.decided.values())) == 1
 
 
+def code_of(kind: type[ReliableBroadcast], quorums: Quorums) -> ErasureCode:
+    """What the shards of this broadcast are made with."""
+    if issubclass(kind, Bracha):
+        return Copies(quorums.nodes)
+    return ReedSolomon(quorums.data_shards, quorums.nodes)
+
+
+def vals_of(code: ErasureCode, value: bytes, proposer: int = 0) -> list[Val]:
+    """The VALs of an honest proposer, by recipient."""
+    return dispersal(code.encode(value), EPOCH, proposer, not isinstance(code, Copies))
+
+
 class BroadcastNet:
     """One reliable broadcast; `silent` nodes only speak through the script."""
 
-    def __init__(self, nodes: int, seed: int = 0, *, silent: Sequence[int] = (), proposer: int = 0) -> None:
+    def __init__(
+        self,
+        nodes: int,
+        seed: int = 0,
+        *,
+        silent: Sequence[int] = (),
+        proposer: int = 0,
+        kind: type[ReliableBroadcast] = HashEcho,
+    ) -> None:
         self.quorums = quorums = Quorums(nodes, BYZANTINE.largest_faults(nodes))
-        self.code = ReedSolomon(quorums.data_shards, nodes)
+        self.code = code_of(kind, quorums)
         self.network = InMemoryNetwork(nodes, seed)
         self.proposer = proposer
         self.delivered: dict[int, bytes] = {}
@@ -206,7 +229,7 @@ class BroadcastNet:
             answers = ShardAnswers(me, quorums, journal, outbox)
             wanted = ShardsWanted(quorums, self.network.timers(me))
             self.network.timers(me).expired = partial(self._look, wanted)
-            self.nodes[me] = instance = ReliableBroadcast(
+            self.nodes[me] = instance = kind(
                 me,
                 EPOCH,
                 proposer,

@@ -12,10 +12,13 @@ from honeybadger.protocols.honey_badger.agreement_mmr14 import Mmr14
 from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
 from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
 from honeybadger.protocols.honey_badger.binary_agreement import BOTH, singleton
+from honeybadger.protocols.honey_badger.broadcast_avid import Avid
+from honeybadger.protocols.honey_badger.broadcast_bracha import Bracha
+from honeybadger.protocols.honey_badger.broadcast_hash_echo import HashEcho
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.common_subset import CommonSubset
 from honeybadger.protocols.honey_badger.messages import Vote, Want
 from honeybadger.protocols.honey_badger.protocol import HoneyBadger
-from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.honey_badger.rounds_ahead import CONF
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import Quorums
@@ -23,7 +26,17 @@ from honeybadger.simulation import lone_agreement
 from honeybadger.simulation.journals import JournalModel
 from support.byzantine.weakened import OwnSetAfterConf
 from support.simulation import searches
-from support.simulation.searches import Agreement, CrainAgreement, Epochs, Mmr14Agreement, Subset
+from support.simulation.searches import (
+    Agreement,
+    AvidBroadcast,
+    AvidSubset,
+    BrachaBroadcast,
+    BrachaSubset,
+    CrainAgreement,
+    Epochs,
+    Mmr14Agreement,
+    Subset,
+)
 
 
 def threshold(name: str, value: Callable[[Quorums], int]):
@@ -121,39 +134,67 @@ class ShareBeforeAux(Mmr14):
         return super()._step()
 
 
-class RootNotRecomputed(ReliableBroadcast):
-    def _is_codeword(self, root, known):
-        try:
-            self._checked.setdefault(root, self._code.value(self._code.complete(known.shards)))
-        except InvalidCodeword:
-            self._checked[root] = b"unreadable"
-        return True
+def broadcast(variant: type):
+    """The broadcast of this kind is this one."""
+    name = next(name for name, kind in BROADCASTS.items() if kind in variant.__mro__)
+    return lambda patch: patch.setitem(BROADCASTS, name, variant)
 
 
-class EchoesAnyVal(ReliableBroadcast):
-    def handle_val(self, sender, message):
-        super().handle_val(self._proposer, message)
+def root_not_recomputed(kind):
+    class RootNotRecomputed(kind):
+        def _is_codeword(self, root, known):
+            try:
+                self._checked.setdefault(root, self._code.value(self._code.complete(known.shards)))
+            except InvalidCodeword:
+                self._checked[root] = b"unreadable"
+            return True
+
+    return broadcast(RootNotRecomputed)
 
 
-class CountsEveryEcho(ReliableBroadcast):
-    """Several ECHOs of one sender, under different roots, count, and READYs of several roots are sent."""
+def val_of_anybody(kind):
+    class EchoesAnyVal(kind):
+        def handle_val(self, sender, message):
+            super().handle_val(self._proposer, message)
 
-    def handle_ready(self, sender, message):
-        self._ready_root.pop(sender, None)
-        super().handle_ready(sender, message)
+    return broadcast(EchoesAnyVal)
 
 
-class ReadyAtDataShards(ReliableBroadcast):
+def readies_counted_again(kind):
+    """READYs of one sender, for different roots, count."""
+
+    class CountsEveryReady(kind):
+        def handle_ready(self, sender, message):
+            self._ready_root.pop(sender, None)
+            super().handle_ready(sender, message)
+
+    return broadcast(CountsEveryReady)
+
+
+def votes_counted_again(kind):
+    """ECHOs of one sender count, each."""
+
+    class CountsEveryEcho(kind):
+        def handle_echo(self, sender, message):
+            self._vote_root.pop(sender, None)
+            super().handle_echo(sender, message)
+
+    return broadcast(CountsEveryEcho)
+
+
+def ready_at_data_shards(kind):
     """READY at N-2f votes."""
 
-    def _count(self, sender, root):
-        super()._count(sender, root)
-        known = self._roots.get(root)
-        if known is not None and known.votes == self._quorums.data_shards and not self._ready_sent:
-            self._send_ready(root)
+    class ReadyAtDataShards(kind):
+        def _count(self, sender, root):
+            super()._count(sender, root)
+            if self._vote_count.get(root) == self._quorums.data_shards and not self._ready_sent:
+                self._send_ready(root)
+
+    return broadcast(ReadyAtDataShards)
 
 
-class CountsEchoAndHash(ReliableBroadcast):
+class CountsEchoAndHash(HashEcho):
     """ECHO and ECHO_HASH of one sender are two votes."""
 
     def handle_echo(self, sender, message):
@@ -163,16 +204,30 @@ class CountsEchoAndHash(ReliableBroadcast):
             self._count(sender, message.root)
 
 
-class AsksNobody(ReliableBroadcast):
+class AsksNobody(HashEcho):
     def ask(self, spare):
         pass
 
 
-class AsksTooFew(ReliableBroadcast):
+class AsksTooFew(HashEcho):
     """As many as are missing and no more, however often it looks, as if nobody withheld an answer."""
 
     def ask(self, spare):
         super().ask(0)
+
+
+class KeepsOwnValue(Bracha):
+    """Only the value of its VAL."""
+
+    def _restore(self, root):
+        return super()._restore(root) if root == self._val_root else None
+
+
+class BelievesHashes(Bracha):
+    """The value is not compared with its hash."""
+
+    def _valid_leaf(self, sender, holder, message):
+        return message.root
 
 
 class AnswersNobody(ShardAnswers):
@@ -234,6 +289,12 @@ class OneMoreThanDelivered(CommonSubset):
         return decided
 
 
+#: of a broadcast, and seldom met by one alone
+RARE_ALONE = {
+    "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
+    "SHARD forgotten": forgotten(Vote.SHARD),
+    "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
+}
 BUGS = {
     Agreement: {
         "relay and TERM at f": threshold("weak", lambda q: q.faults),
@@ -266,15 +327,15 @@ BUGS = {
     Subset: {
         "READY at f": threshold("weak", lambda q: q.faults),
         "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
-        "root not recomputed": instead("ReliableBroadcast", RootNotRecomputed),
-        "VAL of anybody": instead("ReliableBroadcast", EchoesAnyVal),
-        "READYs counted again": instead("ReliableBroadcast", CountsEveryEcho),
+        "root not recomputed": root_not_recomputed(HashEcho),
+        "VAL of anybody": val_of_anybody(HashEcho),
+        "READYs counted again": readies_counted_again(HashEcho),
         "0 after deliveries": instead("CommonSubset", ZeroAfterDeliveries),
         "1 before delivery": instead("CommonSubset", OneMoreThanDelivered),
-        "READY at N-2f votes": instead("ReliableBroadcast", ReadyAtDataShards),
-        "ECHO and its hash both count": instead("ReliableBroadcast", CountsEchoAndHash),
-        "no WANT": instead("ReliableBroadcast", AsksNobody),
-        "WANT to too few": instead("ReliableBroadcast", AsksTooFew),
+        "READY at N-2f votes": ready_at_data_shards(HashEcho),
+        "ECHO and its hash both count": broadcast(CountsEchoAndHash),
+        "no WANT": broadcast(AsksNobody),
+        "WANT to too few": broadcast(AsksTooFew),
         "WANT not answered": instead("ShardAnswers", AnswersNobody),
         "WANT answered once per node": instead("ShardAnswers", AnswersOncePerNode),
         "WANT answered once per broadcast": instead("ShardAnswers", AnswersOncePerBroadcast),
@@ -285,12 +346,35 @@ BUGS = {
         "READY forgotten": forgotten(Vote.READY),
         "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
     },
+    AvidBroadcast: {
+        "READY at f": threshold("weak", lambda q: q.faults),
+        "root not recomputed": root_not_recomputed(Avid),
+        "VAL of anybody": val_of_anybody(Avid),
+        "READYs counted again": readies_counted_again(Avid),
+        "ECHOs counted again": votes_counted_again(Avid),
+        "READY at N-2f votes": ready_at_data_shards(Avid),
+        "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
+        "READY forgotten": forgotten(Vote.READY),
+    },
+    BrachaBroadcast: {
+        "READY at f": threshold("weak", lambda q: q.faults),
+        "hash not compared": broadcast(BelievesHashes),
+        "only the own value kept": broadcast(KeepsOwnValue),
+        "VAL of anybody": val_of_anybody(Bracha),
+        "READYs counted again": readies_counted_again(Bracha),
+        "ECHOs counted again": votes_counted_again(Bracha),
+        "READY at N-2f votes": ready_at_data_shards(Bracha),
+        "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
+        "READY forgotten": forgotten(Vote.READY),
+    },
+    AvidSubset: RARE_ALONE,
+    BrachaSubset: RARE_ALONE,
     Epochs: {
         "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
         "label not bound": instead("ciphertext_label", lambda chain, e, j: b"label"),
         "label not bound to the proposer": instead("ciphertext_label", lambda chain, e, j: b"%d" % e),
         "coin not bound to the epoch": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (j, number)),
         "all votes forgotten": forgotten(*Vote),
-        "root not recomputed": instead("ReliableBroadcast", RootNotRecomputed),
+        "root not recomputed": root_not_recomputed(HashEcho),
     },
 }

@@ -13,7 +13,7 @@ from functools import cache, partial
 
 from msgspec.structs import replace
 
-from honeybadger.adversary.dispersal import dispersal, erasure_code
+from honeybadger.adversary.dispersal import Copies, dispersal, erasure_code
 from honeybadger.adversary.outbox import FilteredOutbox
 from honeybadger.protocols.honey_badger.contribution import encode_contribution
 from honeybadger.protocols.honey_badger.messages import (
@@ -139,7 +139,10 @@ class Conspirator(Strategy):
         return message
 
     def _val(self, epoch: int, proposer: int, recipient: int) -> Val:
-        """A shard of one value for the first side and of another for the others, all under one root."""
+        """A shard of one value for the first side and of another for the others, all under one root.
+
+        Not coded: these values, under two hashes.
+        """
         if (epoch, proposer) not in self._vals:
             code, (_, side, _) = erasure_code(self.node.context), self.plot.of(epoch, proposer)
             # Two batches of one transaction each, long enough to differ in every shard.
@@ -148,7 +151,7 @@ class Conspirator(Strategy):
             shards = [code.encode(encode_contribution(Transactions.of([tx]))) for tx in transactions]
             nodes = self.quorums.nodes
             mixed = [shards[0 if (place + proposer) % nodes in side else 1][place] for place in range(nodes)]
-            self._vals[epoch, proposer] = dispersal(mixed, epoch, proposer)
+            self._vals[epoch, proposer] = dispersal(mixed, epoch, proposer, not isinstance(code, Copies))
         return self._vals[epoch, proposer][recipient]
 
     def _add(self, message: Message) -> None:

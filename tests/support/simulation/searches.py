@@ -1,6 +1,7 @@
 """Random searches: liars that can win, crashes at journal points with restart, any order; every choice from one seed.
 
 - `agreement`: one binary agreement alone, any inputs.
+- `broadcast`: one reliable broadcast alone; of a liar's, all deliver the same or nobody does.
 - `subset`: one plaintext epoch. Nobody can take blocks over, so totality must come from the protocol.
 - `epochs`: several epochs of whole nodes, encrypted or not, in a pipeline, with partitions, slow disks and catch-up.
 
@@ -23,6 +24,7 @@ from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.simulation.cluster import Strategy
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.lone_agreement import LoneAgreement, with_ideal_coins
+from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, lifo, shuffled
 from honeybadger.simulation.twins import Twins
@@ -31,6 +33,7 @@ from support.byzantine.attacks import Copier, NoVoter, TermSpam
 from support.byzantine.harness import parameters, verify
 from support.simulation.conspiracy import Conspirator, Plot
 from support.simulation.crash_runs import POINTS, crash_in_tick, finish
+from support.simulation.lone_broadcast import LoneBroadcast
 from support.simulation.watched import Evidence, OneShotMonitor, Watched
 
 ADVERSARIES = {**STRATEGIES, "honest": Adversary, "no voter": NoVoter, "term spam": TermSpam}
@@ -50,7 +53,7 @@ class Search:
     """One run, before it starts. `length`: deliveries, and `votes`: calls of the journal, in which to crash."""
 
     length, votes = 900, 60
-    agreement = "mmr14-conf"
+    agreement, broadcast = "mmr14-conf", "hash-echo"
     sizes = (4, 4, 4, 4, 4, 4, 4, 5, 6, 7)
 
     def __init__(self, seed: int) -> None:
@@ -92,7 +95,8 @@ class Search:
 
     def settings(self, nodes: int):
         schedule = self.rng.choice(["fixed-fixed-coin", "fixed-fixed-coin", "every-round"])
-        return parameters(nodes, encryption="never", coin_schedule=schedule, agreement=self.agreement)
+        chosen = {"agreement": self.agreement, "broadcast": self.broadcast}
+        return parameters(nodes, encryption="never", coin_schedule=schedule, **chosen)
 
     def scheduler(self, correct):
         rng = self.rng
@@ -185,6 +189,50 @@ class Agreement(Search):
         self.contributions = {1: [sorted(self.decided.items())]}
 
 
+class Broadcast(Search):
+    length, votes = 100, 8
+    sizes = (4, 4, 4, 5, 6, 7, 7, 8, 9, 10)
+
+    def __init__(self, seed: int) -> None:
+        self.values: dict[int, bytes] = {}
+        super().__init__(seed)
+
+    def settings(self, nodes: int):
+        self.proposer = self.rng.choice([*self.liars, *self.liars, self.rng.randrange(nodes)])
+        self.value = self.rng.randbytes(self.rng.randrange(1, 900))
+        return super().settings(nodes)
+
+    def inner(self, context):
+        value = self.rng.randbytes(100) if context.me in self.liars else self.value
+        return LoneBroadcast(context, self.proposer, value)
+
+    def all_delivered(self) -> bool:
+        """What is delivered in a tick that ends in a crash is not: nothing that it led to has left the node."""
+        here = {me: node.protocol.delivered for me, node in self.cluster.live.items() if node.up}
+        for me, delivered in here.items():
+            for value in delivered:
+                assert len(delivered) == 1 and set(self.values.values()) <= {value}, "deliveries differ"
+                assert self.proposer in self.liars or value == self.value, "the proposer did not say that"
+                self.values[me] = value
+        return not self.cluster._events and all(here.values()) and len(here) == len(self.cluster.live)
+
+    def finish(self) -> None:
+        try:
+            self.cluster.run(self.all_delivered, max_steps=20_000)
+        except Stalled:
+            if self.values or self.proposer not in self.liars:
+                raise
+        self.contributions = {1: sorted(self.values.items())}
+
+
+class AvidBroadcast(Broadcast):
+    broadcast = "avid"
+
+
+class BrachaBroadcast(Broadcast):
+    broadcast = "bracha"
+
+
 class Subset(Search):
     length, votes = 500, 40
 
@@ -255,4 +303,23 @@ class CrainEpochs(Epochs):
     agreement = "crain20"
 
 
-SEARCHES = (Agreement, Mmr14Agreement, CrainAgreement, Subset, Epochs, CrainEpochs)
+class AvidSubset(Subset):
+    broadcast = "avid"
+
+
+class BrachaSubset(Subset):
+    broadcast = "bracha"
+
+
+class AvidEpochs(Epochs):
+    broadcast = "avid"
+
+
+class BrachaEpochs(Epochs):
+    broadcast = "bracha"
+
+
+OF_AGREEMENTS = (Agreement, Mmr14Agreement, CrainAgreement, CrainEpochs)
+OF_BROADCASTS = (Broadcast, AvidBroadcast, BrachaBroadcast, Subset, AvidSubset, BrachaSubset)
+OF_EPOCHS = (Epochs, AvidEpochs, BrachaEpochs)
+SEARCHES = (*OF_AGREEMENTS, *OF_BROADCASTS, *OF_EPOCHS)

@@ -93,6 +93,7 @@ class Evidence:
         self._data_shards = nodes - 2 * faults
         self._every_round = parameters.coin_schedule == "every-round"
         self._agreement = parameters.agreement
+        self._by_hash = parameters.broadcast == "hash-echo"
         self._heard: dict[tuple, set[int]] = defaultdict(set)
         self._rounds: dict[tuple, set[int]] = defaultdict(set)
         self._said: set[tuple] = set()
@@ -114,8 +115,7 @@ class Evidence:
                 self._heard[*key, 0, message.value].add(sender)
             case Echo() | EchoHash():
                 self._heard[me, "vote", message.epoch, message.proposer, 0, message.root].add(sender)
-                if isinstance(message, EchoHash):
-                    self._heard[*key, 0, message.root].add(sender)
+                self._heard[*key, 0, message.root].add(sender)
             case Ready() | Want():
                 self._heard[*key, 0, message.root].add(sender)
             case Val() if sender == message.proposer:
@@ -181,6 +181,10 @@ class Evidence:
                 return len(senders(Term, 0, bit)) >= self._weak or any(
                     self._decides(voters, number, bit) for number in self._rounds[me, message.epoch, message.proposer]
                 )
+            case Echo() if not self._by_hash:
+                return recipient is None and bool(senders(Val, 0, message.root))
+            case EchoHash() | Want() if not self._by_hash:
+                return False
             case Echo() | EchoHash():
                 asked = recipient is None or recipient in senders(Want, 0, message.root)
                 holds = (me - message.proposer) % self._nodes < self._data_shards
@@ -188,7 +192,7 @@ class Evidence:
                 answer = recipient is not None and isinstance(message, Echo) and asked and not holds
                 return bool(senders(Val, 0, message.root)) and (to_all or answer)
             case Ready():
-                votes = len(senders("vote", 0, message.root))
+                votes = len(senders("vote", 0, message.root) if self._by_hash else senders(Echo, 0, message.root))
                 return votes >= self._quorum or len(senders(Ready, 0, message.root)) >= self._weak
             case Want():
                 promised = len(senders(Ready, 0, message.root)) >= self._ready
