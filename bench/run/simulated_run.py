@@ -25,6 +25,7 @@ from honeybadger.simulation.virtual_time.costs import Costs
 from honeybadger.simulation.virtual_time.events import Trace
 from honeybadger.simulation.virtual_time.ideal import IDEAL
 from honeybadger.simulation.virtual_time.links import Network
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import SHIPPED, CostTable
 from honeybadger.simulation.virtual_time.world import Description, World
 
@@ -41,6 +42,7 @@ def described(how: SimulationSettings, table: CostTable) -> dict[str, Any]:
         "crypto": how.crypto,
         "cores": how.cores,
         "own_hosts": how.own_hosts,
+        "bundle": how.bundle,
         "factor": how.factor,
         "table": str(how.calibration) if how.calibration else "shipped with the package",
         "table_machine": table.machine,
@@ -97,9 +99,10 @@ class SimulatedRun:
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
             trace = Trace(stack.enter_context(how.trace.open("wb")) if how.trace else None)
-            load = VirtualLoad(load_settings(settings), self._table.node.client)
+            payload = how.payload(settings)
+            load = VirtualLoad(load_settings(settings), self._table.node.client, payload)
             self._say("dealing keys")
-            world = World(self._description(), directory, load, trace)
+            world = World(self._description(payload), directory, load, trace)
             began = time.monotonic()
             world.begin()
             load.begin(world)
@@ -117,12 +120,12 @@ class SimulatedRun:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
 
-    def _description(self) -> Description:
+    def _description(self, payload: Payload) -> Description:
         settings, how = self._settings, self._how
         runtime = settings.runtime
         return Description(
             specification=settings.specification,
-            parameters=settings.parameters,
+            parameters=payload.parameters(settings.parameters),
             quorums=settings.quorums,
             suite=IDEAL if how.crypto == "ideal" else find_suite(settings.parameters.suite),
             costs=Costs(self._table, how.costs, how.factor),
@@ -130,9 +133,10 @@ class SimulatedRun:
             cores=how.cores,
             own_hosts=how.own_hosts,
             network=Network(how.latency_s, settings.profile, how.uplink, how.downlink, settings.link_faults),
-            mempool=(runtime.mempool_transactions, runtime.mempool_bytes),
+            mempool=payload.mempool(runtime.mempool_transactions, runtime.mempool_bytes),
             liars=settings.liars,
             recovery=settings.recovery,
+            payload=payload,
         )
 
     def _facts(self, world: World, took_s: float) -> dict[str, Any]:

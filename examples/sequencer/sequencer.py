@@ -19,7 +19,7 @@ from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.parameters import Parameters, ProtocolName
 from honeybadger.protocols.quorums import CRASH
 from honeybadger.protocols.wire import Message
-from honeybadger.transactions import Transactions
+from honeybadger.transactions import END_BYTES, Transactions
 
 LEADER = 0
 BATCH = 1  # the one kind of vote in the journal
@@ -32,12 +32,18 @@ class SequencerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_
     pipeline_depth: Annotated[int, Meta(ge=1, le=1, description="Batches in progress at a time.")] = 1
 
 
-class Submit(Message, frozen=True, tag=1):
+class Carrier(Message, frozen=True):
     transactions: list[bytes]
 
+    @property
+    def payload(self) -> int:
+        return sum(len(transaction) + END_BYTES for transaction in self.transactions)
 
-class Batch(Message, frozen=True, tag=2):
-    transactions: list[bytes]
+
+class Submit(Carrier, frozen=True, tag=1): ...
+
+
+class Batch(Carrier, frozen=True, tag=2): ...
 
 
 class Stored(Message, frozen=True, tag=3): ...
