@@ -12,7 +12,6 @@ import msgspec
 
 from bench.plan.fields import Given, SettingsError, about, fields_of
 from bench.plan.run_settings import RunSettings
-from crypto.suites import find_suite
 from honeybadger.simulation.virtual_time.payload import Payload
 
 _simulated = partial(about, "Virtual time")
@@ -82,8 +81,7 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def payload(self, run: RunSettings) -> Payload:
         """What carried transactions stand for."""
-        code = find_suite(run.parameters.suite).code(run.quorums.data_shards, run.nodes)
-        return Payload.of(self.bundle, run.tx_sizes.mean, _proposal(run) // self.bundle, code)
+        return Payload.of(self.bundle, run.tx_sizes.mean, _proposal(run) // self.bundle)
 
     @property
     def uplink(self) -> float:

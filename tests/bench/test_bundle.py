@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 
 from bench.load.client import Result
 from bench.load.offers import client_directory, read_offers
@@ -14,6 +15,7 @@ from bench.plan.fields import SettingsError
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
 from bench.plan.workload import TxSizes
 from bench.run.simulated_run import SimulatedRun
+from honeybadger.simulation.virtual_time.table import CostTable, Crypto, Line, Node
 
 SHORT = {"nodes": 4, "batch_size": 1600, "duration": 0.3, "warmup": 0.0, "seed": 3}
 #: may differ by a few per cent: shards are padded, ciphertexts have headers, transactions are chosen in bundles
@@ -68,6 +70,37 @@ def test_an_open_loop_offers_as_many(tmp_path):
     assert four["latency_s"]["p50"] == pytest.approx(one["latency_s"]["p50"], rel=0.1)
     scheduled, _ = np.load(tmp_path / "run" / "client-0" / "transactions.npy")
     assert 4 * len(scheduled) > four["offered_tx"] > len(scheduled)
+
+
+def one_price(name: str, price: float) -> CostTable:
+    """A table in which nothing else costs anything, but the wait for the disk."""
+    table = CostTable.load()
+    node = {field: Line(0, 0) if isinstance(old, Line) else 0.0 for field, old in asdict(table.node).items()}
+    crypto = {field: Line(0, 0) if isinstance(old, Line) else 0.0 for field, old in asdict(table.crypto).items()}
+    node |= {"sync": 0.004, name: Line(0, price) if isinstance(node[name], Line) else price}
+    return CostTable("made up", "", "bls", Crypto(**crypto), Node(**node))
+
+
+#: seconds by byte, and by transaction
+BYTE, TRANSACTION = 2e-8, 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "price"),
+    [
+        *((name, BYTE) for name in ("encode", "decode", "send", "receive", "commit_byte", "ledger")),
+        *((name, TRANSACTION) for name in ("submit", "commit", "client")),
+    ],
+)
+def test_each_price_is_paid_for_all_that_a_carried_transaction_stands_for(tmp_path, name, price):
+    path = tmp_path / "costs.toml"
+    one_price(name, price).save(path)
+    one, four = (simulate(bundle, batch_size=800, how={"calibration": path}) for bundle in (1, 4))
+    assert one["valid"] and four["valid"], (one["reason"], four["reason"])
+    # The load generator is no node.
+    figure = "throughput_tx_per_s" if name == "client" else "cpu_s_per_tx"
+    assert four[figure] == pytest.approx(one[figure], rel=0.15)
+    assert (one["cpu_s_per_tx"] > 0) == (name != "client")
 
 
 def test_the_same_seed_gives_the_same_trace(tmp_path):

@@ -6,20 +6,27 @@ payload (headers, hashes, shares of keys, votes) is what it is.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from crypto.erasure import ErasureCode
+from crypto.erasure import ReedSolomon
+from crypto.suite import Suite
 from honeybadger.protocols.parameters import P
 from honeybadger.protocols.wire import Message
 from honeybadger.transactions import COUNT_BYTES, END_BYTES
 
 #: shortest carried transaction: unique in any run
 SHORTEST = 32
-#: a full proposal carries at least so many bytes, and so many of them are no payload: so that neither these nor the
-#: padding of shards, which are charged as payload, weigh much
-LEAST_PROPOSAL, NO_PAYLOAD = 8192, 256
+#: a full proposal carries at least so many bytes, so that a ciphertext's header and the padding of shards, which are
+#: charged as payload, weigh little
+LEAST_PROPOSAL = 8192
+
+
+class BarelyPadded(ReedSolomon):
+    """The same code with shorter padding, for shards that are charged many times."""
+
+    unit = 8
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,11 @@ class Payload:
     carried: int = 1
 
     @staticmethod
-    def of(bundle: int, tx_bytes: int, proposal: int, code: ErasureCode) -> "Payload":
-        """For proposals of `proposal` carried transactions, in shards of `code`."""
+    def of(bundle: int, tx_bytes: int, proposal: int) -> "Payload":
+        """For proposals of at most `proposal` carried transactions."""
         if bundle == 1:
             return CARRIED_AS_IT_IS
-        filled = code.shard_length(LEAST_PROPOSAL) * code.data
-        carried = max(SHORTEST, (filled - NO_PAYLOAD) // proposal - END_BYTES)
+        carried = max(SHORTEST, LEAST_PROPOSAL // proposal)
         return Payload(bundle, tx_bytes, min(carried, bundle * tx_bytes))
 
     def transactions(self, count: int) -> int:
@@ -60,6 +66,10 @@ class Payload:
             return size
         payload = sum(message.payload for message in messages)
         return size + round(self.encoded(payload)) - payload
+
+    def suite(self, suite: Suite) -> Suite:
+        """What nodes use in place of `suite`."""
+        return suite if self.bundle == 1 else replace(suite, code=BarelyPadded)
 
     def parameters(self, parameters: P) -> P:
         """Those of nodes that carry what is charged as `parameters` say."""

@@ -84,7 +84,8 @@ class World:
             self._deliver,
             clients,
         )
-        public, secret = deal(count, what.quorums.faults, random.Random(f"keys {what.seed}").randbytes, what.suite)
+        suite = what.payload.suite(what.suite)
+        public, secret = deal(count, what.quorums.faults, random.Random(f"keys {what.seed}").randbytes, suite)
         signing = deal_signing_keys(count, random.Random(f"signing keys {what.seed}").randbytes)
         chain_id = sha256(f"simulated chain {what.seed}".encode()).digest()
         key = FingerprintKey(sha256(f"fingerprints {what.seed}".encode()).digest())
