@@ -89,7 +89,9 @@ BYTE, TRANSACTION = 2e-8, 1e-5
     ("name", "price"),
     [
         *((name, BYTE) for name in ("encode", "decode", "send", "receive", "commit_byte", "ledger")),
-        *((name, TRANSACTION) for name in ("submit", "commit", "client")),
+        *((name, TRANSACTION) for name in ("submit", "commit")),
+        # One process for all of them.
+        ("client", 10 * TRANSACTION),
     ],
 )
 def test_each_price_is_paid_for_all_that_a_carried_transaction_stands_for(tmp_path, name, price):
@@ -101,6 +103,11 @@ def test_each_price_is_paid_for_all_that_a_carried_transaction_stands_for(tmp_pa
     figure = "throughput_tx_per_s" if name == "client" else "cpu_s_per_tx"
     assert four[figure] == pytest.approx(one[figure], rel=0.15)
     assert (one["cpu_s_per_tx"] > 0) == (name != "client")
+
+
+def test_what_waits_counts_as_often():
+    summary = simulate(4, batch_size=400, window=8000, duration=0.9)
+    assert 4000 < summary["per_node"][0]["mempool_max"] <= 8000
 
 
 def test_the_same_seed_gives_the_same_trace(tmp_path):
