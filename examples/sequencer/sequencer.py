@@ -11,7 +11,6 @@ stops for good if node 0 loses its journal, and nothing at all is promised if a 
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import Bulk, ConsensusProtocol, HeldBytes, Phase, Specification
@@ -29,7 +28,7 @@ RESEND_S = 1.0  # a leader that restarts has forgotten what it was asked
 
 class SequencerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: ProtocolName = "sequencer"
-    pipeline_depth: Annotated[int, Meta(ge=1, le=1, description="Batches in progress at a time.")] = 1
+    pipeline_depth: Annotated[int, msgspec.Meta(ge=1, le=1, description="Batches in progress at a time.")] = 1
 
 
 class Carrier(Message, frozen=True):
@@ -37,7 +36,7 @@ class Carrier(Message, frozen=True):
 
     @property
     def payload(self) -> int:
-        return sum(len(transaction) + END_BYTES for transaction in self.transactions)
+        return sum(len(tx) + END_BYTES for tx in self.transactions)
 
 
 class Submit(Carrier, frozen=True, tag=1): ...
@@ -85,10 +84,9 @@ class Sequencer(ConsensusProtocol):
             self.timeout("resend")
         busy = self.epoch in self._batches or self.epoch <= self._context.silent_through or self._application.busy
         if self._context.me == LEADER and self._asked and not busy:
-            batch = self._asked.pop(next(iter(self._asked)))
-            done, longest = self._application.committed(batch), self._parameters.max_tx_bytes
-            fresh = [tx for tx, old in zip(batch, done, strict=True) if not old and 0 < len(tx) <= longest]
-            self._store(self.epoch, fresh)
+            ask = self._asked.pop(next(iter(self._asked)))
+            done, most = self._application.committed(ask), self._parameters.max_tx_bytes
+            self._store(self.epoch, [tx for tx, old in zip(ask, done, strict=True) if not old and 0 < len(tx) <= most])
 
     def timeout(self, name: str) -> None:
         count, room = self._parameters.batch_size, self._parameters.max_proposal_bytes
