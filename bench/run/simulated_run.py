@@ -31,6 +31,8 @@ from honeybadger.simulation.virtual_time.world import Description, World
 
 #: nodes that are not at the same height after so long will not be, virtual seconds
 CATCH_UP_S = 20.0
+#: more unanswered transactions than this no node is given
+MOST_WAITING = 10_000_000
 #: how often a person hears of it, seconds of the real clock
 SHOW_S = 0.5
 
@@ -100,9 +102,11 @@ class SimulatedRun:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
             trace = Trace(stack.enter_context(how.trace.open("wb")) if how.trace else None)
             payload = how.payload(settings)
-            load = VirtualLoad(load_settings(settings), self._table.node.client, payload)
+            # Simulated mempools have room for whatever the closed loop needs, as queues of the paper's nodes have.
+            offered = load_settings(settings, room=MOST_WAITING)
+            load = VirtualLoad(offered, self._table.node.client, payload)
             self._say("dealing keys")
-            world = World(self._description(payload), directory, load, trace)
+            world = World(self._description(payload, 0 if settings.rate else offered.window), directory, load, trace)
             began = time.monotonic()
             world.begin()
             load.begin(world)
@@ -120,7 +124,7 @@ class SimulatedRun:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
 
-    def _description(self, payload: Payload) -> Description:
+    def _description(self, payload: Payload, window: int) -> Description:
         settings, how = self._settings, self._how
         runtime = settings.runtime
         return Description(
@@ -133,7 +137,10 @@ class SimulatedRun:
             cores=how.cores,
             own_hosts=how.own_hosts,
             network=Network(how.latency_s, settings.profile, how.uplink, how.downlink, settings.link_faults),
-            mempool=payload.mempool(runtime.mempool_transactions, runtime.mempool_bytes),
+            mempool=payload.mempool(
+                max(runtime.mempool_transactions, window),
+                max(runtime.mempool_bytes, window * settings.tx_sizes.high),
+            ),
             liars=settings.liars,
             recovery=settings.recovery,
             payload=payload,

@@ -110,6 +110,16 @@ def test_what_waits_counts_as_often():
     assert 4000 < summary["per_node"][0]["mempool_max"] <= 8000
 
 
+def test_mempools_have_room_for_what_the_closed_loop_offers():
+    """More than real ones would take, in transactions and in bytes."""
+    summary = simulate(4_000, batch_size=400_000, tx_size=1024, submit_to="all", duration=5.0, how={"own_hosts": True})
+    assert summary["valid"], summary["reason"]
+    assert summary["per_node"][0]["mempool_max"] > 1_000_000 and not summary["refused_tx"]
+    # Of the B oldest each node chooses B/N at random: 1 - (3/4)^4 of them.
+    blocks = summary["committed_tx"] / summary["epochs"]
+    assert blocks == pytest.approx(400_000 * (1 - 0.75**4), rel=0.1)
+
+
 def test_the_same_seed_gives_the_same_trace(tmp_path):
     traces = [tmp_path / "first", tmp_path / "second"]
     for trace in traces:
