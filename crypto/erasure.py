@@ -22,14 +22,17 @@ from crypto.gf256 import ORDER, interpolation
 from crypto.matrix_product import Product, multiplier
 
 _PREFIX_LENGTH = 8
-_UNIT = 64
-"""Shard lengths are multiples of this: the prefix fits into the first, and vector instructions need no remainder."""
 
 
 class ErasureCode(ABC):
-    """A code with `data` data shards out of `total`. CryptoError for numbers out of range."""
+    """A code with `data` data shards out of `total`. CryptoError for numbers out of range.
+
+    `unit`: shard lengths are multiples of it, so that the prefix fits into the first shard, and vector instructions
+    need no remainder.
+    """
 
     most_shards: int
+    unit = 64
 
     def __init__(self, data: int, total: int) -> None:
         if not 1 <= data <= total:
@@ -41,8 +44,8 @@ class ErasureCode(ABC):
 
     def shard_length(self, value_length: int) -> int:
         """Length of each shard of a value of `value_length` bytes."""
-        units = -(-(_PREFIX_LENGTH + value_length) // (self.data * _UNIT))
-        return units * _UNIT
+        units = -(-(_PREFIX_LENGTH + value_length) // (self.data * self.unit))
+        return units * self.unit
 
     def encode(self, value: bytes) -> list[bytes]:
         """The `total` shards of a value, all of the same length. The value may be empty."""
@@ -107,7 +110,7 @@ class ErasureCode(ABC):
         if len(lengths) != 1:
             raise InvalidCodeword("the shards differ in length")
         length = lengths.pop()
-        if length == 0 or length % _UNIT:
+        if length == 0 or length % self.unit:
             raise InvalidCodeword(f"a shard does not have {length} bytes")
         for index in shards:
             if not 0 <= index < self.total:

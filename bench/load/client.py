@@ -77,7 +77,8 @@ class Result(msgspec.Struct):
 
     `batches`: [number, transactions, first node] in order of sending. `unanswered`: transactions that nobody answered,
     of which `abandoned` were with nodes that went down. `drained_at`: when the wait for answers ended, monotonic
-    seconds.
+    seconds. All these are of carried transactions, each of which stands for `bundle` and has `carried_bytes` bytes
+    (0: as many as it stands for); see `virtual_load`.
     """
 
     batches: list[tuple[int, int, int]]
@@ -86,6 +87,8 @@ class Result(msgspec.Struct):
     unanswered: int
     abandoned: int
     drained_at: float
+    bundle: int = 1
+    carried_bytes: int = 0
 
 
 @dataclass

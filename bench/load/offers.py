@@ -25,7 +25,8 @@ class Offer:
 
 @dataclass(frozen=True)
 class Offers:
-    """Of all clients; counts are over the whole run, as in `client.Result`.
+    """Of all clients; counts are over the whole run, as in `client.Result`, but of all that carried transactions stand
+    for; only `offers` are of those that were carried.
 
     `scheduled`, `durable`: of each transaction, see `Outstanding.transactions`; `drained`: until when it was waited
     for, at most. Seconds of one clock.
@@ -80,13 +81,15 @@ def read_offers(directory: Path, clients: int, seed: int, sizes: TxSizes) -> Off
         results.append(result)
         scheduled, durable = np.load(home / "transactions.npy")
         sent = sum(count for _, count, _ in result.batches)
-        offers.append(Offer(Workload(seed, sizes, client), result.batches, np.isfinite(durable[:sent])))
-        columns.append(np.array([scheduled, durable, np.full(len(scheduled), result.drained_at)]))
+        carried = TxSizes.parse(result.carried_bytes) if result.carried_bytes else sizes
+        offers.append(Offer(Workload(seed, carried, client), result.batches, np.isfinite(durable[:sent])))
+        column = np.array([scheduled, durable, np.full(len(scheduled), result.drained_at)])
+        columns.append(np.repeat(column, result.bundle, axis=1))
     refused: Counter[str] = Counter()
     for result in results:
-        refused.update(result.refused)
+        refused.update({reason: count * result.bundle for reason, count in result.refused.items()})
     late, unanswered, abandoned = (
-        sum(getattr(result, name) for result in results) for name in ("late", "unanswered", "abandoned")
+        sum(getattr(result, name) * result.bundle for result in results) for name in ("late", "unanswered", "abandoned")
     )
     scheduled, durable, drained = np.concatenate(columns, axis=1)
     return Offers(offers, scheduled, durable, drained, late, unanswered, abandoned, dict(refused))

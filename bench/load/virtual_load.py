@@ -20,6 +20,7 @@ from honeybadger.network.client_protocol import most_in_request
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.mempool import Request
 from honeybadger.simulation.virtual_time.node import ReplyTo
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import Line
 from honeybadger.simulation.virtual_time.world import World
 
@@ -31,14 +32,16 @@ RESUME_S = 0.05
 
 class VirtualLoad(ReplyTo):
     """One client. `settings`: as of a real one; its files are not used. `cost`: of a request, by transaction.
+    `payload`: of what is carried in place of what `settings` ask for.
 
     `begin` starts it; from then on it acts on the world's clock until it is `finished`. `window`: the measured time;
     `warm`: whether it stays where it is.
     """
 
-    def __init__(self, settings: Settings, cost: Line) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, cost: Line, payload: Payload) -> None:
+        self._settings = settings = _carried(settings, payload)
         self._cost = cost
+        self._payload = payload
         self._workload = Workload(settings.seed, settings.tx_size)
         self._longest_batch = most_in_request(self._workload.sizes.high)
         self._chunk = max(1, min(self._longest_batch, settings.window // 8))
@@ -65,7 +68,7 @@ class VirtualLoad(ReplyTo):
 
     @property
     def acknowledged(self) -> int:
-        return self._outstanding.acknowledged
+        return self._payload.transactions(self._outstanding.acknowledged)
 
     def down(self, node: int) -> None:
         """The node is gone for good."""
@@ -78,6 +81,8 @@ class VirtualLoad(ReplyTo):
         o = self._outstanding
         np.save(directory / "transactions.npy", o.transactions())
         result = Result(self._batches, self._late, o.refused, o.unanswered, o.abandoned, self._drained_at)
+        if self._payload.bundle > 1:
+            result.bundle, result.carried_bytes = self._payload.bundle, self._payload.carried
         (directory / "load.json").write_bytes(msgspec.json.encode(result))
 
     def answered(self, node: int, request: Request, submission: Submission, at: float) -> None:
@@ -112,7 +117,7 @@ class VirtualLoad(ReplyTo):
                 self._send_due(self.window[1])
             self._drain()
             return
-        self.warm = self.acknowledged >= settings.warm_tx or now >= self._start + LONGEST_WARMUP_S
+        self.warm = self._outstanding.acknowledged >= settings.warm_tx or now >= self._start + LONGEST_WARMUP_S
         if not self.warm and self.window[0] - 0.15 <= now:
             # Measuring now would measure the start of a large cluster.
             self._open_window(now + 0.25)
@@ -170,8 +175,24 @@ class VirtualLoad(ReplyTo):
             # The client has a machine of its own.
             _each(arrivals)
         else:
-            cost = self._cost.of(len(scheduled))
+            cost = self._cost.of(self._payload.transactions(len(scheduled)))
             self._world.hosts[0].run(lambda: cost, lambda: _each(arrivals))
+
+
+def _carried(settings: Settings, payload: Payload) -> Settings:
+    """What to offer for these settings to be met."""
+    bundle = payload.bundle
+    return (
+        settings
+        if bundle == 1
+        else msgspec.structs.replace(
+            settings,
+            tx_size=str(payload.carried),
+            rate=None if settings.rate is None else settings.rate / bundle,
+            window=max(1, settings.window // bundle),
+            warm_tx=max(1, settings.warm_tx // bundle),
+        )
+    )
 
 
 def _each(calls: Sequence[Callable[[], None]]) -> None:

@@ -107,8 +107,7 @@ def _of_load(run: RunSettings, w: Written) -> Iterator[str]:
     if run.rate is None:
         if run.arrivals != "fixed":
             yield f"{w('arrivals')} is for the open loop, with {w('rate')}"
-        most = min(run.runtime.mempool_transactions, run.runtime.mempool_bytes // largest)
-        if run.window is not None and run.window > most:
+        if run.window is not None and run.window > (most := run.mempool_room):
             yield f"{w('window', run.window)}: a node takes {most:,} unanswered transactions of this size"
         return
     if run.window is not None:

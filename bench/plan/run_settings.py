@@ -220,6 +220,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         correct = len(self.correct)
         return {"1": 1, "f+1": min(self.quorums.weak, correct)}.get(self.submit_to, correct)
 
+    @property
+    def mempool_room(self) -> int:
+        """Unanswered transactions that any node takes: fewer than it holds if they are long."""
+        return min(self.runtime.mempool_transactions, self.runtime.mempool_bytes // self.tx_sizes.high)
+
     @cached_property
     def profile(self) -> Profile | None:
         """The emulated WAN; None for loopback. ClusterError if there is no such profile."""

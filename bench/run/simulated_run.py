@@ -25,11 +25,14 @@ from honeybadger.simulation.virtual_time.costs import Costs
 from honeybadger.simulation.virtual_time.events import Trace
 from honeybadger.simulation.virtual_time.ideal import IDEAL
 from honeybadger.simulation.virtual_time.links import Network
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import SHIPPED, CostTable
 from honeybadger.simulation.virtual_time.world import Description, World
 
 #: nodes that are not at the same height after so long will not be, virtual seconds
 CATCH_UP_S = 20.0
+#: more unanswered transactions than this no node is given
+MOST_WAITING = 10_000_000
 #: how often a person hears of it, seconds of the real clock
 SHOW_S = 0.5
 
@@ -41,6 +44,7 @@ def described(how: SimulationSettings, table: CostTable) -> dict[str, Any]:
         "crypto": how.crypto,
         "cores": how.cores,
         "own_hosts": how.own_hosts,
+        "bundle": how.bundle,
         "factor": how.factor,
         "table": str(how.calibration) if how.calibration else "shipped with the package",
         "table_machine": table.machine,
@@ -104,9 +108,12 @@ class SimulatedRun:
         with ExitStack() as stack:
             directory = settings.out or Path(stack.enter_context(TemporaryDirectory(prefix="honeybadger-")))
             trace = Trace(stack.enter_context(how.trace.open("wb")) if how.trace else None)
-            load = VirtualLoad(load_settings(settings), self._table.node.client)
+            payload = how.payload(settings)
+            # Simulated mempools have room for whatever the closed loop needs, as queues of the paper's nodes have.
+            offered = load_settings(settings, room=MOST_WAITING)
+            load = VirtualLoad(offered, self._table.node.client, payload)
             self._say("dealing keys")
-            world = World(self._description(), directory, load, trace)
+            world = World(self._description(payload, 0 if settings.rate else offered.window), directory, load, trace)
             began = time.monotonic()
             world.begin()
             load.begin(world)
@@ -124,12 +131,12 @@ class SimulatedRun:
                 (directory / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
             return summary
 
-    def _description(self) -> Description:
+    def _description(self, payload: Payload, window: int) -> Description:
         settings, how = self._settings, self._how
         runtime = settings.runtime
         return Description(
             specification=settings.specification,
-            parameters=settings.parameters,
+            parameters=payload.parameters(settings.parameters),
             quorums=settings.quorums,
             suite=IDEAL if how.crypto == "ideal" else find_suite(settings.parameters.suite),
             costs=Costs(self._table, how.costs, how.factor),
@@ -137,9 +144,13 @@ class SimulatedRun:
             cores=how.cores,
             own_hosts=how.own_hosts,
             network=Network(how.latency_s, settings.profile, how.uplink, how.downlink, settings.link_faults),
-            mempool=(runtime.mempool_transactions, runtime.mempool_bytes),
+            mempool=payload.mempool(
+                max(runtime.mempool_transactions, window),
+                max(runtime.mempool_bytes, window * settings.tx_sizes.high),
+            ),
             liars=settings.liars,
             recovery=settings.recovery,
+            payload=payload,
         )
 
     def _facts(self, world: World, took_s: float) -> dict[str, Any]:

@@ -43,13 +43,18 @@ def phase_at(now: float, window: Window, *, warm: bool) -> str:
     return "running" if now < window[1] else "draining"
 
 
-def load_settings(settings: RunSettings, client: int = 0) -> Settings:
-    """What a client offers; `manifest` and `output` are empty."""
+def load_settings(settings: RunSettings, client: int = 0, room: int | None = None) -> Settings:
+    """What a client offers; `manifest` and `output` are empty.
+
+    `room`: unanswered transactions that a node takes; by default, what a mempool has room for.
+    """
     per_node = settings.parameters.transactions_per_node(settings.nodes)
     faults_end_s = settings.link_faults_end_s
     patience_s = PATIENCE_AFTER_FAULTS_S if settings.restart_count or faults_end_s or settings.wan else PATIENCE_S
-    # One batch in each epoch in progress, one on its way to the disk and back, one waiting.
-    usual_window = per_node * (settings.parameters.pipeline_depth + 2)
+    most = settings.mempool_room if room is None else room
+    # One batch in each epoch in progress, one on its way to the disk and back, one waiting. What several nodes hold is
+    # waited for at each of them, so each needs more.
+    usual_window = per_node * (settings.parameters.pipeline_depth + 2) * settings.copies
     return Settings(
         manifest="",
         output="",
@@ -59,7 +64,7 @@ def load_settings(settings: RunSettings, client: int = 0) -> Settings:
         warmup_s=settings.warmup_s,
         duration_s=settings.duration_s,
         rate=settings.rate,
-        window=max(1, (settings.window or usual_window) // settings.clients),
+        window=max(1, (settings.window or min(usual_window, most)) // settings.clients),
         warm_tx=max(1, settings.parameters.batch_size // settings.clients) if settings.rate is None else 1,
         skip=sorted(settings.liars),
         # Faults that outlast the window are waited for.

@@ -11,7 +11,6 @@ stops for good if node 0 loses its journal, and nothing at all is promised if a 
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import Bulk, ConsensusProtocol, HeldBytes, Phase, Specification
@@ -19,7 +18,7 @@ from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.parameters import Parameters, ProtocolName
 from honeybadger.protocols.quorums import CRASH
 from honeybadger.protocols.wire import Message
-from honeybadger.transactions import Transactions
+from honeybadger.transactions import END_BYTES, Transactions
 
 LEADER = 0
 BATCH = 1  # the one kind of vote in the journal
@@ -29,15 +28,21 @@ RESEND_S = 1.0  # a leader that restarts has forgotten what it was asked
 
 class SequencerParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: ProtocolName = "sequencer"
-    pipeline_depth: Annotated[int, Meta(ge=1, le=1, description="Batches in progress at a time.")] = 1
+    pipeline_depth: Annotated[int, msgspec.Meta(ge=1, le=1, description="Batches in progress at a time.")] = 1
 
 
-class Submit(Message, frozen=True, tag=1):
+class Carrier(Message, frozen=True):
     transactions: list[bytes]
 
+    @property
+    def payload(self) -> int:
+        return sum(len(tx) + END_BYTES for tx in self.transactions)
 
-class Batch(Message, frozen=True, tag=2):
-    transactions: list[bytes]
+
+class Submit(Carrier, frozen=True, tag=1): ...
+
+
+class Batch(Carrier, frozen=True, tag=2): ...
 
 
 class Stored(Message, frozen=True, tag=3): ...
@@ -79,10 +84,9 @@ class Sequencer(ConsensusProtocol):
             self.timeout("resend")
         busy = self.epoch in self._batches or self.epoch <= self._context.silent_through or self._application.busy
         if self._context.me == LEADER and self._asked and not busy:
-            batch = self._asked.pop(next(iter(self._asked)))
-            done, longest = self._application.committed(batch), self._parameters.max_tx_bytes
-            fresh = [tx for tx, old in zip(batch, done, strict=True) if not old and 0 < len(tx) <= longest]
-            self._store(self.epoch, fresh)
+            ask = self._asked.pop(next(iter(self._asked)))
+            done, most = self._application.committed(ask), self._parameters.max_tx_bytes
+            self._store(self.epoch, [tx for tx, old in zip(ask, done, strict=True) if not old and 0 < len(tx) <= most])
 
     def timeout(self, name: str) -> None:
         count, room = self._parameters.batch_size, self._parameters.max_proposal_bytes

@@ -49,6 +49,10 @@ class BodyPart(Message, frozen=True, tag=-4):
     offset: Annotated[int, Meta(ge=0, le=2**40)]
     shard: Annotated[bytes, Meta(min_length=1, max_length=PART_BYTES)]
 
+    @property
+    def payload(self) -> int:
+        return len(self.shard)
+
 
 class CertificateRequest(Message, frozen=True, tag=-5):
     """Please send the certificate of this block, or your share of it if you have none. (`epoch` is 0.)"""

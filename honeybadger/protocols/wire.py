@@ -24,6 +24,12 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unk
 
     epoch: EpochNumber
 
+    @property
+    def payload(self) -> int:
+        """How many bytes of it are transactions, in whatever encoding, or shards of them. A simulation may charge
+        these more than once, in place of carrying more."""
+        return 0
+
 
 #: bytes that MessagePack puts before a text, a list or bytes; and of a number
 LONGEST_PREFIX = 5

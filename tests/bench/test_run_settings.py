@@ -19,6 +19,7 @@ from bench.plan.build_run import build_run, run_of
 from bench.plan.experiment import Experiment, varied_keys
 from bench.plan.fields import Field, Given, fields_of, given_in
 from bench.plan.run_settings import RunSettings, every_field, parameter_fields, run_fields
+from bench.run.single_run import load_settings
 from crypto.suites import installed_suites
 from honeybadger.cli import options
 from honeybadger.cli.local import command
@@ -229,3 +230,20 @@ def test_an_experiment_may_have_runs_without_the_restarts_that_others_have(key, 
     assert [run.options[key] for run in runs] == values
     with pytest.raises(ClusterError, match="restart-rounds needs restart, restart-all or restart-primary"):
         Experiment.parse(rest, "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [
+        ({}, 300),
+        ({"submit_to": "f+1"}, 600),
+        ({"submit_to": "all"}, 1200),
+        ({"submit_to": "all", "window": 7}, 7),
+        ({"submit_to": "all", "batch_size": 400_000}, 1_000_000),
+        # A mempool has 256 MiB.
+        ({"submit_to": "all", "batch_size": 400_000, "tx_size": 1024}, 262_144),
+    ],
+    ids=str,
+)
+def test_nodes_that_hold_the_same_transactions_are_given_more_of_them_but_no_more_than_they_take(options, window):
+    assert load_settings(run_of(**{"nodes": 4, "batch_size": 400, **options})).window == window

@@ -21,6 +21,10 @@ QUICK = ("simulate", "--duration", "0.3", "--warmup", "0.1", "--batch-size", "40
         (("--clients", "2"), "--clients is not simulated yet"),
         (("--suite", "charm"), "suite"),
         (("--crypto", "ideal", "--costs", "measured"), "--crypto ideal has prices only in the table"),
+        (("--bundle", "4", "--costs", "measured"), "--bundle 4 multiplies prices: leave out --costs"),
+        (("--bundle", "3"), "--bundle 3 does not divide batch-size = 10000"),
+        (("--bundle", "4", "--batch-size", "40"), "--bundle 4 leaves fewer than 16 transactions of --batch-size 40"),
+        (("--bundle", "0"), "--bundle '0' is not"),
         (("--factor", "2"), "--factor is for --costs measured"),
         (("--wan", "two-regions", "--latency-ms", "1"), "--wan contradicts --latency-ms"),
         (("--cores", "0"), "--cores '0' is not"),
@@ -105,6 +109,15 @@ def test_results_of_different_kinds_are_not_mixed_without_being_asked(run, manif
         )
     status, _, err = run("bench", "compare", "ideal", "one")
     assert status != 0 and "not the same: place: virtual time against processes" in err
+
+
+def test_results_that_carry_different_bundles_are_not_mixed(run, manifest):
+    manifest.write_text(EXPERIMENT.replace("[20, 40]", "[160]"))
+    for out, bundle in (("every", "1"), ("second", "2")):
+        more = ("--crypto", "ideal", "--bundle", bundle)
+        assert run("bench", "run", manifest, "--simulate", *more, "--out", out)[0] == 0
+    status, _, err = run("bench", "compare", "every", "second")
+    assert status != 0 and "not the same: simulation, bundle: 1 against 2" in err
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_a_vote_by_hash_is_foreign(kind):
 @pytest.mark.parametrize("nodes", ALL_SIZES)
 def test_avid_sends_every_shard_to_everybody_and_asks_nobody(nodes):
     net = BroadcastNet(nodes, 1, kind=Avid)
-    net.network.scheduler = fifo
+    net.network.schedule_by(fifo)
     sent, transmit = [], net.network.transmit
     net.network.transmit = lambda *what: (sent.append(what), transmit(*what))[1]
     net.nodes[0].broadcast(VALUE)

@@ -30,6 +30,10 @@ class Val(Message, frozen=True, tag=1):
     branch: Branch
     shard: bytes
 
+    @property
+    def payload(self) -> int:
+        return len(self.shard)
+
 
 class Echo(Message, frozen=True, tag=2):
     """The sender's own shard: a vote for the root. With broadcast hash-echo, holders send it to everybody, others to
@@ -39,6 +43,10 @@ class Echo(Message, frozen=True, tag=2):
     root: Digest
     branch: Branch
     shard: bytes
+
+    @property
+    def payload(self) -> int:
+        return len(self.shard)
 
 
 class Ready(Message, frozen=True, tag=3):

@@ -34,6 +34,10 @@ class PrePrepare(Message, frozen=True, tag=1):
     signature: Signature
     batch: bytes
 
+    @property
+    def payload(self) -> int:
+        return len(self.batch)
+
 
 class Prepare(Message, frozen=True, tag=2):
     """A backup has accepted the PRE-PREPARE, and has the batch."""
@@ -111,12 +115,20 @@ class Forward(Message, frozen=True, tag=7):
     view: View
     transactions: bytes
 
+    @property
+    def payload(self) -> int:
+        return len(self.transactions)
+
 
 class Relay(Message, frozen=True, tag=8):
     """Backup to all: the primary has not ordered these for a while; please see to it. (`epoch` is 0.) `transactions`:
     as in `Forward`, at most `MOST_RELAYED`."""
 
     transactions: bytes
+
+    @property
+    def payload(self) -> int:
+        return len(self.transactions)
 
 
 class Fetch(Message, frozen=True, tag=9):
@@ -129,6 +141,10 @@ class Batch(Message, frozen=True, tag=10):
     """A batch that was asked for; its digest says which. (`epoch` is 0.)"""
 
     batch: bytes
+
+    @property
+    def payload(self) -> int:
+        return len(self.batch)
 
 
 class Status(Message, frozen=True, tag=11):

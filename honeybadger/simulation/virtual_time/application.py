@@ -7,6 +7,7 @@ from honeybadger.node.application import NodeApplication, Submission
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.simulation.virtual_time.costs import Meter
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import Node
 from honeybadger.transactions import FingerprintKey, Transactions
 
@@ -29,19 +30,27 @@ class ChargedApplication(NodeApplication):
     """A real node's, which charges `meter` for what it does."""
 
     def __init__(
-        self, nodes: int, parameters: Parameters, mempool: Mempool, chain: Chain, meter: Meter, table: Node
+        self,
+        nodes: int,
+        parameters: Parameters,
+        mempool: Mempool,
+        chain: Chain,
+        meter: Meter,
+        table: Node,
+        payload: Payload,
     ) -> None:
         super().__init__(nodes, parameters, mempool, chain)
         self._meter = meter
         self._table = table
+        self._payload = payload
 
     def commit(self, epoch: int, contributions: Sequence[tuple[int, Transactions]]) -> None:
-        count = sum(len(part) for _, part in contributions)
-        size = sum(int(part.lengths.sum()) for _, part in contributions)
+        count = self._payload.transactions(sum(len(part) for _, part in contributions))
+        size = self._payload.transaction_bytes(sum(int(part.lengths.sum()) for _, part in contributions))
         table = self._table
         self._meter.work(table.block + count * table.commit + size * table.commit_byte)
         super().commit(epoch, contributions)
 
     def submit(self, request: Request, transactions: Sequence[bytes]) -> Submission:
-        self._meter.work(self._table.submit.of(len(transactions)))
+        self._meter.work(self._table.submit.of(self._payload.transactions(len(transactions))))
         return super().submit(request, transactions)

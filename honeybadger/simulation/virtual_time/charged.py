@@ -6,24 +6,28 @@ from typing import Any
 
 from crypto.dealer import PublicKeys, SecretKeys
 from crypto.erasure import ErasureCode
+from crypto.suite import RandomBytes
 from honeybadger.simulation.virtual_time.costs import Meter
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import Crypto, Line
 
 #: of a call's arguments, its price
 Price = Callable[..., float]
 
 
-def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Crypto) -> tuple[PublicKeys, SecretKeys]:
+def charged_keys(
+    public: PublicKeys, secret: SecretKeys, meter: Meter, table: Crypto, payload: Payload
+) -> tuple[PublicKeys, SecretKeys]:
     """The same keys; what is done with them is charged to `meter`."""
 
     def code(data: int, total: int) -> ErasureCode:
         inner = public.suite.code(data, total)
 
         def of_value(value: bytes) -> float:
-            return table.code.of(inner.shard_length(len(value)) * total)
+            return table.code.of(payload.encoded(inner.shard_length(len(value)) * total))
 
         def of_shards(shards: Mapping[int, bytes]) -> float:
-            return table.code.of(len(next(iter(shards.values()), b"")) * total)
+            return table.code.of(payload.encoded(len(next(iter(shards.values()), b"")) * total))
 
         charged: Any = _Charged(inner, meter, {"encode": ("code", of_value), "complete": ("code", of_shards)})
         return charged  # type: ignore[no-any-return]
@@ -37,7 +41,10 @@ def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Cr
 
     def decrypting(ciphertext: Any, shares: Mapping[int, bytes], suspects: Any = ()) -> float:
         combined = enough(table.decrypt, shares)
-        return combined and combined + len(ciphertext.data) * table.open_byte
+        return combined and combined + payload.encoded(len(ciphertext.data)) * table.open_byte
+
+    def encrypting(message: bytes, label: bytes, randbytes: RandomBytes) -> float:
+        return table.encrypt.of(payload.encoded(len(message)))
 
     def signing(price: float) -> Price:
         return lambda message: price
@@ -51,7 +58,7 @@ def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Cr
                 public.encryption,
                 meter,
                 {
-                    "encrypt": ("encrypt", lambda message, label, randbytes: table.encrypt.of(len(message))),
+                    "encrypt": ("encrypt", encrypting),
                     "check": ("check", lambda items: table.check.of(len(items)) if items else 0.0),
                     "decrypt": ("decrypt", decrypting),
                 },

@@ -25,6 +25,7 @@ from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.events import NodeEvents
 from honeybadger.simulation.virtual_time.links import Links
 from honeybadger.simulation.virtual_time.outbox import Frame, VirtualOutbox
+from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.processors import Processors
 from honeybadger.transactions import Transactions
 
@@ -56,6 +57,7 @@ class Surroundings:
     threshold: int
     codec: Codec
     recovery: bool
+    payload: Payload
     deliver: Callable[[int, int, Frame], None]
     clients: ReplyTo
 
@@ -98,7 +100,7 @@ class VirtualNode:
         self.events = events
         self._store = store
         self.journal = JournalModel()
-        self.outbox = VirtualOutbox(me, around.nodes, around.codec, self._fault)
+        self.outbox = VirtualOutbox(me, around.nodes, around.codec, around.payload, self._fault)
         self.timers = VirtualTimers(self.now, lambda at: around.clock.at(at, self.wake))
         self.alive = False
         #: a tick waits for a processor, or is in progress; something happened since the last one began
@@ -214,7 +216,7 @@ class VirtualNode:
         common, private = self.outbox.take()
         table = self._around.costs.table.node
         for frame in (*common, *(frame for frames in private.values() for frame in frames)):
-            self.meter.work(table.encode.of(len(frame.data)))
+            self.meter.work(table.encode.of(frame.charged))
         peers = (peer for peer in range(self._around.nodes) if peer != self.me)
         leaving = [(peer, frame) for peer in peers for frame in (*common, *private.get(peer, ()))]
         self.meter.outside(sum(table.send.of(frame.size) for _, frame in leaving))
@@ -251,7 +253,8 @@ class VirtualNode:
         through = self.chain.height
         blocks = [one.header for one in self.application.pending if one.header.height <= through]
         node, crypto = around.costs.table.node, around.costs.table.crypto
-        cost = node.ledger.once + sum(header.tx_bytes for header in blocks) * node.ledger.each
+        size = around.payload.transaction_bytes(sum(header.tx_bytes for header in blocks))
+        cost = node.ledger.once + size * node.ledger.each
         if around.recovery:
             each = crypto.certificate_share + crypto.certificate.of(around.threshold)
             certified = len(blocks) * each / signed_every(around.nodes)
@@ -271,8 +274,8 @@ class VirtualNode:
                 "block",
                 height=header.height,
                 epoch=header.epoch,
-                transactions=header.tx_count,
-                bytes=header.tx_bytes,
+                transactions=self._around.payload.transactions(header.tx_count),
+                bytes=self._around.payload.transaction_bytes(header.tx_bytes),
                 proposers=header.proposers,
             )
             self.events.trace("chained", height=header.height, hash=header.hash.hex())
@@ -306,7 +309,7 @@ class VirtualNode:
             bytes_sent=dict(self.outbox.bytes_sent),
             ticks=self.ticks,
             longest_tick_s=longest_tick_s,
-            mempool=len(self._mempool),
+            mempool=self._around.payload.transactions(len(self._mempool)),
             pending_blocks=len(self.application.pending),
             height=self.chain.height,
             durable_height=self.chain.durable_height,

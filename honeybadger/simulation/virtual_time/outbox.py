@@ -8,31 +8,37 @@ from typing import NamedTuple
 from honeybadger.network.channel import SEAL_BYTES
 from honeybadger.network.codec import HEADER_BYTES, Codec, join
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.virtual_time.payload import Payload
 
 #: what a frame has besides its entry
 FRAMING_BYTES = HEADER_BYTES + SEAL_BYTES + len(join([b"", b""]))
 
 
 class Frame(NamedTuple):
-    """Encoded messages of one epoch on their way to one node; `messages` are the objects themselves."""
+    """Encoded messages of one epoch on their way to one node; `messages` are the objects themselves. `charged`: bytes
+    of the entry, with all payload."""
 
     epoch: int
     data: bytes
     messages: tuple[Message, ...]
+    charged: int
 
     @property
     def size(self) -> int:
         """Bytes on the wire."""
-        return len(self.data) + FRAMING_BYTES
+        return self.charged + FRAMING_BYTES
 
 
 class VirtualOutbox:
     """Implements `Outbox`. `fault`: as there. `loopback`: messages to oneself, in order."""
 
-    def __init__(self, me: int, nodes: int, codec: Codec, fault: Callable[[int, StrEnum, str], None]) -> None:
+    def __init__(
+        self, me: int, nodes: int, codec: Codec, payload: Payload, fault: Callable[[int, StrEnum, str], None]
+    ) -> None:
         self._me = me
         self._peers = [node for node in range(nodes) if node != me]
         self._codec = codec
+        self._payload = payload
         self.fault = fault
         self.loopback: deque[Message] = deque()
         self._common: defaultdict[int, list[Message]] = defaultdict(list)
@@ -69,5 +75,6 @@ class VirtualOutbox:
             for message, size in held:
                 name = type(message).__name__
                 self.messages_sent[name] += 1
-                self.bytes_sent[name] += size * receivers
-            yield Frame(epoch, data, tuple(message for message, _ in held))
+                self.bytes_sent[name] += self._payload.size(size, (message,)) * receivers
+            said = tuple(message for message, _ in held)
+            yield Frame(epoch, data, said, self._payload.size(len(data), said))

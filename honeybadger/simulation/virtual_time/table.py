@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     once: Seconds
     each: Seconds
 
-    def of(self, count: int) -> float:
+    def of(self, count: float) -> float:
         return self.once + self.each * count
 
 

@@ -27,6 +27,7 @@ from honeybadger.simulation.virtual_time.events import NodeEvents, Trace
 from honeybadger.simulation.virtual_time.links import Links, Network
 from honeybadger.simulation.virtual_time.node import ReplyTo, Surroundings, VirtualNode
 from honeybadger.simulation.virtual_time.outbox import Frame
+from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS, Payload
 from honeybadger.simulation.virtual_time.processors import Processors
 from honeybadger.transactions import FingerprintKey
 
@@ -37,6 +38,7 @@ class Description:
 
     `suite`: a real one or `ideal.IDEAL`. `cores`: processors; all nodes share them, or, if `own_hosts`, each node has
     so many. `mempool`: most transactions, most bytes. `liars`: node → strategy. `recovery`: see `Surroundings`.
+    `payload`: what carried transactions stand for; `parameters` and `mempool` are of those that are carried.
     """
 
     specification: Specification
@@ -51,6 +53,7 @@ class Description:
     mempool: tuple[int, int] = (1_000_000, 1 << 30)
     liars: Mapping[int, str] = field(default_factory=dict)
     recovery: bool = True
+    payload: Payload = CARRIED_AS_IT_IS
 
 
 class World:
@@ -77,10 +80,12 @@ class World:
             what.quorums.weak,
             codec,
             what.recovery,
+            what.payload,
             self._deliver,
             clients,
         )
-        public, secret = deal(count, what.quorums.faults, random.Random(f"keys {what.seed}").randbytes, what.suite)
+        suite = what.payload.suite(what.suite)
+        public, secret = deal(count, what.quorums.faults, random.Random(f"keys {what.seed}").randbytes, suite)
         signing = deal_signing_keys(count, random.Random(f"signing keys {what.seed}").randbytes)
         chain_id = sha256(f"simulated chain {what.seed}".encode()).digest()
         key = FingerprintKey(sha256(f"fingerprints {what.seed}".encode()).digest())
@@ -96,11 +101,11 @@ class World:
             randbytes = random.Random(f"node {me} {what.seed}").randbytes
             mempool = SeededMempool((*what.mempool, parameters.max_tx_bytes), key, randbytes)
             table = what.costs.table
-            application = ChargedApplication(count, parameters, mempool, chain, meter, table.node)
+            application = ChargedApplication(count, parameters, mempool, chain, meter, table.node, what.payload)
             node.build(chain, mempool, application)
             keys = (public, secret[me])
             if what.costs.mode == "table":
-                keys = charged_keys(*keys, meter, table.crypto)
+                keys = charged_keys(*keys, meter, table.crypto, what.payload)
             context = Context(
                 me=me,
                 parameters=parameters,

@@ -1,4 +1,4 @@
-"""Clock, processors and links of the simulation: what happens when."""
+"""Clock and links of the simulation: what happens when."""
 
 import math
 import random
@@ -12,7 +12,6 @@ from honeybadger.cluster.wan.profile import Profile
 from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.virtual_time.links import Links, Network
-from honeybadger.simulation.virtual_time.processors import Processors
 
 
 def run_all(clock: Clock) -> None:
@@ -35,31 +34,6 @@ def test_time_never_goes_back():
     clock.at(5, lambda: clock.at(1, lambda: seen.append(clock.now)))
     run_all(clock)
     assert seen == [5]
-
-
-@given(st.integers(1, 4), st.lists(st.floats(0.001, 1), min_size=1, max_size=20))
-def test_no_more_work_at_a_time_than_there_are_processors_and_none_waits_for_nothing(cores, costs):
-    clock, running, most = Clock(), 0, 0
-    host = Processors(clock, cores)
-
-    def work(cost: float) -> float:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        return cost
-
-    def done() -> None:
-        nonlocal running
-        running -= 1
-
-    for cost in costs:
-        host.run(lambda cost=cost: work(cost), done)
-    run_all(clock)
-    assert most == min(cores, len(costs)) and running == 0
-    assert host.busy_s == pytest.approx(sum(costs))
-    # The bounds of list scheduling (Graham 1969).
-    shortest = max(max(costs), sum(costs) / cores)
-    assert shortest - 1e-9 <= clock.now <= sum(costs) / cores + max(costs) + 1e-9
 
 
 def arrivals(network: Network, frames: list[tuple[int, int, int]], nodes: int = 3, seed: int = 1) -> list[tuple]:
@@ -144,11 +118,6 @@ def test_a_delay_follows_the_leader():
 def test_other_faults_are_refused(kind):
     with pytest.raises(ValueError, match=f"{kind['kind']} is not simulated yet"):
         Network(faults=[LinkFault(**kind)])
-
-
-def test_a_host_without_processors_is_refused():
-    with pytest.raises(ValueError, match="too few"):
-        Processors(Clock(), 0)
 
 
 def test_bandwidth_is_unlimited_by_default():

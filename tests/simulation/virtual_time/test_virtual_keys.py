@@ -13,6 +13,7 @@ from crypto.suites import SUITE_NAMES, find_suite
 from honeybadger.simulation.virtual_time.charged import charged_keys
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.ideal import HEADER_BYTES, IDEAL, TAG_BYTES, IdealKey
+from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS
 from honeybadger.simulation.virtual_time.table import CostTable
 
 RANDBYTES = random.Random(1).randbytes
@@ -109,7 +110,7 @@ def charged(mode: str = "table") -> tuple[Meter, CostTable, PublicKeys, SecretKe
     table = CostTable.load()
     meter = Meter(Costs(table, mode))  # type: ignore[arg-type]
     meter.begin()
-    return meter, table, *charged_keys(PUBLIC, SECRET[0], meter, table.crypto)
+    return meter, table, *charged_keys(PUBLIC, SECRET[0], meter, table.crypto, CARRIED_AS_IT_IS)
 
 
 def test_every_operation_costs_what_the_table_says():

@@ -214,7 +214,7 @@ class Broadcast(Search):
                 assert len(delivered) == 1 and set(self.values.values()) <= {value}, "deliveries differ"
                 assert self.proposer in self.liars or value == self.value, "the proposer did not say that"
                 self.values[me] = value
-        return not self.cluster._events and all(here.values()) and len(here) == len(self.cluster.live)
+        return not self.cluster.planned and all(here.values()) and len(here) == len(self.cluster.live)
 
     def finish(self) -> None:
         try:
