@@ -32,10 +32,11 @@ from honeybadger.console import signals
 from honeybadger.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from bench.measure.results import Result
     from bench.places.place import Place
+    from bench.plan.experiment import Experiment
     from bench.run.experiment_runner import Step
     from bench.run.progress import Progress
 
@@ -77,14 +78,14 @@ def run(
     """Run the experiment that MANIFEST (TOML) describes, or the part of it that is not done yet.
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
-    --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate there
-    are no nodes but simulated ones.
+    --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate, or a
+    table [simulation] in MANIFEST, there are no nodes but simulated ones; its options win over that table.
     Exit status 0 only if all its runs are valid.
     """
     from bench.places.choice import PROCESSES, choose, choose_virtual, refuse_other_places
     from bench.plan.attentions import attentions
     from bench.plan.estimate import Estimate, in_words
-    from bench.plan.experiment import Experiment
+    from bench.plan.experiment import SIMULATION, Experiment
     from bench.run.experiment_runner import Runner
     from bench.run.simulated_run import SimulatedRun, refuse_other_simulations
     from bench.run.single_run import SingleRun
@@ -93,10 +94,14 @@ def run(
     from honeybadger.cli.local_table import latency_ms
 
     experiment = Experiment.load(manifest)
-    runs = [one.settings for one in experiment.runs]
-    how, of_place = _simulation(given(context), simulate, runs)
-    chosen = choose_virtual(of_place) if how else choose(PlaceSettings.make(of_place), runs)
-    kind = "" if chosen.name == PROCESSES else f"-{chosen.name.replace(' ', '-')}"
+    how, of_place = _simulation(given(context), simulate, experiment)
+    if how is not None:
+        chosen = choose_virtual(of_place, "--simulate" if simulate else f"[{SIMULATION}] in {manifest}")
+    else:
+        chosen = choose(PlaceSettings.make(of_place), [one.settings for one in experiment.runs])
+    # The name says where it ran, unless the experiment itself does.
+    as_written = chosen.name == PROCESSES or experiment.simulation is not None
+    kind = "" if as_written else f"-{chosen.name.replace(' ', '-')}"
     out = out or Path("runs") / f"{experiment.name}{kind}"
     signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
@@ -427,20 +432,21 @@ def agreements(seeds: int, most_rounds: int, coin_schedule: Any, figure: Path | 
 
 
 def _simulation(
-    chosen: dict[str, Given], simulate: bool, runs: Sequence[RunSettings]
+    chosen: dict[str, Given], simulate: bool, experiment: Experiment
 ) -> tuple[SimulationSettings | None, dict[str, Given]]:
-    """How to simulate, None for real nodes; and what was chosen besides."""
+    """How to simulate, None for real nodes; and what was chosen besides. Options win over the experiment's table."""
     of_simulation = {key: one for key, one in chosen.items() if key in fields_of(SimulationSettings)}
     others = {key: one for key, one in chosen.items() if key not in of_simulation}
-    if not simulate:
+    if not simulate and experiment.simulation is None:
         for one in of_simulation.values():
             raise SettingsError(f"{one.written} needs --simulate")
         return None, others
+    of_simulation = {**(experiment.simulation or {}), **of_simulation}
     if "trace" in of_simulation:
         raise SettingsError(f"{of_simulation['trace'].written} is for one run, with honeybadger simulate")
     how = SimulationSettings.make(of_simulation)
-    for run in runs:
-        refuse_unsimulated(run, how)
+    for run in experiment.runs:
+        refuse_unsimulated(run.settings, how)
     return how, others
 
 
