@@ -18,8 +18,8 @@ from honeybadger.node.crypto_time import OPERATIONS
 
 Row = dict[str, Any]
 
-#: how long runs are: points of a line may differ in that, since larger batches and more nodes take longer
-LENGTH_KEYS = ("duration", "warmup")
+#: points of a line may differ in these, since larger batches and more nodes take longer and need more waiting
+FOLLOWING_KEYS = ("duration", "warmup", "window")
 #: keys that vary along a curve of latency against throughput
 LOAD_KEYS = ("rate", "batch-size", "window", "pipeline-depth")
 
@@ -34,8 +34,8 @@ def _keys(groups: Sequence[Group], *without: str) -> list[str]:
 
 
 def lines_along(groups: Sequence[Group], key: str) -> list[str]:
-    """The names of their lines along `key`: runs that are longer where they must be are on the same line."""
-    lines = names(groups, key, *LENGTH_KEYS)
+    """The names of their lines along `key`: what only follows from it (`FOLLOWING_KEYS`) makes no other line."""
+    lines = names(groups, key, *FOLLOWING_KEYS)
     points = {(line, group.options[key]) for line, group in zip(lines, groups, strict=True)}
     return lines if len(points) == len(groups) else names(groups, key)
 

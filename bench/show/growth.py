@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 
 from bench.measure.results import Group
-from bench.show.figure_data import LENGTH_KEYS, Row, cpu_per_epoch, names, row_of
+from bench.show.figure_data import FOLLOWING_KEYS, Row, cpu_per_epoch, names, row_of
 from bench.show.words import number
 
 #: what may differ along a line
-ALONG = ("nodes", "batch-size", *LENGTH_KEYS)
+ALONG = ("nodes", "batch-size", *FOLLOWING_KEYS)
 CPU = "cpu_s_per_epoch"
 
 

@@ -47,7 +47,7 @@ def test_at_the_same_share_what_matters_is_b_by_n(tmp_path):
 
 
 def test_runs_that_are_longer_where_they_must_be_are_on_one_line(tmp_path):
-    series = [{"nodes": 4, "batch-size": b, "duration": b} for b in (10, 20, 30)]
+    series = [{"nodes": 4, "batch-size": b, "duration": b, "window": b} for b in (10, 20, 30)]
     groups = grouped(experiment_results(tmp_path / "a", [1.0, 2.0, 3.0], series=series))
     assert {row["line"] for row in BATCH_SIZE.rows(groups, THROUGHPUT)} == {"all runs"}
     twice = grouped(experiment_results(tmp_path / "b", [1.0] * 4, **{"batch-size": [10, 20], "duration": [1, 2]}))
