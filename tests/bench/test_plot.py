@@ -132,6 +132,12 @@ def test_nonsense_is_one_line_that_says_what_there_is(groups, tmp_path):
     assert width_of("8.4cm") == pytest.approx(84 / 25.4) == width_of(" 84 mm ") and width_of("7in") == 7
 
 
+def test_a_caption_says_that_runs_were_simulated(tmp_path):
+    (run,) = Experiment.parse({}, "x").runs
+    write(tmp_path, run, made_up(run, place="virtual time"))
+    assert "closed loop, in virtual time, one run" in caption(grouped(read_results(tmp_path)), "points")
+
+
 def test_the_caption_says_what_the_runs_have_in_common(groups, tmp_path):
     assert caption(groups, "points") == (
         "Honey Badger, N = 4 and 7, B = 100 and 1,000, 250-byte transactions, closed loop, "
