@@ -50,6 +50,21 @@ def epoch_intervals(window: tuple[float, float], nodes: Sequence[NodeObservation
     return gaps
 
 
+def quorum_durations(window: tuple[float, float], nodes: Sequence[NodeObservations], quorum: int) -> list[float]:
+    """Of each epoch, from the first proposal of any of `nodes` until `quorum` of them have committed it, if that is
+    inside `window`. The Honey Badger paper calls it latency."""
+    proposed: dict[int, list[float]] = {}
+    committed: dict[int, list[float]] = {}
+    for node in nodes:
+        for epoch, reached in node.phases.items():
+            for name, times in (("proposed", proposed), ("committed", committed)):
+                if name in reached:
+                    times.setdefault(epoch, []).append(reached[name])
+    ends = {epoch: sorted(times)[quorum - 1] for epoch, times in committed.items() if len(times) >= quorum}
+    start, end = window
+    return [at - min(proposed[epoch]) for epoch, at in ends.items() if start <= at < end and epoch in proposed]
+
+
 def phase_steps(reached: Mapping[str, float], phases: Sequence[Phase]) -> dict[str, float]:
     """Step → seconds: from each phase that one epoch reached at a node to the next one, in order of time.
 

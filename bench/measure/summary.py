@@ -30,6 +30,7 @@ from bench.measure.quantities import (
     memory_growth,
     node_row,
     phase_means,
+    quorum_durations,
     used_in,
 )
 from bench.measure.throughput import Commit, throughput
@@ -121,6 +122,9 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
         "latency_at_least": waits.at_least(quantiles),
         "epochs": len(blocks),
         "epoch_s": distribution(epoch_durations(window, live), {"p50": 0.5, "p99": 0.99}),
+        "epoch_at_quorum_s": distribution(
+            quorum_durations(window, live, settings.quorums.quorum), {"p50": 0.5, "p99": 0.99}
+        ),
         "epoch_interval_s": distribution(epoch_intervals(window, live), {"p50": 0.5, "p99": 0.99}),
         "phase_s": phase_means(window, live, settings.specification.phases),
         "agreement": agreement_means(window, live),
@@ -130,6 +134,7 @@ def summarise(directory: Path, settings: RunSettings, nodes: Sequence[RunningNod
             name: _per(used_in(window, live, f"crypto_cpu_s.{name}"), rate.epochs) for name in OPERATIONS
         },
         "sent_bytes_per_tx": _per(used_in(window, live, "sent_bytes"), rate.transactions),
+        "messages_per_epoch": _per(used_in(window, live, "messages_handled"), rate.epochs),
         "written_bytes_per_tx": _per(used_in(window, live, "written_bytes"), rate.transactions),
         "messages_by_type": _by_type(live, "messages_sent"),
         "bytes_by_type": _by_type(live, "bytes_sent"),

@@ -68,10 +68,10 @@ def choose(settings: PlaceSettings, runs: Sequence[RunSettings]) -> Chosen:
     return Chosen(HOSTS, make)
 
 
-def choose_virtual(given: Mapping[str, Given]) -> Chosen:
-    """No place at all, but a simulation; SettingsError if another place is `given` as well."""
+def choose_virtual(given: Mapping[str, Given], why: str) -> Chosen:
+    """No place at all, but a simulation, as `why` asks for; SettingsError if another place is `given` as well."""
     for one in given.values():
-        raise SettingsError(f"{one.written} contradicts --simulate")
+        raise SettingsError(f"{one.written} contradicts {why}")
     return Chosen(VIRTUAL, lambda stack, runs, keep, say: None)
 
 

@@ -2,8 +2,9 @@
 
 Keys are those of `RunSettings`, with - or _; a value, or a list of values to cross. `name`, `about` (one line for
 people) and `repeats` belong to the experiment; each table of `[[series]]` is crossed by itself on top of the keys
-before it. Repeat r uses `seed` + r. All combinations are run before the next repeat begins (A B A B …), so that a
-machine that changes its mood meets all of them alike.
+before it. A table `[simulation]`, whose keys are those of `SimulationSettings`, makes it one in virtual time. Repeat r
+uses `seed` + r. All combinations are run before the next repeat begins (A B A B …), so that a machine that changes its
+mood meets all of them alike.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ import bench
 from bench.plan.build_run import build_run
 from bench.plan.fields import Given, SettingsError, given_in
 from bench.plan.run_settings import RunSettings, experiment_fields, run_fields, usual_parameters
+from bench.plan.simulation_settings import SimulationSettings
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.toml_file import other_kind, read_toml
 from honeybadger.wording import closest
 
-_OWN_KEYS = ("name", "about", "repeats", "series")
+SIMULATION = "simulation"
+_OWN_KEYS = ("name", "about", "repeats", "series", SIMULATION)
 MOST_RUNS = 10_000
 #: the experiments that come with the project
 READY_MADE = Path(bench.__file__).parent / "experiments"
@@ -66,7 +69,8 @@ class PlannedRun:
 class Experiment:
     """A manifest, checked as a whole: every run in it can be started.
 
-    `varied`: keys with more than one value; `source`: the manifest's file, if it has one.
+    `varied`: keys with more than one value; `simulation`: what it says of virtual time, None if it runs real nodes;
+    `source`: the manifest's file, if it has one.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Experiment:
     repeats: int
     runs: list[PlannedRun]
     varied: list[str]
+    simulation: dict[str, Given] | None = None
     source: Path | None = None
 
     @staticmethod
@@ -110,6 +115,7 @@ class Experiment:
         common = {key: value for key, value in raw.items() if key not in _OWN_KEYS}
         combinations: dict[str, RunSettings] = {}
         try:
+            simulation = _simulation(own.get(SIMULATION))
             for one in series:
                 for given in _cross(given_in(common) | given_in(one)):
                     made = build_run(given, style="", others=_OWN_KEYS)
@@ -123,12 +129,23 @@ class Experiment:
             settings = msgspec.structs.replace(one, seed=one.seed + repeat)
             runs.append(PlannedRun(settings.options, repeat, settings))
         varied = varied_keys([run.options for run in runs if not run.repeat])
-        return Experiment(name, own.get("about", ""), repeats, runs, varied)
+        return Experiment(name, own.get("about", ""), repeats, runs, varied, simulation)
 
 
 def is_experiment(raw: Mapping[str, Any]) -> bool:
     """Whether a file asks for more than the options of one run."""
     return not raw.keys().isdisjoint(_OWN_KEYS) or any(isinstance(value, list) for value in raw.values())
+
+
+def _simulation(table: Any) -> dict[str, Given] | None:
+    """Key → what the table says; SettingsError for what no simulation can have."""
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        raise SettingsError(f"{SIMULATION} is a table, written [{SIMULATION}]")
+    given = {key: one._replace(written=f"{SIMULATION}.{one.written}") for key, one in given_in(table).items()}
+    SimulationSettings.make(given)
+    return given
 
 
 def _nearest_manifest(path: Path) -> str:

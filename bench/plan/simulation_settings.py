@@ -13,6 +13,7 @@ import msgspec
 from bench.plan.fields import Given, SettingsError, about, fields_of
 from bench.plan.run_settings import RunSettings
 from honeybadger.simulation.virtual_time.payload import Payload
+from honeybadger.wording import nearest
 
 _simulated = partial(about, "Virtual time")
 _speed = partial(_simulated, usual="no limit", ge=0.001, le=1e6)
@@ -65,9 +66,13 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     def make(given: Mapping[str, Given]) -> SimulationSettings:
         """From what a person chose, by key; SettingsError for the first thing that makes no sense."""
         fields = fields_of(SimulationSettings)
+        for key, one in given.items():
+            if key not in fields:
+                raise SettingsError(f"{one.written} is not an option of a simulation{nearest(key, fields)}")
         made = SimulationSettings(**{fields[key].name: fields[key].read(one) for key, one in given.items()})
         if made.crypto == "ideal" and made.costs == "measured":
-            raise SettingsError(f"{given['crypto'].shown('ideal')} has prices only in the table: leave out --costs")
+            crypto, costs = given["crypto"].shown("ideal"), given["costs"].written
+            raise SettingsError(f"{crypto} has prices only in the table: leave out {costs}")
         if "factor" in given and made.costs == "table":
             raise SettingsError(f"{given['factor'].written} is for --costs measured")
         if made.bundle > 1 and made.costs == "measured":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from bench.measure.results import FAULT_KEYS, RESTART_KEYS, Group
+from bench.places.choice import PROCESSES
 from bench.plan.experiment import varied_keys
 from bench.show.words import listed, number, setting, transactions
 from crypto.suites import DEFAULT
@@ -29,8 +30,15 @@ def caption(groups: Sequence[Group], of: Of) -> str:
         for key in same
         if key not in varied and (key not in unsaid or options[0].get(key, unsaid[key]) not in (None, unsaid[key]))
     ]
+    parts += _places(groups)
     parts.append(_repeats(groups, of))
     return ", ".join(part for part in parts if part)
+
+
+def _places(groups: Sequence[Group]) -> list[str]:
+    """Where the runs were, unless it was in processes of one machine."""
+    places = {str(result.summary.get("place", PROCESSES)) for group in groups for result in group.valid}
+    return [] if places == {PROCESSES} else [f"in {listed(sorted(places))}"]
 
 
 def _values(groups: Sequence[Group], key: str) -> str:

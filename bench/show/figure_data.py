@@ -18,6 +18,8 @@ from honeybadger.node.crypto_time import OPERATIONS
 
 Row = dict[str, Any]
 
+#: points of a line may differ in these, since larger batches and more nodes take longer and need more waiting
+FOLLOWING_KEYS = ("duration", "warmup", "window")
 #: keys that vary along a curve of latency against throughput
 LOAD_KEYS = ("rate", "batch-size", "window", "pipeline-depth")
 
@@ -31,12 +33,24 @@ def _keys(groups: Sequence[Group], *without: str) -> list[str]:
     return [key for key in varied_keys([group.options for group in groups]) if key not in without]
 
 
+def lines_along(groups: Sequence[Group], key: str) -> list[str]:
+    """The names of their lines along `key`: what only follows from it (`FOLLOWING_KEYS`) makes no other line."""
+    lines = names(groups, key, *FOLLOWING_KEYS)
+    points = {(line, group.options[key]) for line, group in zip(lines, groups, strict=True)}
+    return lines if len(points) == len(groups) else names(groups, key)
+
+
 def _named(group: Group, line: str) -> Row:
     """How each row begins; lines of a protocol look alike."""
     return {"line": line, "protocol": group.options["protocol"]}
 
 
-def _spread(name: str, values: Sequence[float], factor: float = 1.0) -> Row:
+def row_of(group: Group, line: str) -> Row:
+    """The beginning of a row of a figure against a parameter."""
+    return {**_named(group, line), "nodes": group.options["nodes"], "batch-size": group.options["batch-size"]}
+
+
+def spread_of(name: str, values: Sequence[float], factor: float = 1.0) -> Row:
     """Median, min and max of a figure over repeats; None where nothing was measured."""
     names = (name, f"{name}_min", f"{name}_max")
     if not values:
@@ -47,7 +61,7 @@ def _spread(name: str, values: Sequence[float], factor: float = 1.0) -> Row:
 def on_curves(groups: Sequence[Group], key: str, figure: str) -> list[Group]:
     """Those with a value of `figure` that are on a line along `key` with others, in order along it."""
     lines: dict[str, list[Group]] = defaultdict(list)
-    for group, line in zip(groups, names(groups, key), strict=True):
+    for group, line in zip(groups, lines_along(groups, key), strict=True):
         if group.figures(figure):
             lines[line].append(group)
     return [
@@ -58,24 +72,16 @@ def on_curves(groups: Sequence[Group], key: str, figure: str) -> list[Group]:
     ]
 
 
-def throughput_rows(groups: Sequence[Group], key: str) -> list[Row]:
-    """Throughput against `key`."""
-    return [
-        {**_named(group, line), key: group.options[key], **_throughput(group)}
-        for group, line in zip(groups, names(groups, key), strict=True)
-    ]
-
-
 def cpu_per_epoch(group: Group) -> Row:
     """Processor seconds of all nodes for an epoch."""
-    return _spread("cpu_s_per_epoch", group.figures("cpu_s_per_epoch"))
+    return spread_of("cpu_s_per_epoch", group.figures("cpu_s_per_epoch"))
 
 
 def latency_curve_rows(groups: Sequence[Group], key: str) -> list[Row]:
     """Latency against `key`."""
     return [
         {**_named(group, line), key: group.options[key], **_latency(group)}
-        for group, line in zip(groups, names(groups, key), strict=True)
+        for group, line in zip(groups, lines_along(groups, key), strict=True)
     ]
 
 
@@ -104,13 +110,13 @@ def _point(group: Group, along: Sequence[str]) -> str:
 
 
 def _throughput(group: Group) -> Row:
-    return _spread("throughput_tx_per_s", group.figures("throughput_tx_per_s"))
+    return spread_of("throughput_tx_per_s", group.figures("throughput_tx_per_s"))
 
 
 def _latency(group: Group) -> Row:
     row: Row = {}
     for name in ("p50", "p99"):
-        row |= _spread(f"latency_{name}_ms", group.figures(f"latency_s.{name}"), 1e3)
+        row |= spread_of(f"latency_{name}_ms", group.figures(f"latency_s.{name}"), 1e3)
     return row | {"lower_bounds": " ".join(name for name in ("p50", "p99") if group.is_bound(f"latency_s.{name}"))}
 
 
@@ -182,6 +188,6 @@ def cost_rows(groups: Sequence[Group]) -> list[Row]:
     rows = []
     for group, line in zip(groups, names(groups), strict=True):
         if cpu := group.figures("cpu_s_per_tx"):
-            bytes_ = _spread("sent_bytes", group.figures("sent_bytes_per_tx"))
-            rows.append({**_named(group, line), **_spread("cpu_us", cpu, 1e6), **bytes_})
+            bytes_ = spread_of("sent_bytes", group.figures("sent_bytes_per_tx"))
+            rows.append({**_named(group, line), **spread_of("cpu_us", cpu, 1e6), **bytes_})
     return rows

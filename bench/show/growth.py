@@ -11,17 +11,19 @@ from itertools import pairwise
 import numpy as np
 
 from bench.measure.results import Group
-from bench.show.figure_data import Row, cpu_per_epoch, names
+from bench.show.figure_data import FOLLOWING_KEYS, Row, cpu_per_epoch, names, row_of
 from bench.show.words import number
 
-#: what may differ along a line: more nodes need a longer run for as many epochs
-ALONG = ("nodes", "batch-size", "duration", "warmup")
+#: what may differ along a line
+ALONG = ("nodes", "batch-size", *FOLLOWING_KEYS)
+CPU = "cpu_s_per_epoch"
 
 
-def at_fixed_share(groups: Sequence[Group]) -> list[Group]:
-    """Those that are on a line with others of the same B / N and settings, line by line, in order of N."""
+def at_fixed_share(groups: Sequence[Group], figure: str = CPU) -> list[Group]:
+    """Those with a value of `figure` that are on a line with others of the same B / N and settings, line by line, in
+    order of N."""
     lines: dict[tuple[Fraction, str], list[Group]] = defaultdict(list)
-    measured = [group for group in groups if group.figures("cpu_s_per_epoch")]
+    measured = [group for group in groups if group.figures(figure)]
     for group, name in zip(measured, names(measured, *ALONG), strict=True):
         lines[_share(group), name].append(group)
     return [
@@ -32,16 +34,21 @@ def at_fixed_share(groups: Sequence[Group]) -> list[Group]:
     ]
 
 
-def growth_rows(groups: Sequence[Group]) -> list[Row]:
-    """Seconds of all nodes for an epoch, against N; `exponent` is that of the line, as `exponent_of` fits it."""
+def lines_of_share(groups: Sequence[Group]) -> list[str]:
+    """The name of each one's line, with B / N if that varies."""
     several = len({_share(group) for group in groups}) > 1
-    lines: dict[str, list[Row]] = {}
+    lines = []
     for group, name in zip(groups, names(groups, *ALONG), strict=True):
         said = f"B / N = {number(float(_share(group)))}"
-        line = name if not several else said if name == "all runs" else f"{name}, {said}"
-        nodes, batch = group.options["nodes"], group.options["batch-size"]
-        row = {"line": line, "protocol": group.options["protocol"], "nodes": nodes, "batch-size": batch}
-        lines.setdefault(line, []).append(row | cpu_per_epoch(group))
+        lines.append(name if not several else said if name == "all runs" else f"{name}, {said}")
+    return lines
+
+
+def growth_rows(groups: Sequence[Group]) -> list[Row]:
+    """Seconds of all nodes for an epoch, against N; `exponent` is that of the line, as `exponent_of` fits it."""
+    lines: dict[str, list[Row]] = {}
+    for group, line in zip(groups, lines_of_share(groups), strict=True):
+        lines.setdefault(line, []).append(row_of(group, line) | cpu_per_epoch(group))
     return [row | {"exponent": exponent_of(rows)} for rows in lines.values() for row in rows]
 
 

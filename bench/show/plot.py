@@ -20,6 +20,7 @@ from honeybadger.wording import nearest
 
 if TYPE_CHECKING:
     from bench.show.figures.catalogue import Kind
+    from bench.show.published import Point
 
 #: millimetres: in less, the words have no room
 NARROWEST, WIDEST = 60, 400
@@ -43,9 +44,10 @@ def draw_all(
     formats: Iterable[str] = USUAL_FORMATS,
     only: Sequence[str] = (),
     style: Style | None = None,
+    published: Sequence[Point] = (),
 ) -> list[Drawn]:
-    """Write every figure that makes sense, or those of `only` (names). ClusterError, in one line,
-    without matplotlib, or for a name that makes no sense."""
+    """Write every figure that makes sense, or those of `only` (names), with those of the `published` points that belong
+    into them. ClusterError, in one line, without matplotlib, or for a name that makes no sense."""
     kinds, style = _kinds(), style or Style()
     groups = [group for group in groups if group.valid]
     if not groups:
@@ -56,15 +58,17 @@ def draw_all(
     names = [name for name in chosen if not only or name in only]
     if style.log_y and not any(kinds[name].has_values for name in names):
         raise ClusterError(f"--log-y: {', '.join(names)} cannot have a logarithmic y axis")
+    rows = {name: kinds[name].rows(chosen[name][: kinds[name].most]) for name in names}
+    marks = {name: kinds[name].marks(published, rows[name]) for name in names}
+    if published and not any(marks.values()):
+        raise ClusterError("--published: none of its points has the settings of a line in these figures")
     out.mkdir(parents=True, exist_ok=True)
     drawn: list[Drawn] = []
     for name in names:
         kind, all_shown = kinds[name], chosen[name]
-        shown = all_shown[: kind.most]
-        rows = kind.rows(shown)
         paths = [out / f"{name}.{ending}" for ending in formats]
-        notes = kind.save(style, rows, shown, len(all_shown), paths)
-        write_csv(out / f"{name}.csv", rows)
+        notes = kind.save(style, rows[name], all_shown[: kind.most], len(all_shown), paths, marks[name])
+        write_csv(out / f"{name}.csv", [*rows[name], *marks[name]])
         drawn.append(Drawn(name, [*paths, out / f"{name}.csv"], notes))
     return drawn
 

@@ -126,4 +126,5 @@ def test_the_experiments_that_come_along_are_sound_have_a_page_and_take_minutes(
     assert len({run.key for run in experiment.runs}) == len(experiment.runs)
     seconds = Estimate().remaining_s([(run.settings.nodes, run.planned_s) for run in experiment.runs])
     seconds *= len(asked) / len(raw["protocol"]) * len(suites) / len(raw["suite"])
-    assert seconds < 12 * 60 or path.stem.endswith("-cluster")
+    # What a virtual second takes, its page says.
+    assert seconds < 12 * 60 or path.stem.endswith("-cluster") or experiment.simulation is not None

@@ -215,7 +215,10 @@ def test_p50_and_p99_both_have_bars(groups):
 def test_lines_of_a_protocol_share_a_colour_in_every_figure(groups):
     """And bars of it, and in the two halves of the figure of costs."""
     colours = {}
-    for name in KINDS.keys() - {"time-series", "phases", "crypto-per-epoch", "cpu-per-epoch-nodes"}:
+    for name in KINDS.keys() - {
+        *("time-series", "phases", "crypto-per-epoch"),
+        *("cpu-per-epoch-nodes", "throughput-share", "epoch-share"),
+    }:
         ((_, figure),) = sheets(groups["nodes and batch"], Style(), name)
         shown = KINDS[name].groups(groups["nodes and batch"])
         protocol_of = {row["line"]: row["protocol"] for row in KINDS[name].rows(shown)}

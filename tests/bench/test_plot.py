@@ -10,9 +10,10 @@ from support.results import experiment_results, made_up, write
 from bench.measure.results import grouped, read_results
 from bench.measure.timeline import read_csv
 from bench.plan.experiment import Experiment
+from bench.show.against import NODES, THROUGHPUT
 from bench.show.captions import caption
 from bench.show.clock import Clock, clocks_of, fault_spans
-from bench.show.figure_data import latency_curve_rows, latency_rows, on_curves, series_rows, throughput_rows
+from bench.show.figure_data import latency_curve_rows, latency_rows, on_curves, series_rows
 from bench.show.figures.style import Style
 from bench.show.plot import draw_all, formats_of, names_of, width_of
 from honeybadger.cli.main import cli
@@ -34,6 +35,7 @@ def test_figures_and_their_numbers(groups, tmp_path):
     written = draw_all(groups, out)
     names = {
         *("latency-throughput", "throughput-batch-size", "throughput-nodes", "latency-batch-size"),
+        *("epoch-batch-size", "bytes-batch-size"),
         *("time-series", "phases", "crypto-per-epoch", "latency-cdf", "cost-per-transaction"),
     }
     assert {drawn.name for drawn in written} == names
@@ -130,6 +132,12 @@ def test_nonsense_is_one_line_that_says_what_there_is(groups, tmp_path):
     assert width_of("8.4cm") == pytest.approx(84 / 25.4) == width_of(" 84 mm ") and width_of("7in") == 7
 
 
+def test_a_caption_says_that_runs_were_simulated(tmp_path):
+    (run,) = Experiment.parse({}, "x").runs
+    write(tmp_path, run, made_up(run, place="virtual time"))
+    assert "closed loop, in virtual time, one run" in caption(grouped(read_results(tmp_path)), "points")
+
+
 def test_the_caption_says_what_the_runs_have_in_common(groups, tmp_path):
     assert caption(groups, "points") == (
         "Honey Badger, N = 4 and 7, B = 100 and 1,000, 250-byte transactions, closed loop, "
@@ -175,7 +183,7 @@ def test_only_lines_of_several_points_are_drawn(tmp_path):
     groups = grouped(experiment_results(tmp_path, [1.0, 2.0, 3.0], **{**SERIES, "repeats": 1}))
     chosen = on_curves(groups, "nodes", "throughput_tx_per_s")
     assert [(group.options["nodes"], group.options["batch-size"]) for group in chosen] == [(4, 100), (7, 100)]
-    assert [row["throughput_tx_per_s"] for row in throughput_rows(chosen, "nodes")] == [1.0, 2.0]
+    assert [row["throughput_tx_per_s"] for row in NODES.rows(chosen, THROUGHPUT)] == [1.0, 2.0]
     assert [row["latency_p99_ms"] for row in latency_curve_rows(chosen, "nodes")] == [400.0, 400.0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from bench.load.offers import Offers
 from bench.load.waits import Waits
 from bench.measure.observations import NodeObservations
-from bench.measure.quantities import agreement_means, phase_means, phase_steps, used_in
+from bench.measure.quantities import agreement_means, phase_means, phase_steps, quorum_durations, used_in
 from bench.measure.timeline import epoch_rows, histogram, merged_events, per_second
 from bench.studies import any_design
 from bench.studies.any_design import payload_once
@@ -76,6 +76,19 @@ def test_steps_are_in_the_protocols_order_whichever_node_reports_first():
     late = node((1.0, "proposed", {"epoch": 1}), (1.5, "committed", {"epoch": 1}))
     full = node(*((1 + n / 10, phase.name, {"epoch": 2}) for n, phase in enumerate(HONEY_BADGER)))
     assert list(phase_means((0, 3), [late, full], HONEY_BADGER)) == [*(p.step for p in HONEY_BADGER[1:]), "ledger"]
+
+
+def test_an_epoch_lasts_from_the_first_proposal_until_a_quorum_has_committed_it():
+    def at(proposed, committed, epoch=1):
+        times = (("proposed", proposed), ("committed", committed))
+        return [(time, kind, {"epoch": epoch}) for kind, time in times if time]
+
+    nodes = [node(*at(1.0, 5.0)), node(*at(1.5, 3.0)), node(*at(0.5, 4.0)), node(*at(0, 9.0))]
+    assert quorum_durations((0, 10), nodes, 3) == [4.5], "the third commit is at 5.0"
+    assert quorum_durations((0, 5.0), nodes, 3) == quorum_durations((5.1, 10), nodes, 3) == [], "not in the window"
+    assert quorum_durations((0, 10), [node(*at(0, 2.0))], 1) == [], "its beginning is unknown"
+    two = [node(*at(1.0, 2.0), *at(2.0, 4.0, 2)), node(*at(1.1, 2.1), *at(2.1, 0, 2))]
+    assert quorum_durations((0, 10), two, 2) == [pytest.approx(1.1)], "one node alone is no quorum of two"
 
 
 def test_agreement_counts_epochs_that_end_in_the_window_and_each_once():

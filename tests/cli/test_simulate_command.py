@@ -120,6 +120,17 @@ def test_results_that_carry_different_bundles_are_not_mixed(run, manifest):
     assert status != 0 and "not the same: simulation, bundle: 1 against 2" in err
 
 
+def test_an_experiment_may_say_itself_that_it_is_simulated_and_options_win(run, manifest, tmp_path):
+    manifest.write_text(EXPERIMENT + '[simulation]\ncrypto = "ideal"\nown_hosts = true\ncores = 3\n')
+    status, out, err = run("bench", "run", manifest)
+    assert status == 0 and "2 runs in runs/small," in out, err
+    assert run("bench", "run", manifest, "--simulate", "--cores", "1", "--out", "one")[0] == 0
+    for home, cores in (("runs/small", 3), ("one", 1)):
+        summaries = [json.loads(path.read_text()) for path in (tmp_path / home / "runs").glob("*/summary.json")]
+        found = {tuple(one["simulation"][key] for key in ("crypto", "own_hosts", "cores")) for one in summaries}
+        assert found == {("ideal", True, cores)}
+
+
 @pytest.mark.parametrize(
     ("more", "options", "says"),
     [
@@ -128,6 +139,14 @@ def test_results_that_carry_different_bundles_are_not_mixed(run, manifest):
         ("", ("--simulate", "--trace", "t"), "--trace is for one run"),
         ('durability = "os"', ("--simulate",), "durability means nothing in virtual time"),
         ("crash = 1\nclients = 2", ("--simulate",), "clients is not simulated yet"),
+        ("[simulation]\ncors = 1", (), "small.toml: simulation.cors is not an option of a simulation; did you mean"),
+        ("[simulation]\ncores = 0", (), "small.toml: simulation.cores = 0 is not a whole number from 1 to 1,024"),
+        ("[simulation]\ncores = [1, 2]", (), "small.toml: simulation.cores = [1, 2] is not a whole number"),
+        ("[simulation]\ntrace = 't'", (), "simulation.trace is for one run"),
+        ("[simulation]\ncrypto = 'ideal'", ("--costs", "measured"), "leave out --costs"),
+        ("[simulation]", ("--containers",), "--containers contradicts [simulation] in "),
+        ("clients = 2\n[simulation]", (), "clients is not simulated yet"),
+        ("simulation = true", (), "small.toml: simulation is a table, written [simulation]"),
     ],
     ids=str,
 )

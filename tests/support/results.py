@@ -24,6 +24,7 @@ def made_up(run: PlannedRun, throughput: float = 1000.0, **changes: Any) -> dict
     made |= {"throughput_tx_per_s": throughput, "throughput_bytes_per_s": 250 * throughput}
     made |= {"throughput_error_tx_per_s": throughput / 50, "cpu_s_per_epoch": 0.5, "written_bytes_per_tx": 600.5}
     made |= {"latency_s": {"p50": 0.1, "p99": 0.4}, "latency_at_least": [], "epoch_s": {"p50": 0.05, "p99": 0.06}}
+    made |= {"epoch_at_quorum_s": {"p50": 0.045, "p99": 0.055}, "messages_per_epoch": 300.0}
     made |= {"phase_s": {"broadcast": 0.03, "agreement": 0.01, "ledger": None}}
     made |= {"cpu_s_per_tx": 2e-5, "sent_bytes_per_tx": 1234.5, "encrypt": settings.parameters.encrypts}
     made |= {"suite": settings.parameters.suite}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.measure.results import Group
+from bench.show.against import BATCH_SIZE, BYTES, EPOCH, NODES, NODES_AT_SHARE, THROUGHPUT, Along, Quantity
 from bench.show.captions import Of, caption
 from bench.show.figure_data import (
     Row,
@@ -24,12 +25,13 @@ from bench.show.figure_data import (
     on_curves,
     phase_rows,
     series_rows,
-    throughput_rows,
 )
 from bench.show.figures import bars, curves, series
 from bench.show.figures.frame import Sheet
 from bench.show.figures.style import Style
 from bench.show.growth import at_fixed_share, growth_rows
+from bench.show.overhead import overhead_rows
+from bench.show.published import Point
 
 #: groups in one figure; with more nobody can read it
 MOST_PANELS = 8
@@ -47,7 +49,8 @@ class Kind:
     """A kind of figure.
 
     `groups` chooses what it shows, nothing if the figure makes no sense; `of`: what of the repeats; `most`: groups that
-    it holds; `has_values`: its y can be logarithmic.
+    it holds; `has_values`: its y can be logarithmic; `against`: what it draws along which parameter, if it has room
+    for points that others published.
     """
 
     title: str
@@ -57,20 +60,33 @@ class Kind:
     draw: Callable[[Sheet, Sequence[Row], Sequence[Group]], None]
     most: int | None = None
     has_values: bool = False
+    against: tuple[Along, Quantity] | None = None
 
-    def sheet(self, style: Style, rows: Sequence[Row], shown: Sequence[Group], in_all: int) -> Sheet:
-        """The figure, drawn. `in_all`: how many groups it would have if it held them all."""
+    def marks(self, published: Iterable[Point], rows: Sequence[Row]) -> list[Row]:
+        """Those of these points that belong into the figure with these rows."""
+        return [mark for point in published for mark in point.marks(rows, *self.against)] if self.against else []
+
+    def sheet(
+        self, style: Style, rows: Sequence[Row], shown: Sequence[Group], in_all: int, marks: Sequence[Row] = ()
+    ) -> Sheet:
+        """The figure, drawn. `in_all`: how many groups it would have if it held them all; `marks`: see above."""
         with matplotlib.rc_context(style.settings):
-            sheet = Sheet(Figure(), style, self.title, self._notes(rows, shown, in_all))
+            sheet = Sheet(Figure(), style, self.title, self._notes(rows, shown, in_all), marks)
             FigureCanvasAgg(sheet.figure)
             self.draw(sheet, rows, shown)
             return sheet
 
     def save(
-        self, style: Style, rows: Sequence[Row], shown: Sequence[Group], in_all: int, paths: Sequence[Path]
+        self,
+        style: Style,
+        rows: Sequence[Row],
+        shown: Sequence[Group],
+        in_all: int,
+        paths: Sequence[Path],
+        marks: Sequence[Row] = (),
     ) -> str:
         """In the format that each path ends in; returns the small print, for a caption."""
-        sheet = self.sheet(style, rows, shown, in_all)
+        sheet = self.sheet(style, rows, shown, in_all, marks)
         with matplotlib.rc_context(style.settings):
             for path in paths:
                 dpi = _PRINT_DPI if style.narrow else _SCREEN_DPI
@@ -109,14 +125,15 @@ def _with_phases(groups: Sequence[Group]) -> list[Group]:
     return [group for group in groups if any(result.summary.get("phase_s") for result in group.valid)]
 
 
-def _throughput(key: str, what: str) -> Kind:
+def _curve(along: Along, quantity: Quantity) -> Kind:
     return Kind(
-        f"Throughput against {what}",
+        f"{quantity.title} against {along.what}",
         "points",
-        partial(on_curves, key=key, figure="throughput_tx_per_s"),
-        partial(throughput_rows, key=key),
-        partial(curves.throughput_curve, key=key),
+        lambda groups: along.groups(groups, quantity.figure),
+        partial(along.rows, quantity=quantity),
+        partial(curves.curve, along=along, quantity=quantity),
         has_values=True,
+        against=(along, quantity),
     )
 
 
@@ -130,8 +147,19 @@ KINDS = {
         curves.latency_throughput,
         has_values=True,
     ),
-    "throughput-batch-size": _throughput("batch-size", "the batch size"),
-    "throughput-nodes": _throughput("nodes", "the number of nodes"),
+    "throughput-batch-size": _curve(BATCH_SIZE, THROUGHPUT),
+    "throughput-nodes": _curve(NODES, THROUGHPUT),
+    "throughput-share": _curve(NODES_AT_SHARE, THROUGHPUT),
+    "epoch-batch-size": _curve(BATCH_SIZE, EPOCH),
+    "epoch-share": _curve(NODES_AT_SHARE, EPOCH),
+    "bytes-batch-size": Kind(
+        f"{BYTES.title} against {BATCH_SIZE.what}",
+        "points",
+        lambda groups: BATCH_SIZE.groups(groups, BYTES.figure),
+        overhead_rows,
+        curves.overhead,
+        has_values=True,
+    ),
     "cpu-per-epoch-nodes": Kind(
         "Processor time of an epoch against the number of nodes, at the same B / N",
         "points",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,15 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from bench.measure.results import Group
+from bench.show.against import BATCH_SIZE, BYTES, THROUGHPUT, Along, Quantity
 from bench.show.figure_data import Row
 from bench.show.figures.axes import parameter_axis, value_axis
 from bench.show.figures.frame import Sheet, draw_around
 from bench.show.figures.labels import Label, label_points
-from bench.show.figures.style import GREY, Style, line_styles
-from bench.show.growth import fit, in_words
+from bench.show.figures.style import GREY, HOLLOW, HOLLOW_MARKERS, Style, line_styles
+from bench.show.growth import fit
+from bench.show.growth import in_words as growth_in_words
+from bench.show.overhead import VANISHING, in_words
 from bench.show.words import number
 
 #: from this many milliseconds on, an axis of latency is in seconds
@@ -24,20 +28,36 @@ SECONDS_FROM_MS = 10_000
 LABELS_ROOM = 0.2
 #: points between lines at the same x, and between the outermost
 BESIDE, MOST_BESIDE = 4.0, 12.0
-THROUGHPUT = "throughput (tx/s)"
 PARAMETERS = {"batch-size": "batch size B (transactions per epoch)", "nodes": "number of nodes N"}
 QUANTILES = ("p50", "p99")
 
 
-def throughput_curve(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group], *, key: str) -> None:
-    axes, style = sheet.figure.subplots(), sheet.style
-    lines = by_line(rows)
-    for points, looks, shift in zip(lines.values(), _looks(lines), _beside(axes, len(lines)), strict=True):
-        _points(axes, points, key, "throughput_tx_per_s", 1.0, **looks, transform=shift)
-    parameter_axis(axes.xaxis, [row[key] for row in rows], style)
-    value_axis(axes.yaxis, _values(rows, "throughput_tx_per_s"), style, log=style.log_y)
-    axes.set(xlabel=PARAMETERS[key], ylabel=THROUGHPUT)
-    draw_around(sheet, [_handles(lines)], style.body)
+def curve(
+    sheet: Sheet, rows: Sequence[Row], _: Sequence[Group], *, along: Along, quantity: Quantity, dotted: str = ""
+) -> None:
+    """One quantity against a parameter, and hollow marks for what others published. `dotted`: the column of the rows
+    with the place of a vertical line, if they have one."""
+    axes, style, marks = sheet.figure.subplots(), sheet.style, sheet.marks
+    lines, key, column = by_line(rows), along.key, quantity.column
+    shifts = _beside(axes, len(lines))
+    looks = [one | {"transform": shift} for one, shift in zip(_looks(lines), shifts, strict=True)]
+    for points, its in zip(lines.values(), looks, strict=True):
+        _points(axes, points, key, column, 1.0, **its)
+    sources = _hollow(axes, marks, key, column, dict(zip(lines, looks, strict=True)))
+    parameter_axis(axes.xaxis, [row[key] for row in (*rows, *marks)], style)
+    value_axis(axes.yaxis, _values([*rows, *marks], column), style, log=style.log_y)
+    axes.set(xlabel=PARAMETERS[key], ylabel=quantity.label)
+    low, high = axes.get_xlim()
+    for points, its in zip(lines.values(), looks, strict=True):
+        if dotted and low < points[0][dotted] < high:
+            axes.axvline(points[0][dotted], color=its["color"], linewidth=1, linestyle=":", zorder=1)
+    draw_around(sheet, [_handles(lines, single="this project" if marks else ""), sources], style.body)
+
+
+def overhead(sheet: Sheet, rows: Sequence[Row], groups: Sequence[Group]) -> None:
+    """What a node sends, and for each N the batch size from which on the protocol's own part is small."""
+    sheet.notes += f"; {in_words(rows)}"
+    curve(sheet, rows, groups, along=BATCH_SIZE, quantity=BYTES, dotted=VANISHING)
 
 
 def growth(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) -> None:
@@ -56,7 +76,7 @@ def growth(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) -> None:
     if len(lines) == 1:
         sheet.notes += f"; B / N = {number(rows[0]['batch-size'] / rows[0]['nodes'])}"
     for name, points in lines.items():
-        sheet.notes += f"; {name} {in_words(points)}" if len(lines) > 1 else f"; {in_words(points)}"
+        sheet.notes += f"; {name} {growth_in_words(points)}" if len(lines) > 1 else f"; {growth_in_words(points)}"
     sheet.notes += "; fitted by least squares of logarithms"
     single = [Line2D([], [], label="measured", **looks | {"linestyle": "none"}) for looks in _looks(lines)]
     named = [handle for handle in _handles(lines) if not handle.set_linestyle("none")] or single
@@ -83,7 +103,7 @@ def latency_throughput(sheet: Sheet, rows: Sequence[Row], _: Sequence[Group]) ->
         _quantiles(axes, points, "throughput_tx_per_s", scale, **looks)
     has_labels = any(row["point"] for row in rows)
     value_axis(axes.xaxis, _values(rows, "throughput_tx_per_s"), style, room=LABELS_ROOM if has_labels else 0)
-    axes.set(xlabel=THROUGHPUT)
+    axes.set(xlabel=THROUGHPUT.label)
     draw_around(sheet, [_handles(lines), _quantile_handles()], style.body)
     # The ends of all lines come first: from them a reader can count.
     ends = [row for points in lines.values() for row in (points[0], *points[1:][-1:])]
@@ -167,18 +187,28 @@ def _latency_axis(axes: Any, rows: Sequence[Row], style: Style) -> float:
 
 def _values(rows: Sequence[Row], name: str) -> list[float]:
     """With the ends of the bars."""
-    return [row[name + end] for row in rows for end in ("", "_min", "_max") if row[name + end] is not None]
+    return [row[name + end] for row in rows for end in ("", "_min", "_max") if row.get(name + end) is not None]
 
 
 def _unit(milliseconds: Sequence[float]) -> tuple[str, float]:
     return ("s", 1e-3) if max(milliseconds) >= SECONDS_FROM_MS else ("ms", 1.0)
 
 
-def _handles(lines: dict[str, list[Row]]) -> list[Any]:
-    """Of the lines; of a single one there is nothing to tell apart."""
-    if len(lines) < 2:
+def _handles(lines: dict[str, list[Row]], single: str = "") -> list[Any]:
+    """Of the lines; of a single one there is nothing to tell apart, unless it has a name for that."""
+    if len(lines) < 2 and not single:
         return []
-    return [Line2D([], [], label=line, **looks) for line, looks in zip(lines, _looks(lines), strict=True)]
+    labels = lines if len(lines) > 1 else [single]
+    return [Line2D([], [], label=line, **looks) for line, looks in zip(labels, _looks(lines), strict=True)]
+
+
+def _hollow(axes: Any, marks: Sequence[Row], x: str, y: str, lines: dict[str, dict[str, Any]]) -> list[Any]:
+    """Marks in the colour and at the side of their line; returns a handle for each source. `lines`: their looks."""
+    sources = dict(zip(dict.fromkeys(mark["line"] for mark in marks), itertools.cycle(HOLLOW_MARKERS), strict=False))
+    for mark in marks:
+        place = {name: lines[mark["beside"]][name] for name in ("color", "transform")}
+        axes.plot(mark[x], mark[y], marker=sources[mark["line"]], **HOLLOW, **place)
+    return [Line2D([], [], label=name, color=GREY, marker=shape, **HOLLOW) for name, shape in sources.items()]
 
 
 def _looks(lines: dict[str, list[Row]]) -> list[dict[str, Any]]:

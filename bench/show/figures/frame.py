@@ -49,12 +49,14 @@ def height_of(text: str, size: float) -> float:
 
 @dataclass
 class Sheet:
-    """A figure, and what a drawing needs besides numbers. `notes`: the small print, to which a drawing may add."""
+    """A figure, and what a drawing needs besides numbers. `notes`: the small print, to which a drawing may add;
+    `marks`: rows of points that others published."""
 
     figure: Any
     style: Style
     title: str
     notes: str
+    marks: Sequence[dict[str, Any]] = ()
 
 
 def draw_around(sheet: Sheet, handles: Sequence[Sequence[Any]], body: float) -> None:

@@ -22,6 +22,9 @@ COLOURS = ("#12305c", "#e5933a", "#8a2f4a", "#62b6a0", "#4f6fb5", "#c9a227", "#3
 #: they have the first colours in every figure, other protocols the next ones
 FIRST_PROTOCOLS = ("honeybadger", "pbft")
 MARKERS = "osD^vP*Xhd"
+#: of points that others published, one shape for each source
+HOLLOW_MARKERS = "sD^vP"
+HOLLOW: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "white", "markeredgewidth": 1.3}
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (2, 1)))
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
 GREY = "0.45"

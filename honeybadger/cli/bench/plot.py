@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from honeybadger.cli.bench.warn import warn
-from honeybadger.cli.options import Directory, Results
+from honeybadger.cli.options import Directory, FileIn, Results
 
 
 @click.command("plot", short_help="Draw an experiment's figures.")
@@ -18,6 +18,7 @@ from honeybadger.cli.options import Directory, Results
     "--only", multiple=True, metavar="NAME", help="Only this figure, named as its file; repeat it or use commas."
 )
 @click.option("--width", default="7.5in", show_default=True, help="Such as 84mm (a paper's column), 17.8cm, 7in.")
+@click.option("--published", type=FileIn("*.csv"), help="Draw the points of this CSV file too, as hollow marks.")
 @click.option("--log-y", is_flag=True, help="Logarithmic y axes, in figures of throughput and latency.")
 @click.option("--no-title", is_flag=True, help="Leave out the title, for a figure that has a caption.")
 @click.option("--no-notes", is_flag=True, help="Leave out the small print, and print it here for the caption.")
@@ -27,6 +28,7 @@ def plot(
     form: str,
     only: tuple[str, ...],
     width: str,
+    published: Path | None,
     log_y: bool,
     no_title: bool,
     no_notes: bool,
@@ -38,11 +40,13 @@ def plot(
     from bench.measure.results import grouped, read_results
     from bench.show import plot as plotting
     from bench.show.figures.style import Style
+    from bench.show.published import read_points
 
     formats, names = plotting.formats_of(form), plotting.names_of(only)
     style = Style(plotting.width_of(width), log_y=log_y, title=not no_title, notes=not no_notes)
+    points = read_points(published) if published else []
     groups = grouped(read_results(directory, warn))
-    for drawn in plotting.draw_all(groups, out or directory / "figures", formats, names, style):
+    for drawn in plotting.draw_all(groups, out or directory / "figures", formats, names, style, points):
         for path in drawn.paths:
             click.echo(path)
         if no_notes:

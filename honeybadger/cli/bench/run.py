@@ -13,7 +13,6 @@ import msgspec
 
 from bench.plan.fields import Given, SettingsError, fields_of
 from bench.plan.place_settings import PlaceSettings
-from bench.plan.run_settings import RunSettings
 from bench.plan.simulation_settings import SimulationSettings, refuse_unsimulated
 from bench.plan.sweep_settings import SweepSettings
 from honeybadger.cli.bench.warn import warn
@@ -23,9 +22,8 @@ from honeybadger.console import signals
 from honeybadger.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.measure.results import Result
+    from bench.plan.experiment import Experiment
     from bench.run.experiment_runner import Step, Work
     from bench.run.sweep.caller import Sweep
     from honeybadger.cli.local_display import Display
@@ -60,14 +58,14 @@ def run(
     """Run the experiment that MANIFEST (TOML) describes, or the part of it that is not done yet.
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
-    --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate there
-    are no nodes but simulated ones, and --scheduler or --workers does several runs at once.
+    --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate, or a
+    table [simulation] in MANIFEST, there are no nodes but simulated ones; its options win over that table.
     Exit status 0 only if all its runs are valid.
     """
     from bench.places.choice import PROCESSES, choose, choose_virtual, refuse_other_places
     from bench.plan.attentions import attentions
     from bench.plan.estimate import Estimate, VirtualEstimate, in_words
-    from bench.plan.experiment import Experiment
+    from bench.plan.experiment import SIMULATION, Experiment
     from bench.run.experiment_runner import Runner, one_by_one
     from bench.run.simulated_run import SimulatedRun, refuse_other_simulations
     from bench.run.single_run import SingleRun
@@ -78,10 +76,15 @@ def run(
     experiment = Experiment.load(manifest)
     runs = [one.settings for one in experiment.runs]
     of_sweep, chosen_else = _split(given(context), SweepSettings)
-    how, of_place = _simulation(chosen_else, simulate, runs)
+    how, of_place = _simulation(chosen_else, simulate, experiment)
     sweep = SweepSettings.make(of_sweep, how, runs)
-    chosen = choose_virtual(of_place) if how else choose(PlaceSettings.make(of_place), runs)
-    kind = "" if chosen.name == PROCESSES else f"-{chosen.name.replace(' ', '-')}"
+    if how is not None:
+        chosen = choose_virtual(of_place, "--simulate" if simulate else f"[{SIMULATION}] in {manifest}")
+    else:
+        chosen = choose(PlaceSettings.make(of_place), runs)
+    # The name says where it ran, unless the experiment itself does.
+    as_written = chosen.name == PROCESSES or experiment.simulation is not None
+    kind = "" if as_written else f"-{chosen.name.replace(' ', '-')}"
     out = out or Path("runs") / f"{experiment.name}{kind}"
     signals.end_like_an_interrupt()
     with Display(sys.stderr) as display, ExitStack() as stack:
@@ -158,19 +161,20 @@ def _split(chosen: dict[str, Given], record: type[msgspec.Struct]) -> tuple[dict
 
 
 def _simulation(
-    chosen: dict[str, Given], simulate: bool, runs: Sequence[RunSettings]
+    chosen: dict[str, Given], simulate: bool, experiment: Experiment
 ) -> tuple[SimulationSettings | None, dict[str, Given]]:
-    """How to simulate, None for real nodes; and what was chosen besides."""
+    """How to simulate, None for real nodes; and what was chosen besides. Options win over the experiment's table."""
     of_simulation, others = _split(chosen, SimulationSettings)
-    if not simulate:
+    if not simulate and experiment.simulation is None:
         for one in of_simulation.values():
-            raise SettingsError(f"{one.written} needs --simulate")
+            raise SettingsError(f"{one.written} needs --simulate, or a table [simulation] in the experiment")
         return None, others
+    of_simulation = {**(experiment.simulation or {}), **of_simulation}
     if "trace" in of_simulation:
         raise SettingsError(f"{of_simulation['trace'].written} is for one run, with honeybadger simulate")
     how = SimulationSettings.make(of_simulation)
-    for run in runs:
-        refuse_unsimulated(run, how)
+    for run in experiment.runs:
+        refuse_unsimulated(run.settings, how)
     return how, others
 
 
