@@ -13,6 +13,8 @@ _OTHERS = {
     **dict.fromkeys(("window.start", "window.end"), "s"),
     **dict.fromkeys(("machine.cores", "cpu_cores"), "cores"),
     **dict.fromkeys((f"wan.forwarded.{what}" for what in ("packets", "lost", "dropped", "unknown")), "packets"),
+    "messages_per_epoch": "messages",
+    "simulation.bundle": "transactions",
     "simulation.cores": "processors",
     "second": "s",
     "wan.worst_deviation_percent": "%",
