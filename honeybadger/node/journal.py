@@ -176,6 +176,11 @@ class Journal:
         """All that is remembered of an epoch, ascending: (vote, proposer, round, value)."""
         return sorted((*slot, value) for slot, value in self._slots.get(epoch, {}).items())
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether something is to be written before it may be said."""
+        return bool(self._buffer)
+
     def sync(self) -> None:
         """Make everything remembered as durable as asked for, in one write."""
         with self._working():

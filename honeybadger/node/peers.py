@@ -6,7 +6,7 @@ This bundling is the largest single gain in Python.
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -51,8 +51,10 @@ class Peers:
         held_bytes_cap: int,
         journal: Journal | None = None,
         count_messages: bool = True,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.me = me
+        self._now = now
         self._session = session
         self._hello = hello
         self._count_messages = count_messages
@@ -64,8 +66,8 @@ class Peers:
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         #: see `Outbox`
         self.fault = standing.fault
-        self._restarts = PerSecond(RESTARTS_PER_S)
-        self._greetings = PerSecond(GREETINGS_PER_S)
+        self._restarts = PerSecond(RESTARTS_PER_S, now)
+        self._greetings = PerSecond(GREETINGS_PER_S, now)
         #: by epoch, what was written in this tick: for everybody, and for each peer alone
         self._common = defaultdict[int, list[Message]](list)
         self._private = {peer: defaultdict[int, list[Message]](list) for peer in self.links}
@@ -196,7 +198,7 @@ class Peers:
                     for entry in self._entries_of(epoch, epochs[epoch], 1):
                         self.links[peer].outgoing.offer(entry)
                 epochs.clear()
-        now = time.monotonic()
+        now = self._now()
         announce = now >= self._next_ack
         if announce:
             self._next_ack = now + ACK_DELAY_S
