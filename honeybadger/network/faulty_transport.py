@@ -58,8 +58,8 @@ class FaultyTransport:
 
     `ready()` tells the layer above that something is due. `start`: Unix time of second 0 of the schedule; None: when
     this node is first connected to all its peers. `leads()`: whether this node is the protocol's leader now. `rng`
-    draws jitter and drops, `clock` gives Unix time, `timer(seconds, fired)` makes a timer that calls `fired()` then; with
-    all of them given, the behaviour depends only on the calls.
+    draws jitter and drops, `clock` gives Unix time, `timer(seconds, fired)` calls `fired()` then; with all of them
+    given, the behaviour depends only on the calls.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import gevent
 from gevent.event import Event
 
+from honeybadger.node.application import CommittedBlock
 from honeybadger.node.core import Core
 from honeybadger.node.peers import ACK_DELAY_S
 from honeybadger.node.recovery import Recovery
@@ -64,10 +65,16 @@ class Turns(Protocol):
 
 
 class Clients(Protocol):
-    """Whoever asks something of the node."""
+    """Those who submit transactions; `client_api.ClientApi`, or simulated ones."""
 
     def serve(self) -> bool:
         """Answer for a bounded time; True if more may wait."""
+
+    def report(self, block: CommittedBlock) -> None:
+        """A block is durable: tell those whose transactions are in it."""
+
+    def close(self) -> None:
+        """Say no more."""
 
 
 class Rest(NamedTuple):

@@ -39,6 +39,13 @@ def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Cr
         combined = enough(table.decrypt, shares)
         return combined and combined + len(ciphertext.data) * table.open_byte
 
+    def certifying(message: bytes, shares: Mapping[int, bytes], suspects: Any = ()) -> float:
+        return enough(table.certificate, shares)
+
+    def verifying(message: bytes, proof: bytes) -> float:
+        # A combined one is verified as well, so its price has this part.
+        return table.certificate.once
+
     def signing(price: float) -> Price:
         return lambda message: price
 
@@ -56,6 +63,11 @@ def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Cr
                     "decrypt": ("decrypt", decrypting),
                 },
             ),
+            certificate=_Charged(
+                public.certificate,
+                meter,
+                {"combine": ("certificate", certifying), "verify": ("certificate", verifying)},
+            ),
         ),
         replace(
             secret,
@@ -64,6 +76,9 @@ def charged_keys(public: PublicKeys, secret: SecretKeys, meter: Meter, table: Cr
                 secret.encryption,
                 meter,
                 {"decryption_share": ("decryption_share", signing(table.decryption_share))},
+            ),
+            certificate=_Charged(
+                secret.certificate, meter, {"sign_share": ("certificate", signing(table.certificate_share))}
             ),
         ),
     )

@@ -30,3 +30,18 @@ class Clock:
         self.events += 1
         event()
         return True
+
+
+class ClockTimer:
+    """Calls `fired()` in `seconds` of virtual time, unless it is stopped before."""
+
+    def __init__(self, clock: Clock, seconds: float, fired: Callable[[], None]) -> None:
+        self._fired: Callable[[], None] | None = fired
+        clock.after(seconds, self._fire)
+
+    def stop(self) -> None:
+        self._fired = None
+
+    def _fire(self) -> None:
+        if self._fired is not None:
+            self._fired()
