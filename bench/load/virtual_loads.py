@@ -30,7 +30,11 @@ class VirtualLoads(ReplyTo):
 
     @property
     def finished(self) -> bool:
-        return all(load.finished for load in self._loads)
+        # A loop, because it is asked after every event.
+        for load in self._loads:  # noqa: SIM110
+            if not load.finished:
+                return False
+        return True
 
     @property
     def window(self) -> tuple[float, float]:

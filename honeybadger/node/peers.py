@@ -208,8 +208,11 @@ class Peers:
         for peer, link in self.links.items():
             if unheard and not link.heeded:
                 self._greet_again(peer)
-            while link.connected and (
-                message := link.next_message(horizon, durable, self._encode_hello, announce=announce)
+            # Most ticks have nothing for most peers.
+            while (
+                (announce or link.wants_to_speak)
+                and link.connected
+                and (message := link.next_message(horizon, durable, self._encode_hello, announce=announce))
             ):
                 if not self._transport.send(peer, message):
                     # A connection may be announced a moment before its socket can send: begin again next time.

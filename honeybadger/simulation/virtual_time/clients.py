@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.mempool import Request
+from honeybadger.simulation.virtual_time.events import Trace
 from honeybadger.transactions import Transactions
 
 #: seconds per turn of the main loop, as in a real node
@@ -22,7 +23,8 @@ class ReplyTo:
 
 
 class VirtualClients:
-    """Implements `Clients` for node `me`. `submit(request, transactions)`: the node takes them."""
+    """Implements `Clients` for node `me`. `submit(request, transactions)`: the node takes them. `trace` hears which
+    block is durable at which height."""
 
     def __init__(
         self,
@@ -30,11 +32,13 @@ class VirtualClients:
         submit: Callable[[Request, Transactions], Submission],
         now: Callable[[], float],
         reply_to: ReplyTo,
+        trace: Trace,
     ) -> None:
         self._me = me
         self._submit = submit
         self._now = now
         self._reply_to = reply_to
+        self._trace = trace
         self._requests: deque[tuple[Request, Transactions]] = deque()
         self._answers: list[tuple[Request, Submission]] = []
 
@@ -55,6 +59,8 @@ class VirtualClients:
             self._reply_to.answered(self._me, request, submission, self._now())
 
     def report(self, block: CommittedBlock) -> None:
+        header = block.header
+        self._trace.write(self._now(), self._me, "chained", {"height": header.height, "hash": header.hash.hex()})
         self._reply_to.durable(self._me, block, self._now())
 
     def close(self) -> None:

@@ -104,11 +104,12 @@ class Life:
         self._woken = False
         prices, meter = self._around.costs.table.node, self.meter
         meter.begin()
-        meter.work(prices.tick)
-        meter.outside(prices.loop)
         try:
             if first:
                 self.node.begin()
+                self.events.emit("usage", **self.node.parts.report.usage())
+            meter.work(prices.tick)
+            meter.outside(prices.loop)
             self._outside.disk.tell()
             self._rest = self.node.parts.reactor.tick()
         except (JournalError, LedgerError, StrategyError) as error:

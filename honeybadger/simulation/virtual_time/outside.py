@@ -139,7 +139,9 @@ class VirtualOutside(Outside):
         return _Gate()
 
     def clients(self, core: Core, node: Node) -> VirtualClients:
-        self.people = VirtualClients(self._me, core.application.submit, self.now, self._around.clients)
+        self.people = VirtualClients(
+            self._me, core.application.submit, self.now, self._around.clients, self._around.trace
+        )
         return self.people
 
     def report(self, core: Core, reactor: Reactor) -> "_Report":
