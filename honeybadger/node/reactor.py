@@ -45,6 +45,8 @@ class ReactorTimers:
 
     def expired(self, now: float) -> list[str]:
         """Those due at `now`, the earliest first; they are no longer set."""
+        if not self._due:
+            return []
         due = sorted((name for name, at in self._due.items() if at <= now), key=self._due.__getitem__)
         for name in due:
             del self._due[name]

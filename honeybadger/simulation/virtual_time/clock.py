@@ -1,7 +1,7 @@
 """Virtual time: events on a heap, run in order of time; of equal times, in the order in which they were planned."""
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 
 class Clock:
@@ -15,8 +15,8 @@ class Clock:
 
     def at(self, time: float, event: Callable[[], None]) -> None:
         """Run `event()` at `time`, or now if that has passed."""
-        self._planned += 1
-        heapq.heappush(self._heap, (max(time, self.now), self._planned, event))
+        self._planned = number = self._planned + 1
+        heappush(self._heap, (time if time > self.now else self.now, number, event))
 
     def after(self, delay_s: float, event: Callable[[], None]) -> None:
         """Run `event()` in `delay_s` seconds."""
@@ -26,7 +26,7 @@ class Clock:
         """Run the next event; False if there is none."""
         if not self._heap:
             return False
-        self.now, _, event = heapq.heappop(self._heap)
+        self.now, _, event = heappop(self._heap)
         self.events += 1
         event()
         return True
