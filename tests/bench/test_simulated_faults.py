@@ -1,17 +1,20 @@
 """Whole runs in virtual time: nodes die and come back, links are cut and lossy, and somebody ends a run early."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from support.suites import suite_or_skip
 
 from bench.plan.build_run import run_of
 from bench.plan.simulation_settings import SimulationSettings
 from bench.run.simulated_run import SimulatedRun
 from honeybadger.cluster.manifest import Manifest
+from honeybadger.console.signals import noted
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.ledger.verify import verify_ledger
 from honeybadger.network.outgoing import Outgoing
@@ -143,3 +146,22 @@ def test_a_run_that_is_interrupted_in_its_warm_up_says_so_too() -> None:
 
 def test_a_run_to_the_end_was_not_interrupted() -> None:
     assert simulate()["simulation"]["interrupted"] is False
+
+
+def test_another_suite_is_simulated_where_work_is_measured() -> None:
+    """On hosts of their own, so that this machine may be busy."""
+    suite_or_skip("charm")
+    how = {"crypto": "suite", "costs": "measured", "own_hosts": True, "factor": 0.1}
+    summary = simulate(how=how, suite="charm", rate=100.0, duration=0.3)
+    assert summary["valid"], summary["reason"]
+    assert summary["suite"] == "charm" and summary["simulation"]["mode"] == "measured"
+
+
+def test_a_second_signal_interrupts_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), noted() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGINT)
+        assert interrupted()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
