@@ -16,8 +16,9 @@ from honeybadger.simulation.virtual_time.table import Node
 
 #: what a frame has besides its entries: a header, a seal, and the lengths of two parts
 FRAMING_BYTES = HEADER_BYTES + SEAL_BYTES + len(join([b"", b""]))
-#: bytes of entries whose messages are remembered, and rough memory of an entry in addition to its bytes
-REMEMBERED_BYTES, ENTRY_BYTES = 64 << 20, 512
+#: rough memory that is spent on remembered entries: of each, some times its bytes, because small messages are larger
+#: as objects, and a little more
+REMEMBERED_BYTES, TIMES, ENTRY_BYTES = 32 << 20, 4, 512
 
 
 class Decoded:
@@ -30,10 +31,10 @@ class Decoded:
 
     def put(self, entry: bytes, messages: list[Message]) -> None:
         self._messages[entry] = messages
-        self._bytes += len(entry) + ENTRY_BYTES
+        self._bytes += TIMES * len(entry) + ENTRY_BYTES
         while self._bytes > REMEMBERED_BYTES:
             oldest, _ = self._messages.popitem(last=False)
-            self._bytes -= len(oldest) + ENTRY_BYTES
+            self._bytes -= TIMES * len(oldest) + ENTRY_BYTES
 
 
 class ChargedCodec(Codec):

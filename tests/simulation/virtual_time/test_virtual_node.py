@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.node.reactor import TICK_S
+from honeybadger.network.fault_schedule import LinkFault
+from honeybadger.node.reactor import TICK_S, Rest
 from honeybadger.protocols.honey_badger.messages import Ready
 from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.simulation.virtual_time.clients import ReplyTo
@@ -55,7 +56,7 @@ def run(tmp_path, monkeypatch):
         made = Notes(self.now, context)
         return made, context.outbox
 
-    def make(message=0.0, **changes):
+    def make(message=0.0, faults=(), **changes):
         table = CostTable.load()
         costs = dict.fromkeys(("loop", "block", "commit", "commit_byte", "sync"), 0.0)
         costs |= dict.fromkeys(("encode", "decode", "send", "receive", "submit", "ledger", "client"), FREE)
@@ -67,6 +68,7 @@ def run(tmp_path, monkeypatch):
             costs=Costs(msgspec.structs.replace(table, node=node)),
             own_hosts=True,
             network=Network(latency_s=LATENCY),
+            faults=faults,
         )
         world = World(what, tmp_path, ReplyTo(), Trace(None))
         worlds.append(world)
@@ -222,3 +224,32 @@ def test_a_node_that_cannot_go_on_is_down_and_says_why(run, monkeypatch):
     assert (world.nodes[0].alive, world.nodes[0].failure) == (False, "the disk is gone")
     assert not world.nodes[1].life.node.core.peers.links[0].connected
     assert world.nodes[1].alive
+
+
+def test_a_node_that_does_not_want_to_be_woken_rests(run, monkeypatch):
+    """As one whose disk lags behind."""
+    world, _ = run()
+    now = at_rest(world)
+    life, ticks = world.nodes[0].life, []
+
+    def tick():
+        ticks.append(life.now())
+        return Rest(0.05, deaf=len(ticks) == 1)
+
+    monkeypatch.setattr(life.node.parts.reactor, "tick", tick)
+    for moment in (0.0, 0.005, 0.03):
+        world.clock.at(now + moment, life.wake)
+    until(world, now + 0.09)
+    assert ticks[:2] == about(now + TICK, now + TICK + 0.05 + TICK)
+
+
+def test_link_faults_go_on_where_they_are_when_a_node_starts_again(run):
+    world, _ = run(faults=[LinkFault(kind="delay", delay_s=0.001)])
+    assert world.schedule_zero == 2 * LATENCY
+    zeros = [node.life.node.parts.transport._zero for node in world.nodes]
+    assert zeros == pytest.approx([world.schedule_zero] * 2, abs=0.1)
+    world.nodes[0].kill()
+    until(world, 7)
+    world.restart(0)
+    until(world, 9)
+    assert world.nodes[0].life.node.parts.transport._zero == world.schedule_zero

@@ -163,7 +163,8 @@ def test_an_entry_is_decoded_once_for_all_and_what_is_remembered_is_bounded(monk
     for _ in range(2):
         with pytest.raises(WireError):
             one.decode(b"\x91\xc1")
-    monkeypatch.setattr(codec_file, "REMEMBERED_BYTES", 2 * (len(entries[0]) + codec_file.ENTRY_BYTES))
+    each = codec_file.TIMES * len(entries[0]) + codec_file.ENTRY_BYTES
+    monkeypatch.setattr(codec_file, "REMEMBERED_BYTES", 2 * each)
     for entry in entries:
         one.decode(entry)
     assert len(decoded._messages) == 2 and one.decode(entries[0]) is not first
