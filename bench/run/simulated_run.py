@@ -72,15 +72,14 @@ class SimulatedFiles:
     killed: bool
     restarts: int
     exit_status: int
-    traceback: str = ""
+    traceback: str
 
     @staticmethod
     def of(node: VirtualNode, directory: Path) -> "SimulatedFiles":
         """`killed`: on purpose. A node that failed has ended with a status."""
         home, failure = directory / f"node-{node.me}", node.failure
         killed = not node.alive and not failure
-        # The words that a strategy's failure has in a real node's traceback.
-        return SimulatedFiles(node.me, home, killed, node.lives - 1, int(bool(failure)), failure)
+        return SimulatedFiles(node.me, home, killed, node.lives - 1, int(bool(failure)), node.life.traceback)
 
     @property
     def events(self) -> Path:

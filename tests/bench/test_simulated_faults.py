@@ -13,6 +13,7 @@ from support.suites import suite_or_skip
 from bench.plan.build_run import run_of
 from bench.plan.simulation_settings import SimulationSettings
 from bench.run.simulated_run import SimulatedRun
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.cluster.manifest import Manifest
 from honeybadger.console.signals import noted
 from honeybadger.ledger.sqlite import SQLiteStore
@@ -127,6 +128,31 @@ def test_a_liar_that_serves_bad_certificates_is_named() -> None:
     summary = simulate(byzantine="1:bad-certificates", restart=1, restart_after=0.3, duration=1.2)
     assert summary["valid"], summary["reason"]
     assert {fault["node"] for fault in summary["faults_recorded"]} == {3}
+
+
+MISTAKEN = """
+from honeybadger.adversary.base import Adversary
+
+class Mistaken(Adversary):
+    def {hook}:
+        raise KeyError("a mistake")
+"""
+
+
+@pytest.mark.parametrize("hook", ["change(self, recipient, message)", "__init__(self, context)"])
+def test_a_strategy_with_a_mistake_in_it_is_told_as_in_a_real_run(
+    hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"mistaken_{'init' if 'init' in hook else 'change'}"
+    (tmp_path / f"{name}.py").write_text(MISTAKEN.format(hook=hook))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    if "init" in hook:
+        with pytest.raises(ClusterError, match=r"node 3: .*KeyError: 'a mistake'"):
+            simulate(byzantine=f"1:{name}:Mistaken")
+        return
+    summary = simulate(byzantine=f"1:{name}:Mistaken")
+    assert summary["reason"].startswith(f"node 3 stopped: {name}:Mistaken failed: KeyError: 'a mistake'")
 
 
 def test_a_run_that_is_interrupted_is_summarised_so_far_and_says_so(tmp_path: Path) -> None:

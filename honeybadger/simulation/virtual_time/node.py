@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from honeybadger.adversary import StrategyError
+from honeybadger.cluster.errors import ClusterError
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.errors import LedgerError
 from honeybadger.node.assembly import NodeConfig, assemble
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal_files import JournalError
 from honeybadger.node.mempool import Request
+from honeybadger.node.node import NodeError
 from honeybadger.node.reactor import Rest
 from honeybadger.protocols.contract import ConsensusProtocol
 from honeybadger.simulation.virtual_time.charged import charged_keys
@@ -44,6 +46,8 @@ class Life:
         self.events = EventLog(self._file, now=self.now)
         self.events.subscribe(lambda event, details: around.trace.write(self.now(), me, event, details))
         self.alive = True
+        #: the last line of what Python would print of a failed strategy
+        self.traceback = ""
         #: from when a tick waits for a processor until what it said has left
         self._busy = True
         #: woken since the last tick began
@@ -63,7 +67,7 @@ class Life:
     def wake(self) -> None:
         """There is something to do: in the tick that waits for a processor, else in a new one."""
         self._woken = True
-        if not self._busy and not self._rest.deaf:
+        if self.alive and not self._busy and not self._rest.deaf:
             self._plan()
 
     def submit(self, request: Request, transactions: Transactions) -> None:
@@ -75,7 +79,7 @@ class Life:
         """As if its process was killed: what is in memory is gone; what was sent is on its way."""
         self.alive = False
         self._outside.disk.die()
-        self._outside.network.close()
+        self.node.parts.transport.close()
         core = self.node.core
         core.journal.close()
         core.store.close()
@@ -112,8 +116,11 @@ class Life:
             meter.outside(prices.loop)
             self._outside.disk.tell()
             self._rest = self.node.parts.reactor.tick()
-        except (JournalError, LedgerError, StrategyError) as error:
+        except (JournalError, LedgerError) as error:
             self.node.fail(str(error))
+        except StrategyError as error:
+            self.node.fail(str(error))
+            self.traceback = f"StrategyError: {error}"
         self._next_at = self.now() + self._rest.seconds
         return meter.end()
 
@@ -173,8 +180,12 @@ class VirtualNode:
         """Start it, for the first time or again on what its last life left on the disk.
 
         `schedule_start`: when the link faults began, None if that is when it is first connected to all others.
+        ClusterError, in one line, if it cannot start.
         """
-        self.life = Life(self.me, self.lives, self._around, self._host, schedule_start)
+        try:
+            self.life = Life(self.me, self.lives, self._around, self._host, schedule_start)
+        except (NodeError, JournalError) as error:
+            raise ClusterError(f"node {self.me}: {error}") from None
         self.lives += 1
 
     @property
@@ -193,10 +204,6 @@ class VirtualNode:
     @property
     def protocol(self) -> ConsensusProtocol:
         return self.life.node.core.protocol
-
-    @property
-    def leads(self) -> bool:
-        return self.life.node.leads()
 
     def kill(self) -> None:
         """It does nothing any more; what it has sent is on its way."""
