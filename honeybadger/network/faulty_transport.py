@@ -59,7 +59,7 @@ class FaultyTransport:
     `ready()` tells the layer above that something is due. `start`: Unix time of second 0 of the schedule; None: when
     this node is first connected to all its peers. `leads()`: whether this node is the protocol's leader now. `rng`
     draws jitter and drops, `clock` gives Unix time, `timer(seconds, fired)` calls `fired()` then; with all of them
-    given, the behaviour depends only on the calls.
+    given, the behaviour depends only on the calls. `size(parts)`: the bytes that a message has on a limited link.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class FaultyTransport:
         clock: Callable[[], float] = time.time,
         leads: Callable[[], bool] = lambda: False,
         timer: Callable[[float, Callable[[], None]], Timer] = GeventTimer,
+        size: Callable[[Sequence[bytes]], int] = lambda parts: sum(map(len, parts)),
     ) -> None:
+        self._size = size
         self._leads = leads
         self._make_timer = timer
         self._led = False
@@ -128,7 +130,7 @@ class FaultyTransport:
         if len(path.held) >= MESSAGES_HELD:
             self._break(path, now)
         else:
-            path.hold(parts, now, self._rng)
+            path.hold(parts, self._size(parts), now, self._rng)
             self._send_held(path, now)
         self.due = min(self.due, path.leaves_at(), path.opens_at())
         self._set_timer(now)

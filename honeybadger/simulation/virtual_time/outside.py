@@ -122,6 +122,7 @@ class VirtualOutside(Outside):
             self.now,
             node.leads,
             partial(ClockTimer, around.clock),
+            codec.frame_size,
         )
 
     def protocol(self, context: Context) -> tuple[ConsensusProtocol, Outbox]:

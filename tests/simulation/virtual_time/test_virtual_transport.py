@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from honeybadger.network.codec import HEADER_BYTES, Codec, WireError
+from honeybadger.network.fault_schedule import LinkFault
+from honeybadger.network.faulty_transport import FaultyTransport
 from honeybadger.network.transport import PeerEvent
 from honeybadger.protocols.honey_badger.messages import MESSAGE_TYPES, Ready
 from honeybadger.simulation.virtual_time import codec as codec_file
@@ -145,6 +147,15 @@ def test_a_size_is_charged_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None
     bench.until(9)
     assert bench.meters[1].end() == pytest.approx(TABLE.receive.of(size))
     assert bench.up[0].sent_bytes == bench.up[1].received_bytes == size
+    slow = LinkFault(kind="bandwidth", bytes_per_s=1_000_000.0)
+    faulty = FaultyTransport(
+        bench.up[0], 0, 2, [slow], lambda: None, 0.0, clock=lambda: 9.0, size=codec_of(meter).frame_size
+    )
+    faulty._paths[1].really_up = True
+    faulty.events()
+    faulty.send(1, [HEADER, b"x", b"y"])
+    assert faulty.due == pytest.approx(9.0 + size / 1e6)
+    faulty.close()
     meter.begin()
     ((entry, _),) = codec_of(meter).entries([Ready(1, 0, bytes(32))])
     assert meter.end() == pytest.approx(TABLE.encode.of(1_000_000))
