@@ -57,11 +57,12 @@ class Life:
         config = NodeConfig(
             manifest, keys, home, manifest.runtime, self.events, _nobody, around.liars.get(me, ""), schedule_start
         )
-        self._outside = VirtualOutside(around, config, number, host, self.meter, self.wake)
+        self._outside = VirtualOutside(around, config, number, host, self.meter, self.wake, self.now)
         self.node = assemble(config, self._outside)
         self._host.run(self._first_tick, self._ticked)
 
     def now(self) -> float:
+        """The node's own time: within a tick it runs ahead of the clock."""
         return self._around.clock.now + self.meter.elapsed
 
     def wake(self) -> None:

@@ -65,7 +65,7 @@ class _Wake:
 
 
 class VirtualOutside(Outside):
-    """Of life number `life` of the node of `config`, on `host`. `wake()` asks for a tick."""
+    """Of life number `life` of the node of `config`, on `host`. `wake()` asks for a tick; `now()`: the node's time."""
 
     journal = WatchedJournal
 
@@ -77,6 +77,7 @@ class VirtualOutside(Outside):
         host: Processors,
         meter: Meter,
         wake: Callable[[], None],
+        now: Callable[[], float],
     ) -> None:
         self._around = around
         self._config = config
@@ -87,14 +88,10 @@ class VirtualOutside(Outside):
         self._prices = around.costs.table.node
         self.wake = _Wake(wake)
         self.randbytes = random.Random(self._name).randbytes
-        self.used = self.now
+        self.now = self.used = now
         self.application = partial(ChargedApplication, meter, self._prices)
         if around.costs.mode == "table":
             self.recovery = partial(ChargedRecovery, meter, self._prices)
-
-    def now(self) -> float:
-        """The node's own time: within a tick it runs ahead of the clock."""
-        return self._around.clock.now + self._meter.elapsed
 
     def writer(self, chain: Chain, application: NodeApplication, node: Node) -> VirtualWriter:
         self.disk = VirtualWriter(chain, application, node, self._around.clock, self._host, self._meter, self._prices)
