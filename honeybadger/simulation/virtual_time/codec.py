@@ -69,10 +69,11 @@ class ChargedCodec(Codec):
 
     def decode(self, data: Any) -> list[Message]:
         self._meter.work(self._table.decode.of(self.charged_size(data)))
-        if self._decoded is None:
-            return super().decode(data)
-        messages = self._decoded.get(data)
+        return super().decode(data) if self._decoded is None else self._remembered(data, self._decoded)
+
+    def _remembered(self, entry: bytes, decoded: Decoded) -> list[Message]:
+        messages = decoded.get(entry)
         if messages is None:
-            messages = super().decode(data)
-            self._decoded.put(data, messages)
+            messages = super().decode(entry)
+            decoded.put(entry, messages)
         return messages
