@@ -4,6 +4,8 @@ Latency counts from the scheduled time until the transaction is durable at the n
 to its nodes: what it sends takes processor time of their host, and no time on the way.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,38 +21,46 @@ from bench.plan.workload import Workload
 from honeybadger.network.client_protocol import most_in_request
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.mempool import Request
-from honeybadger.simulation.virtual_time.node import ReplyTo
 from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.table import Line
 from honeybadger.simulation.virtual_time.world import World
 
-#: the load begins so long after the nodes, seconds; how often the closed loop looks at windows of its own accord
+#: the load begins so long after the nodes are connected, seconds; how often the closed loop looks at windows of its own
+#: accord
 HEAD_START_S, CLOSED_LOOP_TICK_S = 0.05, 0.01
 #: a node that refuses is left alone for so long, seconds
 RESUME_S = 0.05
 
 
-class VirtualLoad(ReplyTo):
+class VirtualLoad:
     """One client. `settings`: as of a real one; its files are not used. `cost`: of a request, by transaction.
-    `payload`: of what is carried in place of what `settings` ask for.
+    `payload`: of what is carried in place of what `settings` ask for. `first`: the client that says how long warm-up
+    lasts, None if it is this one.
 
     `begin` starts it; from then on it acts on the world's clock until it is `finished`. `window`: the measured time;
     `warm`: whether it stays where it is.
     """
 
-    def __init__(self, settings: Settings, cost: Line, payload: Payload) -> None:
+    def __init__(self, settings: Settings, cost: Line, payload: Payload, first: VirtualLoad | None = None) -> None:
         self._settings = settings = _carried(settings, payload)
         self._cost = cost
         self._payload = payload
-        self._workload = Workload(settings.seed, settings.tx_size)
+        self._first = first or self
+        #: what tells its requests from those of other clients
+        self.name = settings.client.to_bytes(4, "big")
+        self._workload = Workload(settings.seed, settings.tx_size, settings.client)
         self._longest_batch = most_in_request(self._workload.sizes.high)
         self._chunk = max(1, min(self._longest_batch, settings.window // 8))
         self._batches: list[tuple[int, int, int]] = []
-        self._late = self._turn = 0
+        self._late, self._turn = 0, settings.client
         self._news_at = self._longest_silence_s = 0.0
         self._drained_at = 0.0
-        self.window = (0.0, 0.0)
+        self._window = (0.0, 0.0)
         self.warm = self.finished = False
+
+    @property
+    def window(self) -> tuple[float, float]:
+        return self._first._window
 
     def begin(self, world: World) -> None:
         settings, nodes = self._settings, len(world.nodes)
@@ -61,7 +71,9 @@ class VirtualLoad(ReplyTo):
         self._start = self._clock.now + HEAD_START_S
         self._open_window(self._start + settings.warmup_s)
         self._schedule = (
-            None if settings.rate is None else make_arrivals(settings.arrivals, settings.rate, 0, 1, settings.seed)
+            None
+            if settings.rate is None
+            else make_arrivals(settings.arrivals, settings.rate, settings.client, settings.clients, settings.seed)
         )
         self._news_at = self._start
         self._clock.at(self._start, self._tick)
@@ -71,9 +83,17 @@ class VirtualLoad(ReplyTo):
         return self._payload.transactions(self._outstanding.acknowledged)
 
     def down(self, node: int) -> None:
-        """The node is gone for good."""
+        """The node is gone, and with it what only its mempool held."""
         self._up[node] = False
         self._outstanding.abandon(node)
+
+    def up(self, node: int) -> None:
+        """The node is there again."""
+        self._up[node] = True
+
+    def interrupt(self) -> None:
+        """The run ends now: nothing more is offered, and what is not answered is not waited for."""
+        self._drained_at, self.finished = self._clock.now, True
 
     def save(self, directory: Path) -> None:
         """Leave what a real client leaves."""
@@ -85,22 +105,27 @@ class VirtualLoad(ReplyTo):
             result.bundle, result.carried_bytes = self._payload.bundle, self._payload.carried
         (directory / "load.json").write_bytes(msgspec.json.encode(result))
 
-    def answered(self, node: int, request: Request, submission: Submission, at: float) -> None:
+    def answered(self, node: int, number: int, submission: Submission, at: float) -> None:
+        """What became of a request at once."""
         for positions in submission.durable.values():
-            self._outstanding.committed(node, request.number, positions, at)
+            self._outstanding.committed(node, number, positions, at)
         for reason, positions in submission.refused.items():
-            self._outstanding.refuse(node, request.number, positions, reason)
+            self._outstanding.refuse(node, number, positions, reason)
             self._resume_at[node] = at + RESUME_S
         if submission.durable or submission.refused:
             self._news(at)
 
     def durable(self, node: int, block: CommittedBlock, at: float) -> None:
+        """A block is on the node's disk."""
+        heard = False
         for tickets in (block.tickets, *block.repeated.values()):
             for request, positions in tickets:
-                self._outstanding.committed(node, request.number, positions, at)
-        if block.tickets or block.repeated:
+                if request.client == self.name:
+                    heard = True
+                    self._outstanding.committed(node, request.number, positions, at)
+        if heard:
             self._news(at)
-            if self._schedule is None and at < self.window[1]:
+            if self._schedule is None and at < self.window[1] and not self.finished:
                 self._fill(node)
 
     def _news(self, at: float) -> None:
@@ -108,16 +133,19 @@ class VirtualLoad(ReplyTo):
         self._news_at = at
 
     def _open_window(self, start: float) -> None:
-        self.window = (start, start + self._settings.duration_s)
+        self._window = (start, start + self._settings.duration_s)
 
     def _tick(self) -> None:
+        if self.finished:
+            return
         now, settings = self._clock.now, self._settings
         if now >= self.window[1]:
             if self._schedule is not None:
                 self._send_due(self.window[1])
             self._drain()
             return
-        self.warm = self._outstanding.acknowledged >= settings.warm_tx or now >= self._start + LONGEST_WARMUP_S
+        few = self._outstanding.acknowledged < settings.warm_tx and self._first is self
+        self.warm = not few or now >= self._start + LONGEST_WARMUP_S
         if not self.warm and self.window[0] - 0.15 <= now:
             # Measuring now would measure the start of a large cluster.
             self._open_window(now + 0.25)
@@ -131,6 +159,8 @@ class VirtualLoad(ReplyTo):
 
     def _drain(self) -> None:
         """Wait until everything is answered, or nothing has been for a while, as a real client does."""
+        if self.finished:
+            return
         now, waiting = self._clock.now, self._outstanding.by_node
         patience_s = max(self._settings.patience_s, 2 * self._longest_silence_s)
         if not any(n for n, up in zip(waiting, self._up, strict=True) if up) or (
@@ -170,7 +200,7 @@ class VirtualLoad(ReplyTo):
         transactions = self._workload.batch(number, len(scheduled))
         self._batches.append((number, len(scheduled), targets[0]))
         self._outstanding.sent(number, scheduled, targets)
-        arrivals = [partial(self._world.nodes[n].submit, Request(b"", number), transactions) for n in targets]
+        arrivals = [partial(self._world.nodes[n].submit, Request(self.name, number), transactions) for n in targets]
         if len(self._world.hosts) > 1:
             # The client has a machine of its own.
             _each(arrivals)

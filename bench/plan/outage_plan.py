@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.plan.run_settings import RunSettings
+
 #: the part of the measured window in which rounds are spread evenly; each falls into the middle of its share
 FIRST_PART, LAST_PART = 0.1, 0.9
 
@@ -61,6 +63,16 @@ class OutagePlan:
         self._next = 0
         self._down: list[Outage] = []
         self.outages: list[Outage] = []
+
+    @staticmethod
+    def of(settings: RunSettings) -> OutagePlan:
+        """What a run asks for."""
+        rounds, after_s = settings.restart_rounds, settings.restart_after_s
+        if settings.restart_primary:
+            return OutagePlan.primaries(rounds, after_s)
+        if count := settings.restart_count:
+            return OutagePlan.restarts(settings.correct, count, rounds, after_s, settings.seed)
+        return OutagePlan.crash(settings.correct, settings.crash)
 
     @staticmethod
     def crash(correct: Sequence[int], count: int) -> OutagePlan:

@@ -95,13 +95,7 @@ class SingleRun:
         self._show = show
         self._place = place
         self._progress = Progress(total_s=settings.warmup_s + settings.duration_s, byzantine=sorted(settings.liars))
-        rounds, after_s = settings.restart_rounds, settings.restart_after_s
-        if settings.restart_primary:
-            self._plan = OutagePlan.primaries(rounds, after_s)
-        elif count := settings.restart_count:
-            self._plan = OutagePlan.restarts(settings.correct, count, rounds, after_s, settings.seed)
-        else:
-            self._plan = OutagePlan.crash(settings.correct, settings.crash)
+        self._plan = OutagePlan.of(settings)
         self._recent: list[tuple[float, int]] = []
 
     def run(self) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from honeybadger.cluster.preflight import check_machine
 from honeybadger.cluster.secret_file import exposure
 from honeybadger.console import signals, streams
 from honeybadger.node.allocator import keep_freed_memory
+from honeybadger.node.assembly import NodeConfig
 from honeybadger.node.events import EventLog
 from honeybadger.node.journal_files import JournalError
 from honeybadger.node.node import Node, NodeError
-from honeybadger.wiring.running_node import NodeConfig, build_node
+from honeybadger.wiring.running_node import build_node
 
 #: no Unix time that a clock shows is larger, seconds
 LATEST_TIME = 1e11

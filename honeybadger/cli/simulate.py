@@ -22,6 +22,8 @@ from honeybadger.console import signals
 CALIBRATION = Path("calibration.toml")
 #: how long the primitives are measured, seconds
 CALIBRATION_S = 20.0
+#: exit status, as of every command that Ctrl-C ends
+INTERRUPTED = 130
 
 
 @click.command(
@@ -42,8 +44,10 @@ def command(
 ) -> int:
     """Run a whole cluster in virtual time under load, measure it, and compare the ledgers.
 
-    The protocol objects, mempools and ledgers are those of real nodes; processors, links and disks are simulated. The
-    options are those of `honeybadger local`, but for what means nothing here. docs/simulate.md says what is simulated.
+    The nodes are real ones; processors, links and the waits for disks are simulated. The options are those of
+    `honeybadger local`, but for what means nothing here. docs/simulate.md says what is simulated.
+
+    Ctrl-C ends the run there: the figures are then of the time so far, and the result is not valid.
     """
     # Here and not above: what measures is needed by this command only.
     from bench.run.simulated_run import SimulatedRun
@@ -66,15 +70,17 @@ def command(
         refuse_overwriting(settings.out)
         if settings.out.is_dir() and any(settings.out.iterdir()):
             raise ClusterError(f"{settings.out} is not empty; choose another directory")
-    signals.end_like_an_interrupt()
-    with Display(sys.stderr) as display:
-        summary = SimulatedRun(settings, how, display.show).run()
+    with Display(sys.stderr) as display, signals.noted() as interrupted:
+        summary = SimulatedRun(settings, how, display.show, interrupted=interrupted).run()
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
         for warning in summary["warnings"]:
             click.echo(f"attention: {warning}", err=True)
     else:
         print_tables(summary, None)
+    if summary["simulation"]["interrupted"]:
+        click.echo(f"{summary['reason']}: the figures are of that time", err=True)
+        return INTERRUPTED
     if not summary["valid"]:
         click.echo(f"invalid: {summary['reason']}", err=True)
         return 1

@@ -5,11 +5,13 @@ distributed key generation is to replace it.
 """
 
 import secrets
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import zmq
+from zmq.utils import z85
 
 from crypto.dealer import deal
 from crypto.signatures import deal_signing_keys
@@ -30,8 +32,9 @@ def make_cluster(
     parameters: Parameters,
     addresses: list[tuple[str, int, int]],
     runtime: Runtime | None = None,
+    randbytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> tuple[Manifest, list[NodeKeys]]:
-    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients)."""
+    """Deal keys for `nodes` nodes at `addresses` (host, port for peers, port for clients). `randbytes` draws them."""
     try:
         # Before keys are dealt, which takes a while in a large cluster.
         specification = find_protocol(parameters.protocol)
@@ -39,21 +42,21 @@ def make_cluster(
         check_sizes(specification, parameters, specification.fault_model.quorums(nodes, faults), runtime or Runtime())
     except (ValueError, LookupError) as error:
         raise ClusterError(str(error)) from None
-    public, secret = deal(nodes, faults, suite=find_suite(parameters.suite))
-    _, signing = deal_signing_keys(nodes)
-    pairs = [zmq.curve_keypair() for _ in range(nodes)]
+    public, secret = deal(nodes, faults, randbytes, find_suite(parameters.suite))
+    _, signing = deal_signing_keys(nodes, randbytes)
+    curve = [z85.encode(randbytes(32)) for _ in range(nodes)]
     members = [
-        Member(host, port, client_port, pair[0].decode(), key.public.hex())
-        for (host, port, client_port), pair, key in zip(addresses, pairs, signing, strict=True)
+        Member(host, port, client_port, zmq.curve_public(secret_key).decode(), key.public.hex())
+        for (host, port, client_port), secret_key, key in zip(addresses, curve, signing, strict=True)
     ]
     consensus = Consensus(
-        chain=secrets.token_hex(16),
+        chain=randbytes(16).hex(),
         nodes=nodes,
         faults=faults,
         keys=msgspec.convert(public.to_dict(), Keys),
         parameters=msgspec.structs.asdict(parameters),
     )
-    keys = [NodeKeys(i, pairs[i][1].decode(), secret[i], signing[i]) for i in range(nodes)]
+    keys = [NodeKeys(i, curve[i].decode(), secret[i], signing[i]) for i in range(nodes)]
     return Manifest(consensus, members, runtime), keys
 
 

@@ -2,6 +2,9 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 def is_ignored(number: int) -> bool:
@@ -23,3 +26,25 @@ def end_like_an_interrupt() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if not is_ignored(number):
             signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def noted() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C, SIGTERM and SIGHUP are noted, and the command ends itself; a second one interrupts it as usual.
+
+    Gives a function that says whether one has come.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if came:
+            signal.default_int_handler(number, frame)
+        came.append(number)
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if not is_ignored(n)]
+    before = [signal.signal(number, note) for number in numbers]
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

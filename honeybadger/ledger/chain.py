@@ -109,6 +109,11 @@ class Chain:
         return 0 if self._certified is None else self._certified.epoch
 
     @property
+    def certificates_wait(self) -> bool:
+        """Whether certificates are to be stored with the next flush."""
+        return bool(self._certificates)
+
+    @property
     def transaction_count(self) -> int:
         """Number of transactions committed so far."""
         return len(self._history)

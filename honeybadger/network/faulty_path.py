@@ -34,13 +34,13 @@ class FaultyPath:
         delayed_until, _, size = self.held[0]
         return max(delayed_until, self.free_at) + size / self.conditions.bytes_per_s
 
-    def hold(self, parts: Sequence[bytes], now: float, rng: random.Random) -> None:
-        """Queue a message behind those that are held."""
+    def hold(self, parts: Sequence[bytes], size: int, now: float, rng: random.Random) -> None:
+        """Queue a message of `size` bytes behind those that are held."""
         conditions = self.conditions
         until = now + conditions.delay_s
         if conditions.jitter_s:
             until += rng.uniform(-conditions.jitter_s, conditions.jitter_s)
-        self.held.append((until, parts, sum(map(len, parts))))
+        self.held.append((until, parts, size))
 
     def opens_at(self) -> float:
         """When it can be opened; infinite if it is open or something else prevents it."""

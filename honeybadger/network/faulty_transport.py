@@ -16,7 +16,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 
@@ -33,12 +33,33 @@ _TIMER_SLACK_S = 0.0005
 _LONGEST_TIMER_S = 3600.0
 
 
+class Timer(Protocol):
+    """A call that is still to come."""
+
+    def stop(self) -> None:
+        """It is not to come any more."""
+
+
+class GeventTimer:
+    """Calls `fired()` on gevent's hub in `seconds`."""
+
+    def __init__(self, seconds: float, fired: Callable[[], None]) -> None:
+        self._timer = gevent.get_hub().loop.timer(seconds + _TIMER_SLACK_S)
+        # `update`: the loop's own time is that of the start of the tick.
+        self._timer.start(fired, update=True)
+
+    def stop(self) -> None:
+        self._timer.stop()
+        self._timer.close()
+
+
 class FaultyTransport:
     """`transport` under `faults`; the same interface as `Transport`, for node `me` of `nodes`.
 
     `ready()` tells the layer above that something is due. `start`: Unix time of second 0 of the schedule; None: when
     this node is first connected to all its peers. `leads()`: whether this node is the protocol's leader now. `rng`
-    draws jitter and drops, `clock` gives Unix time; with both given, the behaviour depends only on the calls.
+    draws jitter and drops, `clock` gives Unix time, `timer(seconds, fired)` calls `fired()` then; with all of them
+    given, the behaviour depends only on the calls. `size(parts)`: the bytes that a message has on a limited link.
     """
 
     def __init__(
@@ -52,8 +73,12 @@ class FaultyTransport:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.time,
         leads: Callable[[], bool] = lambda: False,
+        timer: Callable[[float, Callable[[], None]], Timer] = GeventTimer,
+        size: Callable[[Sequence[bytes]], int] = lambda parts: sum(map(len, parts)),
     ) -> None:
+        self._size = size
         self._leads = leads
+        self._make_timer = timer
         self._led = False
         self._inner = transport
         self._schedule = Schedule(faults, me)
@@ -71,7 +96,7 @@ class FaultyTransport:
         #: when, by the clock, `ready` is called next if nothing else happens; infinite if never
         self.due = self._zero
         self._timer_at = math.inf
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._events: list[PeerEvent] = []
         #: something happened that the layer above must handle
         self._news = False
@@ -105,7 +130,7 @@ class FaultyTransport:
         if len(path.held) >= MESSAGES_HELD:
             self._break(path, now)
         else:
-            path.hold(parts, now, self._rng)
+            path.hold(parts, self._size(parts), now, self._rng)
             self._send_held(path, now)
         self.due = min(self.due, path.leaves_at(), path.opens_at())
         self._set_timer(now)
@@ -193,10 +218,7 @@ class FaultyTransport:
         self._stop_timer()
         self._timer_at = self.due
         if self.due < math.inf:
-            seconds = min(_LONGEST_TIMER_S, max(0.0, self.due - now) + _TIMER_SLACK_S)
-            self._timer = gevent.get_hub().loop.timer(seconds)
-            # `update`: the loop's own time is that of the start of the tick.
-            self._timer.start(self._timer_fired, update=True)
+            self._timer = self._make_timer(min(_LONGEST_TIMER_S, max(0.0, self.due - now)), self._timer_fired)
 
     def _timer_fired(self) -> None:
         self._stop_timer()
@@ -205,7 +227,6 @@ class FaultyTransport:
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-            self._timer.close()
             self._timer = None
         self._timer_at = math.inf
 

@@ -124,6 +124,11 @@ class Link:
         """Whether the peer has not been told the latest acknowledgement, horizon or durable epoch."""
         return self._announced != (self.incoming.session, self.incoming.processed, horizon, durable)
 
+    @property
+    def wants_to_speak(self) -> bool:
+        """Whether there may be a message for the peer besides an acknowledgement alone."""
+        return not self._greeted or self.outgoing.unsent
+
     def next_message(
         self, horizon: int, durable: int, hello: Callable[[tuple[int, int], bool], bytes], *, announce: bool
     ) -> list[bytes] | None:

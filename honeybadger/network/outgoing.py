@@ -59,6 +59,11 @@ class Outgoing:
         return self._sent > 0
 
     @property
+    def unsent(self) -> bool:
+        """Whether entries that the peer can use were not sent on this connection yet."""
+        return self._sent < len(self._queue)
+
+    @property
     def backlog(self) -> int:
         """Entries that the peer has not acknowledged."""
         return len(self._queue) + sum(map(len, self._waiting.values()))

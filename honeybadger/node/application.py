@@ -3,6 +3,7 @@
 Blocks are written to disk by a worker; `blocks_durable` says when, and only then are clients told.
 """
 
+import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,10 @@ class Submission:
 
 
 class NodeApplication:
-    """The `Application` of a running node. `silent()`: whether it may propose nothing, because it lost its votes."""
+    """The `Application` of a running node.
+
+    `silent()`: whether it may propose nothing, because it lost its votes; `randbytes`: what it chooses by.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class NodeApplication:
         mempool: Mempool,
         chain: Chain,
         silent: Callable[[], bool] = lambda: False,
+        randbytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._limit = parameters.transactions_per_node(nodes)
         self._parameters = parameters
@@ -67,6 +72,7 @@ class NodeApplication:
         self.reserve, self.release, self.still_pending = mempool.reserve, mempool.release, mempool.still_pending
         self._chain = chain
         self._silent = silent
+        self._randbytes = randbytes
         #: committed, not yet durable; oldest first
         self.pending: deque[CommittedBlock] = deque()
         self.durable_epoch = chain.epoch if chain.height else 0
@@ -79,7 +85,7 @@ class NodeApplication:
         if self.busy:
             return EMPTY
         return self._mempool.select(
-            epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes
+            epoch, self._parameters.batch_size, self._limit, self._parameters.max_proposal_bytes, self._randbytes
         )
 
     @property

@@ -1,5 +1,6 @@
 """Serves certified blocks to nodes that are behind."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ class BlockServer:
         outbox: Outbox,
         on_uncertified: Callable[[Header], None],
         make_room: Callable[[int, int], bool],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._outbox = outbox
@@ -34,8 +36,8 @@ class BlockServer:
         self._make_room = make_room
         #: bytes that were sent to each peer and that its link has not been given yet
         self._leaving: Counter[int] = Counter()
-        self._served_bytes = PerSecond(SERVED_BYTES_PER_S)
-        self._served_blocks = PerSecond(SERVED_BLOCKS_PER_S)
+        self._served_bytes = PerSecond(SERVED_BYTES_PER_S, now)
+        self._served_blocks = PerSecond(SERVED_BLOCKS_PER_S, now)
 
     def serve(self, sender: int, request: BlockRequest) -> None:
         """Send what was asked for, as far as it is certified; a bounded amount per peer and second, and whole blocks

@@ -6,6 +6,7 @@ is not durable yet.
 """
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 
 from honeybadger.ledger.certificates import certificate_of
@@ -37,10 +38,15 @@ MOST_CLIENTS = 1024
 class BlockService:
     """`store`: where the blocks are; `committed(transactions)`: the height of each in the chain, or 0."""
 
-    def __init__(self, store: SQLiteStore, committed: Callable[[Sequence[bytes]], Sequence[int] | U32]) -> None:
+    def __init__(
+        self,
+        store: SQLiteStore,
+        committed: Callable[[Sequence[bytes]], Sequence[int] | U32],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._committed = committed
-        self._budget = PerSecond(BYTES_PER_S)
+        self._budget = PerSecond(BYTES_PER_S, now)
         self._tickets: dict[bytes, int] = {}
 
     def answer(self, client: bytes, query: BlockQuery) -> BlockPart | NoBlock:

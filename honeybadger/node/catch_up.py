@@ -15,6 +15,7 @@ at a time, and a third takes the place of the second. A slow peer makes the bloc
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -80,7 +81,16 @@ class BlockTaker(Protocol):
 class CatchUp:
     """Asks `peers` for what `chain` lacks, and gives it to `taker`, the lowest block first."""
 
-    def __init__(self, manifest: Manifest, outbox: Outbox, chain: Chain, taker: BlockTaker, peers: list[int]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        outbox: Outbox,
+        chain: Chain,
+        taker: BlockTaker,
+        peers: list[int],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
         self._quorums = manifest.quorums
         self._chain_id = manifest.chain_id
         self._public = manifest.public_keys.certificate
@@ -97,7 +107,7 @@ class CatchUp:
         self._body_bytes = 0
         self._turn = 0
         self._epoch = 0
-        self._progress_at = time.monotonic()
+        self._progress_at = now()
 
     @property
     def is_fetching(self) -> bool:
@@ -106,7 +116,7 @@ class CatchUp:
 
     def poll(self, epoch: int) -> None:
         """Look whether blocks are to be asked for; `epoch`: the first that is not committed."""
-        now = time.monotonic()
+        now = self._now()
         if epoch != self._epoch:
             self._epoch, self._progress_at = epoch, now
         self._forget()
@@ -207,7 +217,7 @@ class CatchUp:
         """The request that the sender is to answer. It may be answering earlier ones still, so it is not silent."""
         request = self._requests.get(sender)
         if request is not None:
-            request.heard_at = time.monotonic()
+            request.heard_at = self._now()
         return request
 
     def _complete(self, sender: int, request: _Request) -> None:
@@ -256,5 +266,5 @@ class CatchUp:
 
     def _distrust(self, peer: int, why: str) -> None:
         self._outbox.fault(peer, FaultKind.BAD_CERTIFICATE, why)
-        self._distrusted[peer] = time.monotonic() + DISTRUST_S
+        self._distrusted[peer] = self._now() + DISTRUST_S
         self._requests.pop(peer, None)

@@ -56,15 +56,17 @@ class Certifier:
         store: SQLiteStore,
         outbox: Outbox,
         on_certificate: Callable[[int, int, bytes], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._me = me
+        self._now = now
         self._public = public_keys.certificate
         self._secret = secret_keys.certificate
         self._store = store
         self._outbox = outbox
         self._on_certificate = on_certificate
         self._suspects: set[int] = set()
-        self._answers = PerSecond(ANSWERS_PER_S)
+        self._answers = PerSecond(ANSWERS_PER_S, now)
         self._every = signed_every(self._public.nodes)
         self._durable = 0
         #: when it will have been quiet, monotonic seconds, and what is signed then: the newest block, if it is not yet
@@ -79,7 +81,7 @@ class Certifier:
 
     def block_durable(self, header: Header) -> None:
         """This node has the block on disk: sign it now, or, if none follows it, soon."""
-        now = time.monotonic()
+        now = self._now()
         was_quiet, self._quiet_at = now >= self._quiet_at, now + QUIET_S
         if was_quiet or header.height % self._every == 0:
             self.sign(header)
@@ -91,11 +93,11 @@ class Certifier:
     @property
     def rest_s(self) -> float:
         """How long nothing need be done here."""
-        return math.inf if self._waiting is None else self._quiet_at - time.monotonic()
+        return math.inf if self._waiting is None else self._quiet_at - self._now()
 
     def poll(self) -> None:
         """Call it after `rest_s`."""
-        if self._waiting is not None and time.monotonic() >= self._quiet_at:
+        if self._waiting is not None and self._now() >= self._quiet_at:
             self.sign(self._waiting)
 
     def sign(self, header: Header) -> None:

@@ -14,8 +14,14 @@ import msgspec
 class EventLog:
     """Appends events to a file (not with `None`) and tells subscribers. Lines are written through at once."""
 
-    def __init__(self, file: BinaryIO | None, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO | None,
+        say: Callable[[str], None] = lambda line: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._file = file
+        self._now = now
         self._say = say
         self._encoder = msgspec.json.Encoder()
         self._subscribers: list[Callable[[str, dict[str, Any]], None]] = []
@@ -30,7 +36,7 @@ class EventLog:
             subscriber(event, details)
         if self._file is not None:
             try:
-                self._file.write(self._encoder.encode({"t": time.monotonic(), "event": event, **details}) + b"\n")
+                self._file.write(self._encoder.encode({"t": self._now(), "event": event, **details}) + b"\n")
                 self._file.flush()
             except OSError as error:
                 # A node is worth more than what it reports.

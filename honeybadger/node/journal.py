@@ -176,11 +176,17 @@ class Journal:
         """All that is remembered of an epoch, ascending: (vote, proposer, round, value)."""
         return sorted((*slot, value) for slot, value in self._slots.get(epoch, {}).items())
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether something is to be written before it may be said."""
+        return bool(self._buffer)
+
     def sync(self) -> None:
         """Make everything remembered as durable as asked for, in one write."""
+        if not self._buffer and self._failure is None:
+            # As after most ticks.
+            return
         with self._working():
-            if not self._buffer:
-                return
             if self._buffer_epoch > self._state.reserved:
                 self._reserve(self._buffer_epoch)
             if self._size > SEGMENT_BYTES:
@@ -196,9 +202,10 @@ class Journal:
 
     def reserve(self, epoch: int) -> None:
         """Call before anything of `epoch` is sent, journalled or not: moves the persisted bound if it is too low."""
+        if epoch <= self._state.reserved and self._failure is None:
+            return
         with self._working():
-            if epoch > self._state.reserved:
-                self._reserve(epoch)
+            self._reserve(epoch)
 
     def prune(self, durable_epoch: int) -> None:
         """Forget epochs up to this one, which are in the ledger for good, and remove segments with nothing newer."""

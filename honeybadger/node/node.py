@@ -3,68 +3,111 @@
 `honeybadger.wiring` builds the parts. What they call back is here.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-from gevent.event import Event
+from typing import Any, Protocol
 
 from honeybadger.ledger.errors import LedgerError
-from honeybadger.network.gate import Gate
 from honeybadger.network.transport import PeerTransport
-from honeybadger.node.client_api import ClientApi
 from honeybadger.node.core import Core
 from honeybadger.node.journal_files import JournalError
-from honeybadger.node.ledger_writer import LedgerWriter
-from honeybadger.node.reactor import Reactor
+from honeybadger.node.reactor import Clients, Reactor
 from honeybadger.node.recovery import Recovery
-from honeybadger.node.report import Report
 
 
 class NodeError(Exception):
     """The node cannot start or go on; one line for people."""
 
 
+class Writer(Protocol):
+    """Writes blocks; `ledger_writer.LedgerWriter`, or a simulated one."""
+
+    def votes_synced(self) -> None:
+        """The votes that led to the blocks so far are on disk: the blocks may follow."""
+
+    def write_certificates(self) -> None:
+        """Those of blocks that are on disk need not wait for the next block."""
+
+    def close(self) -> None:
+        """Write what may be written, and end."""
+
+
+class Gate(Protocol):
+    """Lets nodes and clients in; `network.gate.Gate`, or none."""
+
+    def serve(self) -> Iterable[str]:
+        """Answer who knocks; returns the addresses refused."""
+
+    def close(self) -> None:
+        """Let nobody in."""
+
+
+class Report(Protocol):
+    """How the node is doing; `report.Report`, or what is known of a simulated one."""
+
+    def start(self) -> None:
+        """Begin to measure."""
+
+    def usage(self) -> dict[str, Any]:
+        """Counters since the start."""
+
+    def close(self) -> None:
+        """Measure no more."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a node has besides its `Core`."""
 
-    writer: LedgerWriter
+    writer: Writer
     gate: Gate
     transport: PeerTransport
     recovery: Recovery
-    clients: ClientApi
+    clients: Clients
     reactor: Reactor
     report: Report
 
 
 class Node:
-    """`run`s until it is stopped or fails. The parts are built around it, so it gets them last, before `run`."""
+    """`run`s until it is stopped or fails. The parts are built around it, so it gets them last, before `run`.
+
+    `wake`: its `set` is called when there is something to do. `failure`: why the node cannot go on, in one line, or "".
+    """
 
     core: Core
     parts: Parts
 
-    def __init__(self) -> None:
-        #: set when there is something to do
-        self.wake = Event()
-        self._failure = ""
+    def __init__(self, wake: Any) -> None:
+        self.wake = wake
+        self.failure = ""
 
     def run(self) -> None:
         """Run until `stop`; raises NodeError if the node cannot go on."""
-        core, parts, emit = self.core, self.parts, self.core.notices.events.emit
-        emit("started", node=core.keys.node, height=core.chain.height)
         try:
-            with ExitStack() as closing:
-                closing.callback(self._close)
-                closing.callback(self._write_last)
-                parts.report.start()
-                parts.recovery.start()
-                parts.reactor.run()
+            try:
+                self.begin()
+                self.parts.reactor.run()
+            finally:
+                self.finish()
         except (JournalError, LedgerError) as error:
-            self._failure = self._failure or str(error)
+            self.failure = self.failure or str(error)
         finally:
-            emit("stopped", node=core.keys.node, failure=self._failure)
-        if self._failure:
-            raise NodeError(self._failure)
+            self.core.notices.events.emit("stopped", node=self.core.keys.node, failure=self.failure)
+        if self.failure:
+            raise NodeError(self.failure)
+
+    def begin(self) -> None:
+        """Before the first tick."""
+        self.core.notices.events.emit("started", node=self.core.keys.node, height=self.core.chain.height)
+        self.parts.report.start()
+        self.parts.recovery.start()
+
+    def finish(self) -> None:
+        """After the last tick: write what may be written, and close everything."""
+        try:
+            self._write_last()
+        finally:
+            self._close()
 
     def stop(self) -> None:
         """End `run`; safe to call from a signal handler's greenlet."""
@@ -72,7 +115,7 @@ class Node:
 
     def fail(self, why: str) -> None:
         """End `run` with a NodeError."""
-        self._failure = self._failure or why
+        self.failure = self.failure or why
         self.stop()
 
     def leads(self) -> bool:

@@ -1,5 +1,6 @@
 """What a node tells as it happens: lines for a person, events for measurement. Neither must be peers' to fill."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -19,13 +20,13 @@ CONNECTION_EVENTS_PER_S = 10
 class Notices:
     """`say(line)` tells a person."""
 
-    def __init__(self, events: EventLog, say: Callable[[str], None]) -> None:
+    def __init__(self, events: EventLog, say: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         self.events = events
         self._say = say
         self._said: set[str] = set()
         #: by node and kind
         self.faults: Counter[tuple[int, str]] = Counter()
-        self._connection_events = PerSecond(CONNECTION_EVENTS_PER_S)
+        self._connection_events = PerSecond(CONNECTION_EVENTS_PER_S, now)
         #: peers whose last event was left out: that event, and how many were left out
         self._left_out: dict[int, tuple[bool, str, int]] = {}
 

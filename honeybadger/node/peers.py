@@ -6,7 +6,7 @@ This bundling is the largest single gain in Python.
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -51,8 +51,10 @@ class Peers:
         held_bytes_cap: int,
         journal: Journal | None = None,
         count_messages: bool = True,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.me = me
+        self._now = now
         self._session = session
         self._hello = hello
         self._count_messages = count_messages
@@ -64,11 +66,13 @@ class Peers:
         self.links = {peer: Link(session, held_bytes_cap) for peer in range(nodes) if peer != me}
         #: see `Outbox`
         self.fault = standing.fault
-        self._restarts = PerSecond(RESTARTS_PER_S)
-        self._greetings = PerSecond(GREETINGS_PER_S)
+        self._restarts = PerSecond(RESTARTS_PER_S, now)
+        self._greetings = PerSecond(GREETINGS_PER_S, now)
         #: by epoch, what was written in this tick: for everybody, and for each peer alone
         self._common = defaultdict[int, list[Message]](list)
         self._private = {peer: defaultdict[int, list[Message]](list) for peer in self.links}
+        #: peers to which there may be something to say since the last flush, whatever is said to everybody
+        self._touched: set[int] = set()
         #: messages to oneself, handled by the reactor in order
         self.loopback: deque[Message] = deque()
         self._next_ack = 0.0
@@ -86,10 +90,12 @@ class Peers:
             self.loopback.append(message)
         else:
             self._private[node][message.epoch].append(message)
+            self._touched.add(node)
 
     def send_now(self, node: int, message: Message) -> None:
         """Whatever epochs the peer's window allows: a correct node never does that, a faulty one (`adversary`) may."""
         self._private[node][0].append(message)
+        self._touched.add(node)
 
     def receive(self) -> Iterator[tuple[int, list[Message]]] | None:
         """The new entries of the next ZeroMQ message as (sender, messages), or None if nothing has arrived.
@@ -100,6 +106,8 @@ class Peers:
         if arrived is None:
             return None
         sender, parts = arrived
+        # It may acknowledge, or have a wider window.
+        self._touched.add(sender)
         try:
             if len(parts) > 1 + ENTRIES_PER_MESSAGE:
                 raise WireError(f"message of {len(parts)} parts")
@@ -172,6 +180,7 @@ class Peers:
     def connections_changed(self) -> None:
         for event in self._transport.events():
             link = self.links[event.peer]
+            self._touched.add(event.peer)
             if event.failure:
                 self._standing.connection(event.peer, False, event.failure)
             elif event.opened:
@@ -185,34 +194,41 @@ class Peers:
         """End of a tick: encode what was written since the last one, once, and send what the windows allow."""
         if self._journal is not None:
             self._write_ahead(self._journal)
+        to_all = bool(self._common)
         for epoch in sorted(self._common):
             for entry in self._entries_of(epoch, self._common[epoch], len(self.links)):
                 for link in self.links.values():
                     link.outgoing.offer(entry)
         self._common.clear()
-        for peer, epochs in self._private.items():
-            if epochs:
-                for epoch in sorted(epochs):
-                    for entry in self._entries_of(epoch, epochs[epoch], 1):
-                        self.links[peer].outgoing.offer(entry)
-                epochs.clear()
-        now = time.monotonic()
+        touched, self._touched = self._touched, set()
+        for peer in sorted(touched):
+            epochs = self._private[peer]
+            for epoch in sorted(epochs):
+                for entry in self._entries_of(epoch, epochs[epoch], 1):
+                    self.links[peer].outgoing.offer(entry)
+            epochs.clear()
+        now = self._now()
         announce = now >= self._next_ack
         if announce:
             self._next_ack = now + ACK_DELAY_S
         unheard = now >= self._next_greeting
         if unheard:
             self._next_greeting = now + GREET_S
-        for peer, link in self.links.items():
+        # Most ticks have nothing for most peers.
+        for peer in self.links if to_all or announce or unheard else sorted(touched):
+            link = self.links[peer]
             if unheard and not link.heeded:
                 self._greet_again(peer)
-            while link.connected and (
-                message := link.next_message(horizon, durable, self._encode_hello, announce=announce)
+            while (
+                (announce or link.wants_to_speak)
+                and link.connected
+                and (message := link.next_message(horizon, durable, self._encode_hello, announce=announce))
             ):
                 if not self._transport.send(peer, message):
                     # A connection may be announced a moment before its socket can send: begin again next time.
                     # If it is really gone, its event closes the link.
                     link.connection_opened()
+                    self._touched.add(peer)
                     break
 
     def _encode_hello(self, heard: tuple[int, int], twice: bool) -> bytes:
@@ -230,7 +246,7 @@ class Peers:
 
     def _write_ahead(self, journal: Journal) -> None:
         """Nothing leaves before it is remembered; and nothing at all of epochs in which this node must be silent."""
-        written = [self._common, *self._private.values()]
+        written = [self._common, *(self._private[peer] for peer in self._touched)]
         newest = max((epoch for epochs in written for epoch in epochs), default=-1)
         if newest > 0:
             journal.reserve(newest)

@@ -47,7 +47,8 @@ def settled_epoch(chain: Chain, *, enabled: bool) -> int:
 class Recovery:
     """Takes every message: those about blocks are for the parts here, all others for the protocol."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         manifest, keys, store, outbox, links = core.manifest, core.keys, core.store, core.outbox, core.peers.links
         self._core = core
         self._application = core.application
@@ -56,11 +57,11 @@ class Recovery:
         self._links = links
         self._enabled = core.runtime.recovery
         self._certifier = Certifier(
-            keys.node, manifest.public_keys, keys.secret_keys, store, outbox, self._block_certified
+            keys.node, manifest.public_keys, keys.secret_keys, store, outbox, self._block_certified, now
         )
-        self._catch_up = CatchUp(manifest, outbox, core.chain, self, sorted(links))
+        self._catch_up = CatchUp(manifest, outbox, core.chain, self, sorted(links), now)
         self._server = BlockServer(
-            store, outbox, self._uncertified, lambda peer, size: links[peer].outgoing.make_room(size)
+            store, outbox, self._uncertified, lambda peer, size: links[peer].outgoing.make_room(size), now
         )
         self._next_poll = self._next_certification = 0.0
         self._routes: dict[type[Message], Callable[[int, Any], None]] = {
@@ -106,7 +107,7 @@ class Recovery:
         """Between two flushes: look now and then whether this node is behind."""
         self._server.sent()
         self._certifier.poll()
-        now = time.monotonic()
+        now = self._now()
         if now >= self._next_poll:
             self._next_poll = now + POLL_S
             self._catch_up.poll(self._protocol.epoch)
@@ -144,7 +145,7 @@ class Recovery:
 
     def _uncertified(self, header: Header) -> None:
         """A peer wants a block whose certificate is missing here: make it, at most one in a while."""
-        now = time.monotonic()
+        now = self._now()
         if now >= self._next_certification:
             self._next_certification = now + POLL_S
             self._certifier.sign(header)

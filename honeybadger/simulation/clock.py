@@ -44,6 +44,21 @@ class Clock:
         return True
 
 
+class ClockTimer:
+    """Calls `fired()` in `delay`, unless it is stopped before."""
+
+    def __init__(self, clock: Clock, delay: float, fired: Callable[[], None]) -> None:
+        self._fired: Callable[[], None] | None = fired
+        clock.after(delay, self._fire)
+
+    def stop(self) -> None:
+        self._fired = None
+
+    def _fire(self) -> None:
+        if self._fired is not None:
+            self._fired()
+
+
 class Timers:
     """The `Timers` of one node. `expired(name)` is called when one has expired; `second`: in the clock's unit."""
 

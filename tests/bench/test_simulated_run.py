@@ -11,7 +11,7 @@ import pytest
 from bench.load.virtual_load import HEAD_START_S
 from bench.measure.ledger_check import check_ledgers
 from bench.plan.build_run import run_of
-from bench.plan.simulation_settings import SimulationSettings
+from bench.plan.simulation_settings import LATENCY_MS, SimulationSettings
 from bench.run.simulated_run import SimulatedRun
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.simulation.virtual_time.table import SHIPPED, CostTable
@@ -122,7 +122,9 @@ def test_latency_counts_from_the_scheduled_time(tmp_path):
     """More is offered than can be committed: what waits longest was due long before it was taken."""
     summary = simulate(tmp_path / "run", rate=6_000, how={"cores": 1}, duration=0.5, warmup=0.0)
     scheduled, durable = np.load(tmp_path / "run" / "client-0" / "transactions.npy")
-    assert np.sort(scheduled) == pytest.approx(HEAD_START_S + np.arange(len(scheduled)) / 6_000)
+    # The load begins when the nodes are connected: after a round trip.
+    begin = HEAD_START_S + 2 * LATENCY_MS / 1e3
+    assert np.sort(scheduled) == pytest.approx(begin + np.arange(len(scheduled)) / 6_000)
     assert (durable > scheduled).all()
     assert summary["offered_tx"] == 3_000 and summary["throughput_tx_per_s"] < 2_000
     assert summary["latency_s"]["max"] > 0.5

@@ -1,8 +1,11 @@
 """`honeybadger simulate`: what it prints, and what it refuses in one line."""
 
 import json
+import signal
 
 import pytest
+
+from bench.run.simulated_run import SimulatedRun
 
 QUICK = ("simulate", "--duration", "0.3", "--warmup", "0.1", "--batch-size", "40", "--crypto", "ideal", "--seed", "1")
 
@@ -15,11 +18,8 @@ QUICK = ("simulate", "--duration", "0.3", "--warmup", "0.1", "--batch-size", "40
         (("--no-curve",), "--no-curve means nothing in virtual time"),
         (("--curve",), "means nothing in virtual time"),
         (("--no-instrumentation",), "means nothing in virtual time"),
-        (("--restart", "1", "--duration", "9"), "--restart is not simulated yet"),
-        (("--partition", "0|1,2,3@1-2"), "--partition is not simulated yet"),
-        (("--slow", "1:5ms"), "--slow is not simulated yet"),
-        (("--clients", "2"), "--clients is not simulated yet"),
-        (("--suite", "charm"), "suite"),
+        (("--suite", "charm"), "--suite needs --costs measured: the table has prices of the suite bls only"),
+        (("--suite", "charm", "--crypto", "ideal"), "--suite needs --costs measured"),
         (("--crypto", "ideal", "--costs", "measured"), "--crypto ideal has prices only in the table"),
         (("--bundle", "4", "--costs", "measured"), "--bundle 4 multiplies prices: leave out --costs"),
         (("--bundle", "3"), "--bundle 3 does not divide batch-size = 10000"),
@@ -63,6 +63,32 @@ def test_what_is_kept_is_what_a_report_reads(run, tmp_path):
 def test_an_invalid_result_is_told_by_the_exit_status(run):
     status, _, err = run(*QUICK, "--crash", "2")
     assert status == 1 and err.splitlines()[-1].startswith("invalid: ")
+
+
+def test_the_ledgers_of_a_simulation_have_certificates_that_can_be_verified(run, tmp_path):
+    status, _, err = run(*QUICK, "--crypto", "suite", "--out", tmp_path / "kept")
+    assert status == 0, err
+    cluster = ("--cluster", tmp_path / "kept" / "cluster.toml")
+    status, out, err = run("ledger", "verify", tmp_path / "kept" / "node-2", *cluster)
+    assert status == 0 and "certified" in out and " 0 blocks certified" not in out, err
+
+
+def test_ctrl_c_ends_a_run_there_and_leaves_its_figures(run, tmp_path, monkeypatch):
+    again = SimulatedRun._inject
+
+    def interrupt(self, world, loads):
+        if world.clock.now > 0.6:
+            signal.raise_signal(signal.SIGINT)
+            monkeypatch.setattr(SimulatedRun, "_inject", again)
+
+    monkeypatch.setattr(SimulatedRun, "_inject", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    status, out, err = run(*QUICK, "--duration", "60", "--out", tmp_path / "kept", "--json")
+    assert status == 130 and signal.getsignal(signal.SIGINT) is handler
+    assert err.splitlines()[-1] == "interrupted after 0.6 s of virtual time: the figures are of that time"
+    summary = json.loads(out)
+    assert summary == json.loads((tmp_path / "kept" / "summary.json").read_text())
+    assert summary["simulation"]["interrupted"] and summary["committed_tx"] > 0 and not summary["valid"]
 
 
 EXPERIMENT = """
@@ -138,15 +164,14 @@ def test_an_experiment_may_say_itself_that_it_is_simulated_and_options_win(run, 
         ("", ("--simulate", "--containers"), "--containers contradicts --simulate"),
         ("", ("--simulate", "--trace", "t"), "--trace is for one run"),
         ('durability = "os"', ("--simulate",), "durability means nothing in virtual time"),
-        ("crash = 1\nclients = 2", ("--simulate",), "clients is not simulated yet"),
         ("[simulation]\ncors = 1", (), "small.toml: simulation.cors is not an option of a simulation; did you mean"),
         ("[simulation]\ncores = 0", (), "small.toml: simulation.cores = 0 is not a whole number from 1 to 1,024"),
         ("[simulation]\ncores = [1, 2]", (), "small.toml: simulation.cores = [1, 2] is not a whole number"),
         ("[simulation]\ntrace = 't'", (), "simulation.trace is for one run"),
         ("[simulation]\ncrypto = 'ideal'", ("--costs", "measured"), "leave out --costs"),
         ("[simulation]", ("--containers",), "--containers contradicts [simulation] in "),
-        ("clients = 2\n[simulation]", (), "clients is not simulated yet"),
         ("simulation = true", (), "small.toml: simulation is a table, written [simulation]"),
+        ('suite = "charm"', ("--simulate",), "suite needs --costs measured"),
     ],
     ids=str,
 )

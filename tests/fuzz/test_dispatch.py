@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clock import Clock
 from support.fuzz.forger import real_entries
-from support.fuzz.memory_nodes import CODEC, HELLO, Clock, MemoryNode, stopped_time
+from support.fuzz.memory_nodes import CODEC, HELLO, MemoryNode
 from support.fuzz.mutations import hostile_entry, hostile_header
 
 from honeybadger.network.codec import DATA, Header, Hello
@@ -43,11 +44,11 @@ class Lonely:
 
 @pytest.fixture
 def lonely() -> Iterator[Lonely]:
-    with stopped_time() as clock:
-        made = Lonely(clock)
-        yield made
-        made.check()
-        made.node.close()
+    clock = Clock()
+    made = Lonely(clock)
+    yield made
+    made.check()
+    made.node.close()
 
 
 @pytest.mark.parametrize("parts", [1, 2, 64, 65, 66, 5000])
@@ -65,14 +66,14 @@ def test_any_number_of_parts(lonely: Lonely, parts: int) -> None:
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.binary(max_size=80), min_size=1, max_size=4), max_size=20))
 def test_frames_of_any_bytes(messages: list[list[bytes]]) -> None:
-    with stopped_time() as clock:
-        lonely = Lonely(clock)
-        for parts in messages:
-            lonely.arrives(3, *parts)
-        lonely.node.step()
-        lonely.check()
-        assert sum(lonely.node.faults.values()) == len(messages)
-        lonely.node.close()
+    clock = Clock()
+    lonely = Lonely(clock)
+    for parts in messages:
+        lonely.arrives(3, *parts)
+    lonely.node.step()
+    lonely.check()
+    assert sum(lonely.node.faults.values()) == len(messages)
+    lonely.node.close()
 
 
 @pytest.mark.parametrize("between", ["nothing", "a refused greeting", "data", "it does not listen"])

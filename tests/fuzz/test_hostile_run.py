@@ -4,9 +4,10 @@ import time
 
 import msgspec
 import pytest
+from support.clock import Clock
 from support.fuzz import memory_nodes
 from support.fuzz.forger import EVIL, Cluster
-from support.fuzz.memory_nodes import MemoryNode, stopped_time
+from support.fuzz.memory_nodes import MemoryNode
 
 
 def commit_all(cluster: Cluster, wanted: set[bytes], turns: int) -> None:
@@ -36,22 +37,22 @@ def check(cluster: Cluster) -> None:
 
 def run(seed: int, inputs: int, until: float = float("inf"), forged: int = 40) -> Cluster:
     """Attack while clients submit to the honest nodes; then wait for their transactions."""
-    with stopped_time() as clock:
-        cluster = Cluster(seed, clock)
-        wanted: set[bytes] = set()
-        turn = 0
-        while cluster.inputs < inputs and time.monotonic() < until:
-            if turn % 8 == 0:
-                batches = [[b"%d-%d-%d" % (turn, node.me, i) for i in range(4)] for node in cluster.honest]
-                for node, batch in zip(cluster.honest, batches, strict=True):
-                    node.submit(batch)
-                    wanted.update(batch)
-            cluster.turn(forged)
-            turn += 1
-            if turn % 200 == 0:
-                check(cluster)
-        commit_all(cluster, wanted, 5000)
-        check(cluster)
+    clock = Clock()
+    cluster = Cluster(seed, clock)
+    wanted: set[bytes] = set()
+    turn = 0
+    while cluster.inputs < inputs and time.monotonic() < until:
+        if turn % 8 == 0:
+            batches = [[b"%d-%d-%d" % (turn, node.me, i) for i in range(4)] for node in cluster.honest]
+            for node, batch in zip(cluster.honest, batches, strict=True):
+                node.submit(batch)
+                wanted.update(batch)
+        cluster.turn(forged)
+        turn += 1
+        if turn % 200 == 0:
+            check(cluster)
+    commit_all(cluster, wanted, 5000)
+    check(cluster)
     return cluster
 
 

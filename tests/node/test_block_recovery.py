@@ -5,6 +5,7 @@ import sqlite3
 from types import SimpleNamespace
 
 import pytest
+from support.clock import CLOCK
 from test_catch_up import BLOCKS, CERTIFICATES, CHAIN_ID, PUBLIC, SECRET
 
 from honeybadger.cluster.manifest import Runtime
@@ -46,7 +47,8 @@ def bench(tmp_path):
             outbox=SimpleNamespace(
                 send=lambda node, message: made.sent.append(message), broadcast=made.sent.append, fault=pytest.fail
             ),
-        )
+        ),
+        CLOCK,
     )
     yield made
     store.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.clock import CLOCK
 from support.ledger import CHAIN_ID, chain_of_blocks
 from support.peers import Said
 
@@ -79,12 +80,13 @@ class Bench(Said):
         self.adopt, self.may_go_on = self.chain.adopt, lambda: self.may_fetch
         self.peer_epoch = self.peer_epochs.__getitem__
         manifest: Any = SimpleNamespace(quorums=Quorums(4, 1), chain_id=CHAIN_ID, public_keys=PUBLIC)
-        self.catch_up = CatchUp(manifest, self, self.chain, self, sorted(self.peer_epochs))
+        self.catch_up = CatchUp(manifest, self, self.chain, self, sorted(self.peer_epochs), CLOCK)
         self.server = BlockServer(
             self.store,
             self,
             lambda header: self.wanted.append(header.height),
             lambda peer, size: self.links[peer].make_room(size),
+            CLOCK,
         )
 
     def poll(self) -> list[tuple[Any, BlockRequest]]:

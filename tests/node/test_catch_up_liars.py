@@ -177,7 +177,7 @@ class Run:
         self.peer_epoch = self.announced.__getitem__
         chain: Any = self
         manifest: Any = SimpleNamespace(quorums=quorums, chain_id=CHAIN_ID, public_keys=keys)
-        self.catch_up = CatchUp(manifest, self, chain, self, list(self.announced))
+        self.catch_up = CatchUp(manifest, self, chain, self, list(self.announced), clock)
         begin = clock.now
         while self.height < self.goal and clock.now < begin + MOST_S:
             self.catch_up.poll(self.height + 1)

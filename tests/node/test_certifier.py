@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.clock import CLOCK
 from support.peers import Said
 
 from crypto.dealer import deal
@@ -54,7 +55,7 @@ class Bench(Said):
         self.stored: dict[int, bytes] = {}
         headers = lambda first, last: [self.headers[h] for h in range(first, last + 1) if h in self.headers]  # noqa: E731
         store: Any = SimpleNamespace(header=self.headers.get, certificate=self.stored.get, headers=headers)
-        self.certifier = Certifier(0, PUBLIC, SECRET[0], store, self, self.certified)
+        self.certifier = Certifier(0, PUBLIC, SECRET[0], store, self, self.certified, CLOCK)
 
     def certified(self, height: int, epoch: int, certificate: bytes) -> None:
         assert epoch == height

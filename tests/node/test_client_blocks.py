@@ -9,6 +9,7 @@ import pytest
 import zmq
 from support.client import scripted
 from support.client_port import ClientPort
+from support.clock import CLOCK
 from support.network import HOST, until
 
 from honeybadger.client.blocks import BUSY_PAUSE_S, BlockSource
@@ -91,7 +92,7 @@ def test_blocks_that_are_not_durable_or_damaged_are_not_there() -> None:
 
 
 def test_a_client_that_does_not_read_gets_one_part(clock: Any) -> None:
-    service = BlockService(filled()[0], lambda transactions: [0] * len(transactions))
+    service = BlockService(filled()[0], lambda transactions: [0] * len(transactions), CLOCK)
     ticket = part(service, b"c", 2, 0, 0).ticket
     for wrong in (0, 1, ticket + 1, ticket - 1):
         assert service.answer(b"c", BlockQuery(1, 2, 0, wrong)) == NoBlock(1, BUSY)
@@ -108,7 +109,7 @@ def test_a_client_that_does_not_read_gets_one_part(clock: Any) -> None:
 
 @pytest.mark.parametrize(("height", "offset"), [(2, 0), (1, 0), (9, 0), (2, BIG)])
 def test_all_clients_together_have_a_budget(clock: Any, height: int, offset: int) -> None:
-    service = BlockService(filled()[0], lambda transactions: [0] * len(transactions))
+    service = BlockService(filled()[0], lambda transactions: [0] * len(transactions), CLOCK)
     served = answered = 0
     for number in range(100_000):
         reply = service.answer(b"%d" % number, BlockQuery(1, height, offset, 0))
@@ -211,7 +212,7 @@ def test_whatever_the_node_says_the_source_answers(answer: Callable[[BlockQuery]
 
 def test_a_transaction_is_located_where_it_is_durable_within_the_budget_of_reading(clock: Any) -> None:
     store, chain, _ = filled()
-    service = BlockService(store, chain.committed)
+    service = BlockService(store, chain.committed, CLOCK)
     for transaction, height in ((b"a", 1), (b"x" * BIG, 2), (b"later", 0), (b"nowhere", 0), (b"", 0)):
         assert service.locate(Locate(7, transaction)) == Located(7, height)
     chain.flush()
@@ -259,7 +260,7 @@ def test_the_longest_body_comes_in_the_time_that_repair_allows(clock: Any) -> No
         def body_part(height: int, offset: int, longest: int) -> tuple[int, bytes]:
             return MAX_BODY_BYTES, bytes(min(longest, MAX_BODY_BYTES - offset))
 
-    service = BlockService(Long(), lambda transactions: [0] * len(transactions))  # type: ignore[arg-type]
+    service = BlockService(Long(), lambda transactions: [0] * len(transactions), CLOCK)  # type: ignore[arg-type]
     offset = ticket = 0
     while offset < MAX_BODY_BYTES:
         reply = service.answer(b"c", BlockQuery(1, 2, offset, ticket))

@@ -32,7 +32,7 @@ class Process(QueueTransport):
         self.received: list[tuple[int, Message]] = []
         self.told = Listener()
         self.said = 0
-        self.peers = peers_of(me, NODES, session, CODEC, self, self.told)
+        self.peers = peers_of(me, NODES, session, CODEC, self, self.told, now=world.clock)
 
     def say(self) -> None:
         """Something new to everybody, that tells who said it."""

@@ -18,7 +18,7 @@ class Bench:
         self.clock = clock
         self.file = io.BytesIO()
         self.said: list[str] = []
-        self.notices = Notices(EventLog(self.file), self.said.append)
+        self.notices = Notices(EventLog(self.file), self.said.append, clock)
 
     def events(self, **wanted: object) -> list[dict[str, Any]]:
         found = [msgspec.json.decode(line) for line in self.file.getvalue().splitlines()]

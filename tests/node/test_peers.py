@@ -246,3 +246,29 @@ def test_acknowledgements_travel_alone_but_not_at_once(bench: Bench) -> None:
     bench.peers.flush(9, 0)
     assert [Header.decode(parts[0]).ack for peer, parts in bench.transport.sent if peer == 1] == [1]
     assert not bench.peers.links[1].owes_announcement(9, 0)
+
+
+@pytest.mark.parametrize("why", ["window", "reset", "for it alone"])
+def test_a_flush_between_two_announcements_looks_at_the_links_that_have_something_to_say(
+    bench: Bench, why: str
+) -> None:
+    """It passes over the others, so it must not pass over these."""
+    bench.greets(1, 2)
+    bench.peers.flush(9, 0)
+    bench.peers.broadcast(BVal(10, 0, 0, True))
+    bench.peers.flush(9, 0)
+    bench.peers._next_ack = bench.peers._next_greeting = float("inf")
+    bench.transport.sent.clear()
+    bench.peers.flush(9, 0)
+    assert bench.transport.sent == []
+    if why == "window":
+        bench.transport.arrives(1, Header(DATA, 5, 1, 1, 77, 0, 10, 0).encode())
+        bench.take()
+    elif why == "reset":
+        bench.transport.changes = [PeerEvent(1, False), PeerEvent(1, True)]
+        bench.peers.connections_changed()
+    else:
+        bench.peers.send(1, BVal(2, 0, 0, True))
+    bench.peers.flush(9, 0)
+    kinds = [HELLO] if why == "reset" else [DATA]
+    assert [(peer, parts[0][1]) for peer, parts in bench.transport.sent] == [(1, kind) for kind in kinds]

@@ -11,11 +11,12 @@ from honeybadger.cluster.keygen import make_cluster
 from honeybadger.cluster.manifest import Durability, Runtime
 from honeybadger.cluster.processes import free_ports
 from honeybadger.ledger.sqlite import SQLiteStore
+from honeybadger.node.assembly import NodeConfig
 from honeybadger.node.events import EventLog
 from honeybadger.node.mempool import Request
 from honeybadger.node.node import Node
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
-from honeybadger.wiring.running_node import NodeConfig, build_node
+from honeybadger.wiring.running_node import build_node
 
 
 class Home:

@@ -1,7 +1,8 @@
 """What surrounds `Peers` in tests: queues in place of sockets, and a record of what it tells its node."""
 
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -100,6 +101,7 @@ def peers_of(
     *,
     hello: Hello = HELLO,
     held_bytes_cap: int = 1 << 20,
+    now: Callable[[], float] = time.monotonic,
 ) -> Peers:
     """The network side of node `me`."""
-    return Peers(me, nodes, session, codec, transport, listener, hello, held_bytes_cap)
+    return Peers(me, nodes, session, codec, transport, listener, hello, held_bytes_cap, now=now)

@@ -41,7 +41,7 @@ def _done(asked: Job) -> bytes:
         write_run(
             run,
             Path(home),
-            lambda of_run: SimulatedRun(of_run, asked.how, lambda progress: None, asked.table).run(),
+            lambda of_run: SimulatedRun(of_run, asked.how, lambda progress: None, table=asked.table).run(),
             keep=asked.keep,
         )
         return Answer.packed(Path(home))

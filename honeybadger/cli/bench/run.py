@@ -59,8 +59,8 @@ def run(
 
     With --containers the nodes run in containers of this machine's Docker engine instead of plain processes; with
     --hosts on other machines, which need an SSH server and Python only. The load comes from here. With --simulate, or a
-    table [simulation] in MANIFEST, there are no nodes but simulated ones; options win over that table, and --scheduler or
-    --workers does several runs at once.
+    table [simulation] in MANIFEST, there are no nodes but simulated ones; options win over that table, and --scheduler
+    or --workers does several runs at once.
     Exit status 0 only if all its runs are valid.
     """
     from bench.places.choice import PROCESSES, choose, choose_virtual, refuse_other_places

@@ -46,6 +46,13 @@ def charged_keys(
     def encrypting(message: bytes, label: bytes, randbytes: RandomBytes) -> float:
         return table.encrypt.of(payload.encoded(len(message)))
 
+    def certifying(message: bytes, shares: Mapping[int, bytes], suspects: Any = ()) -> float:
+        return enough(table.certificate, shares)
+
+    def verifying(message: bytes, proof: bytes) -> float:
+        # A combined one is verified as well, so its price has this part.
+        return table.certificate.once
+
     def signing(price: float) -> Price:
         return lambda message: price
 
@@ -63,6 +70,11 @@ def charged_keys(
                     "decrypt": ("decrypt", decrypting),
                 },
             ),
+            certificate=_Charged(
+                public.certificate,
+                meter,
+                {"combine": ("certificate", certifying), "verify": ("certificate", verifying)},
+            ),
         ),
         replace(
             secret,
@@ -71,6 +83,9 @@ def charged_keys(
                 secret.encryption,
                 meter,
                 {"decryption_share": ("decryption_share", signing(table.decryption_share))},
+            ),
+            certificate=_Charged(
+                secret.certificate, meter, {"sign_share": ("certificate", signing(table.certificate_share))}
             ),
         ),
     )

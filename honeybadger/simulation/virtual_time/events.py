@@ -1,12 +1,26 @@
-"""Where simulated nodes report: the files that real nodes write, and one trace of all of them."""
+"""What simulated nodes report: the files that each of them writes as a real one, and one trace of all."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from honeybadger.simulation.clock import Clock
+from honeybadger.node.events import EventLog
+from honeybadger.simulation.virtual_time.payload import Payload
+
+
+class BundleEvents(EventLog):
+    """Says of blocks how many transactions, and bytes of them, all that was carried stands for."""
+
+    def __init__(self, file: BinaryIO, now: Callable[[], float], payload: Payload) -> None:
+        super().__init__(file, now=now)
+        self._payload = payload
+
+    def emit(self, event: str, **details: Any) -> None:
+        if event == "block":
+            details["transactions"] = self._payload.transactions(details["transactions"])
+            details["bytes"] = self._payload.transaction_bytes(details["bytes"])
+        super().emit(event, **details)
 
 
 class Trace:
@@ -22,31 +36,3 @@ class Trace:
     def write(self, time: float, node: int, event: str, details: dict[str, Any]) -> None:
         if self._file is not None:
             self._file.write(self._encode({"t": round(time, 9), "node": node, "event": event, **details}) + b"\n")
-
-
-class NodeEvents:
-    """The events of one node, in `path` and in the trace. `elapsed()`: of the tick in progress, seconds."""
-
-    def __init__(self, node: int, path: Path, clock: Clock, elapsed: Callable[[], float], trace: Trace) -> None:
-        self._node = node
-        self._file = path.open("wb")
-        self._clock = clock
-        self._elapsed = elapsed
-        self._trace = trace
-        self._encode = msgspec.json.Encoder().encode
-
-    def emit(self, event: str, **details: Any) -> None:
-        now = self._clock.now + self._elapsed()
-        self._file.write(self._encode({"t": now, "event": event, **details}) + b"\n")
-        self._trace.write(now, self._node, event, details)
-
-    def trace(self, event: str, **details: Any) -> None:
-        """An event that only the trace has."""
-        self._trace.write(self._clock.now + self._elapsed(), self._node, event, details)
-
-    def phase(self, epoch: int, phase: str, **details: int) -> None:
-        """An `Observer`."""
-        self.emit(phase, epoch=epoch, **details)
-
-    def close(self) -> None:
-        self._file.close()

@@ -1,47 +1,48 @@
-"""A simulated cluster from one description. Nodes write the files of real ones: events, and a ledger that is verified
-afterwards."""
+"""A simulated cluster from one description. Nodes write the files of real ones: events, votes, and a ledger that is
+verified afterwards."""
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from crypto.dealer import deal
-from crypto.signatures import deal_signing_keys
 from crypto.suite import Suite
-from honeybadger.adversary import CorruptProtocol, find_strategy
-from honeybadger.ledger.chain import Chain
-from honeybadger.ledger.sqlite import SQLiteStore
-from honeybadger.network.codec import Codec
-from honeybadger.protocols.context import Context
-from honeybadger.protocols.contract import Specification
+from honeybadger.cluster.keygen import make_cluster
+from honeybadger.cluster.keys import NodeKeys
+from honeybadger.cluster.manifest import Manifest, Runtime
+from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.clock import Clock
-from honeybadger.simulation.virtual_time.application import ChargedApplication, SeededMempool
-from honeybadger.simulation.virtual_time.charged import charged_keys
-from honeybadger.simulation.virtual_time.costs import Costs, Meter
-from honeybadger.simulation.virtual_time.events import NodeEvents, Trace
+from honeybadger.simulation.virtual_time.clients import ReplyTo
+from honeybadger.simulation.virtual_time.codec import Decoded
+from honeybadger.simulation.virtual_time.costs import Costs
+from honeybadger.simulation.virtual_time.events import Trace
+from honeybadger.simulation.virtual_time.ideal import IDEAL
 from honeybadger.simulation.virtual_time.links import Links, Network
-from honeybadger.simulation.virtual_time.node import ReplyTo, Surroundings, VirtualNode
-from honeybadger.simulation.virtual_time.outbox import Frame
+from honeybadger.simulation.virtual_time.node import VirtualNode
+from honeybadger.simulation.virtual_time.outside import Surroundings
 from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS, Payload
 from honeybadger.simulation.virtual_time.processors import Processors
-from honeybadger.transactions import FingerprintKey
+from honeybadger.simulation.virtual_time.transport import Wires
+
+#: the suite whose keys a manifest has if the cluster uses ideal ones
+NOMINAL_SUITE = "bls"
 
 
 @dataclass(frozen=True)
 class Description:
     """What to simulate.
 
-    `suite`: a real one or `ideal.IDEAL`. `cores`: processors; all nodes share them, or, if `own_hosts`, each node has
-    so many. `mempool`: most transactions, most bytes. `liars`: node → strategy. `recovery`: see `Surroundings`.
-    `payload`: what carried transactions stand for; `parameters` and `mempool` are of those that are carried.
+    `suite`: `ideal.IDEAL`, or that of `parameters`. `cores`: processors; all nodes share them, or, if `own_hosts`, each
+    node has so many. `runtime`: its files are written with durability "os", whatever it says. `faults`: of links.
+    `liars`: node → strategy. `payload`: what a carried transaction stands for; `parameters` and the limits of `runtime`
+    are those of what is carried.
     """
 
-    specification: Specification
     parameters: Parameters
     quorums: Quorums
     suite: Suite
@@ -50,84 +51,58 @@ class Description:
     cores: int = 2
     own_hosts: bool = False
     network: Network = field(default_factory=Network)
-    mempool: tuple[int, int] = (1_000_000, 1 << 30)
+    runtime: Runtime = field(default_factory=Runtime)
+    faults: Sequence[LinkFault] = ()
     liars: Mapping[int, str] = field(default_factory=dict)
-    recovery: bool = True
     payload: Payload = CARRIED_AS_IT_IS
 
 
 class World:
-    """`nodes`, on `hosts`, in time of `clock`. Nodes keep their files in `directory`/node-<i>."""
+    """`nodes`, on `hosts`, in time of `clock`. Nodes keep their files in `directory`/node-<i>; `directory`/cluster.toml
+    is for whoever verifies a ledger, if the keys are real ones.
+
+    `schedule_zero`: when all nodes were first connected to all others, and link faults began; 0 before.
+    """
 
     def __init__(self, what: Description, directory: Path, clients: ReplyTo, trace: Trace) -> None:
         self.clock = Clock()
         count = what.quorums.nodes
         hosts = count if what.own_hosts else 1
         self.hosts = [Processors(self.clock, what.cores) for _ in range(hosts)]
-        rng = random.Random(f"links {what.seed}")
-        links = Links(self.clock, count, what.network, rng, lambda node: self.nodes[node].leads)
-        specification, parameters = what.specification, what.parameters
-        codec = Codec(
-            specification.message_types,
-            specification.longest_message(parameters, what.quorums),
-            specification.limits(parameters, what.quorums),
-        )
+        links = Links(self.clock, count, what.network, random.Random(f"links {what.seed}"))
+        self._wires = Wires(self.clock, links)
+        manifest, keys = _dealt(what)
+        directory.mkdir(parents=True, exist_ok=True)
+        if what.suite is not IDEAL:
+            manifest.save(directory / "cluster.toml")
         around = Surroundings(
             self.clock,
-            links,
+            self._wires,
             what.costs,
-            count,
-            what.quorums.weak,
-            codec,
-            what.recovery,
-            what.payload,
-            self._deliver,
+            Decoded(),
+            manifest,
+            keys,
+            directory,
             clients,
+            trace,
+            what.seed,
+            what.liars,
+            what.payload,
         )
-        suite = what.payload.suite(what.suite)
-        public, secret = deal(count, what.quorums.faults, random.Random(f"keys {what.seed}").randbytes, suite)
-        signing = deal_signing_keys(count, random.Random(f"signing keys {what.seed}").randbytes)
-        chain_id = sha256(f"simulated chain {what.seed}".encode()).digest()
-        key = FingerprintKey(sha256(f"fingerprints {what.seed}".encode()).digest())
-        self.nodes: list[VirtualNode] = []
-        for me in range(count):
-            home = directory / f"node-{me}"
-            home.mkdir(parents=True)
-            meter = Meter(what.costs)
-            events = NodeEvents(me, home / "events.jsonl", self.clock, _elapsed(meter), trace)
-            store = SQLiteStore(home / "ledger.sqlite", "os", chain_id=chain_id)
-            node = VirtualNode(me, around, self.hosts[me % hosts], meter, events, store)
-            chain = Chain(store, chain_id, scratch=home, key=key)
-            randbytes = random.Random(f"node {me} {what.seed}").randbytes
-            mempool = SeededMempool((*what.mempool, parameters.max_tx_bytes), key, randbytes)
-            table = what.costs.table
-            application = ChargedApplication(count, parameters, mempool, chain, meter, table.node, what.payload)
-            node.build(chain, mempool, application)
-            keys = (public, secret[me])
-            if what.costs.mode == "table":
-                keys = charged_keys(*keys, meter, table.crypto, what.payload)
-            context = Context(
-                me=me,
-                parameters=parameters,
-                quorums=what.quorums,
-                chain_id=chain_id,
-                public_keys=keys[0],
-                secret_keys=keys[1],
-                outbox=node.outbox,
-                application=application,
-                randbytes=randbytes,
-                observe=events.phase,
-                journal=node.journal,
-                timers=node.timers,
-                signing_keys=signing[0],
-                signing_key=signing[1][me],
-            )
-            node.protocol = self._protocol(what, context, node)
-            self.nodes.append(node)
+        self.nodes = [VirtualNode(me, around, self.hosts[me % hosts]) for me in range(count)]
+        self.schedule_zero = 0.0
 
     def begin(self) -> None:
+        """Start all nodes, and wait until all have been connected to all."""
         for node in self.nodes:
-            node.begin()
+            node.start()
+        count = len(self.nodes)
+        self.run(lambda: self._wires.met == count * (count - 1))
+        self.schedule_zero = self.clock.now
+
+    def restart(self, node: int) -> None:
+        """Start a node again on what its last life left; link faults go on where they are."""
+        self.nodes[node].start(self.schedule_zero)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Run events until `until()` holds, asked after each."""
@@ -138,16 +113,21 @@ class World:
         for node in self.nodes:
             node.close()
 
-    def _deliver(self, sender: int, receiver: int, frame: Frame) -> None:
-        self.nodes[receiver].receive(sender, frame)
 
-    @staticmethod
-    def _protocol(what: Description, context: Context, node: VirtualNode) -> Any:
-        if context.me not in what.liars:
-            return what.specification.build(context)
-        strategy = find_strategy(what.specification.name, what.liars[context.me])
-        return CorruptProtocol(context, what.specification.build, strategy, node.now)
-
-
-def _elapsed(meter: Meter) -> Callable[[], float]:
-    return lambda: meter.elapsed
+def _dealt(what: Description) -> tuple[Manifest, list[NodeKeys]]:
+    """Manifest and keys, which depend on the seed alone. Addresses are of no network."""
+    count, faults = what.quorums.nodes, what.quorums.faults
+    addresses = [(f"node-{node}.invalid", 7000, 7001) for node in range(count)]
+    runtime = msgspec.structs.replace(what.runtime, durability="os")
+    randbytes = random.Random(f"keys {what.seed}").randbytes
+    parameters = what.parameters
+    if what.suite is IDEAL:
+        parameters = msgspec.structs.replace(parameters, suite=NOMINAL_SUITE)
+    manifest, keys = make_cluster(count, faults, parameters, addresses, runtime, randbytes)
+    if what.faults:
+        manifest = manifest.with_faults(what.faults)
+    if what.suite is IDEAL:
+        manifest.public_keys, secret = deal(count, faults, randbytes, IDEAL)
+        keys = [replace(one, secret_keys=ideal) for one, ideal in zip(keys, secret, strict=True)]
+    manifest.public_keys = replace(manifest.public_keys, suite=what.payload.suite(manifest.public_keys.suite))
+    return manifest, keys

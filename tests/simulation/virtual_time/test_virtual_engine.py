@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from honeybadger.cluster.wan.profile import Profile
-from honeybadger.network.fault_schedule import LinkFault
-from honeybadger.simulation.clock import Clock
+from honeybadger.simulation.clock import Clock, ClockTimer
 from honeybadger.simulation.virtual_time.links import Links, Network
 
 
@@ -39,7 +38,7 @@ def test_time_never_goes_back():
 def arrivals(network: Network, frames: list[tuple[int, int, int]], nodes: int = 3, seed: int = 1) -> list[tuple]:
     """When (receiver, sender, number) of frames (sender, receiver, size) that are all sent at once arrive."""
     clock, seen = Clock(), []
-    links = Links(clock, nodes, network, random.Random(seed), lambda node: node == 0)
+    links = Links(clock, nodes, network, random.Random(seed))
     for number, (sender, receiver, size) in enumerate(frames):
         key = (receiver, sender, number)
         links.send(sender, receiver, size, lambda key=key: seen.append((clock.now, key)))
@@ -99,25 +98,13 @@ def test_nodes_of_one_region_are_near(profile):
     assert at < 0.0021
 
 
-def test_delays_of_a_fault_schedule_act_while_they_last_and_on_their_links_only():
-    fault = LinkFault(kind="delay", delay_s=1.0, senders=(0,), end_s=0.5)
-    assert sorted(arrivals(Network(0.0, faults=[fault]), [(0, 1, 1), (1, 0, 1)])) == [(0, (0, 1, 1)), (1, (1, 0, 0))]
+def test_a_timer_fires_once_and_not_if_it_was_stopped():
     clock, seen = Clock(), []
-    links = Links(clock, 2, Network(0.0, faults=[fault]), random.Random(1), lambda node: False)
-    clock.at(0.6, lambda: links.send(0, 1, 1, lambda: seen.append(clock.now)))
+    ClockTimer(clock, 1.0, lambda: seen.append(clock.now))
+    stopped = ClockTimer(clock, 2.0, lambda: seen.append(clock.now))
+    clock.at(1.5, stopped.stop)
     run_all(clock)
-    assert seen == [0.6]
-
-
-def test_a_delay_follows_the_leader():
-    fault = LinkFault(kind="delay", delay_s=1.0, leader=True)
-    assert sorted(arrivals(Network(0.0, faults=[fault]), [(0, 1, 1), (1, 0, 1)])) == [(0, (0, 1, 1)), (1, (1, 0, 0))]
-
-
-@pytest.mark.parametrize("kind", [{"kind": "partition", "groups": ((0,),)}, {"kind": "drop", "probability": 0.1}])
-def test_other_faults_are_refused(kind):
-    with pytest.raises(ValueError, match=f"{kind['kind']} is not simulated yet"):
-        Network(faults=[LinkFault(**kind)])
+    assert seen == [1.0]
 
 
 def test_bandwidth_is_unlimited_by_default():

@@ -137,6 +137,10 @@ def test_every_operation_costs_what_the_table_says():
     shards = cost(code.encode(bytes(1000)), crypto.code.of(4 * code.shard_length(1000)), "code")
     cost(code.complete({2: shards[2], 3: shards[3]}), crypto.code.of(4 * len(shards[0])), "code")
     assert code.value(shards) == bytes(1000)
+    signed = {0: cost(secret.certificate.sign_share(MESSAGE), crypto.certificate_share, "certificate")}
+    signed |= {1: SECRET[1].certificate.sign_share(MESSAGE)}
+    proof, _ = cost(public.certificate.combine(MESSAGE, signed, ()), crypto.certificate.of(2), "certificate")
+    assert cost(public.certificate.verify(MESSAGE, proof), crypto.certificate.once, "certificate")
     assert meter.end() == meter.total == pytest.approx(sum(meter.operations.values()))
 
 

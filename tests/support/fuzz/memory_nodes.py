@@ -6,21 +6,19 @@ so that the same seed gives the same run.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 from honeybadger.ledger.chain import Chain
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.network.codec import Codec, Hello
 from honeybadger.network.transport import PeerEvent
-from honeybadger.node import catch_up, peers, rate, recovery
 from honeybadger.node.application import NodeApplication
 from honeybadger.node.block_messages import BLOCK_MESSAGES, BLOCKS_PER_REQUEST
+from honeybadger.node.catch_up import PARALLEL
 from honeybadger.node.events import EventLog
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.node.recovery import Recovery
@@ -30,6 +28,7 @@ from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.cluster import dealt_keys
+from support.clock import Clock
 from support.peers import Listener, QueueTransport, peers_of
 
 NODES = 4
@@ -47,25 +46,6 @@ CODEC = Codec(
 def damaged(line: str) -> None:
     """The ledger is in memory and whole, so nothing a peer asks for can be unreadable."""
     raise AssertionError(line)
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@contextmanager
-def stopped_time() -> Iterator[Clock]:
-    """Whatever a memory node asks the time of, it is this clock."""
-    clock = Clock()
-    with ExitStack() as stack:
-        for module in (catch_up, peers, rate, recovery):
-            stack.enter_context(patch.object(module, "time", clock))
-        yield clock
 
 
 class CountingTransport(QueueTransport):
@@ -102,7 +82,7 @@ class MemoryNode:
         self.mempool = Mempool(1000, 1 << 20, PARAMETERS.max_tx_bytes)
         self.application = NodeApplication(NODES, PARAMETERS, self.mempool, self.chain)
         self.transport = CountingTransport(me, outgoing)
-        self.peers = peers_of(me, NODES, self.session, CODEC, self.transport, self.told, hello=HELLO)
+        self.peers = peers_of(me, NODES, self.session, CODEC, self.transport, self.told, hello=HELLO, now=clock)
         self.protocol = SPECIFICATION.build(
             Context(
                 me=me,
@@ -128,7 +108,7 @@ class MemoryNode:
             outbox=self.peers,
             protocol=self.protocol,
         )
-        self.recovery = Recovery(core)
+        self.recovery = Recovery(core, clock)
 
     @property
     def faults(self) -> Counter[tuple[int, StrEnum]]:
@@ -182,7 +162,7 @@ class MemoryNode:
             "roots": (sum(len(b._vote_count) + len(b._ready_count) for b in broadcasts), window * NODES * 2 * NODES),
             "shard bytes": (sum(b.held_bytes for b in broadcasts), sum(b.most_held for b in broadcasts)),
             "certificate shares": (sum(map(len, self.recovery._certifier._shares.values())), 2 * 64 * NODES),
-            "blocks fetched": (fetched, 2 * 2 * catch_up.PARALLEL * BLOCKS_PER_REQUEST),
+            "blocks fetched": (fetched, 2 * 2 * PARALLEL * BLOCKS_PER_REQUEST),
             "held bytes": (link.outgoing.held_bytes, (1 << 20) + CODEC.longest_part),
             "mempool": (len(self.mempool), 1000),
         }
