@@ -11,12 +11,13 @@ from bench.run.single_run import load_settings
 from honeybadger.node.application import Submission
 from honeybadger.node.mempool import Request
 from honeybadger.simulation.clock import Clock
+from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS
 from honeybadger.simulation.virtual_time.table import Line
 
 
 def test_each_client_hears_of_its_own_transactions() -> None:
     settings = run_of(clients=2, rate=100.0, duration=1, warmup=0.1, seed=1)
-    loads = VirtualLoads([load_settings(settings, client) for client in range(2)], Line(0, 0))
+    loads = VirtualLoads([load_settings(settings, client) for client in range(2)], Line(0, 0), CARRIED_AS_IT_IS)
     submitted: list[Request] = []
     nodes = [SimpleNamespace(submit=lambda request, transactions: submitted.append(request)) for _ in range(4)]
     world: Any = SimpleNamespace(clock=Clock(), nodes=nodes, hosts=[None, None])

@@ -15,6 +15,7 @@ from honeybadger.simulation.virtual_time import codec as codec_file
 from honeybadger.simulation.virtual_time.codec import FRAMING_BYTES, ChargedCodec, Decoded
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.links import Links, Network
+from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS
 from honeybadger.simulation.virtual_time.table import CostTable
 from honeybadger.simulation.virtual_time.transport import VirtualTransport, Wires
 
@@ -23,7 +24,7 @@ HEADER = bytes(HEADER_BYTES)
 
 
 def codec_of(meter: Meter, decoded: Decoded | None = None) -> ChargedCodec:
-    return ChargedCodec(MESSAGE_TYPES, 10_000, {}, meter, TABLE, decoded)
+    return ChargedCodec(MESSAGE_TYPES, 10_000, {}, meter, TABLE, CARRIED_AS_IT_IS, decoded)
 
 
 class Bench:

@@ -11,6 +11,7 @@ from honeybadger.ledger.errors import LedgerError
 from honeybadger.ledger.sqlite import SQLiteStore
 from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
+from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS
 from honeybadger.simulation.virtual_time.processors import Processors
 from honeybadger.simulation.virtual_time.table import CostTable, Line
 from honeybadger.simulation.virtual_time.writer import VirtualWriter
@@ -36,7 +37,7 @@ class Bench:
         application: Any = SimpleNamespace(pending=())
         meter = Meter(Costs(CostTable.load()))
         host = Processors(self.clock, 1)
-        self.writer = VirtualWriter(self.chain, application, node, self.clock, host, meter, prices)
+        self.writer = VirtualWriter(self.chain, application, node, self.clock, host, meter, prices, CARRIED_AS_IT_IS)
 
     def wake(self) -> None:
         self.woken += 1
