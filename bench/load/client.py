@@ -77,8 +77,8 @@ class Result(msgspec.Struct):
 
     `batches`: [number, transactions, first node] in order of sending. `unanswered`: transactions that nobody answered,
     of which `abandoned` were with nodes that went down. `drained_at`: when the wait for answers ended, monotonic
-    seconds. All these are of carried transactions, each of which stands for `bundle` and has `carried_bytes` bytes
-    (0: as many as it stands for); see `virtual_load`.
+    seconds. `cpu_s`: processor time of the load generator until then. All these are of carried transactions, each of
+    which stands for `bundle` and has `carried_bytes` bytes (0: as many as it stands for); see `virtual_load`.
     """
 
     batches: list[tuple[int, int, int]]
@@ -87,6 +87,7 @@ class Result(msgspec.Struct):
     unanswered: int
     abandoned: int
     drained_at: float
+    cpu_s: float = 0.0
     bundle: int = 1
     carried_bytes: int = 0
 
@@ -124,7 +125,7 @@ class Load:
 
     def run(self) -> Result:
         """Offer for warm-up and window, then wait for what is outstanding."""
-        settings = self._settings
+        settings, began_s = self._settings, time.process_time()
         self._await_start()
         start = self._start
         self._open_window(start + settings.warmup_s)
@@ -156,7 +157,8 @@ class Load:
         self._drain()
         np.save(Path(settings.output) / "transactions.npy", self._outstanding.transactions())
         o = self._outstanding
-        return Result(self._batches, self._late, o.refused, o.unanswered, o.abandoned, time.monotonic())
+        used_s = time.process_time() - began_s
+        return Result(self._batches, self._late, o.refused, o.unanswered, o.abandoned, time.monotonic(), used_s)
 
     def _await_start(self) -> None:
         self._say("ready")

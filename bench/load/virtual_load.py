@@ -54,7 +54,7 @@ class VirtualLoad:
         self._batches: list[tuple[int, int, int]] = []
         self._late, self._turn = 0, settings.client
         self._news_at = self._longest_silence_s = 0.0
-        self._drained_at = 0.0
+        self._drained_at = self._cpu_s = 0.0
         self._window = (0.0, 0.0)
         self.warm = self.finished = False
 
@@ -100,7 +100,7 @@ class VirtualLoad:
         directory.mkdir(parents=True)
         o = self._outstanding
         np.save(directory / "transactions.npy", o.transactions())
-        result = Result(self._batches, self._late, o.refused, o.unanswered, o.abandoned, self._drained_at)
+        result = Result(self._batches, self._late, o.refused, o.unanswered, o.abandoned, self._drained_at, self._cpu_s)
         if self._payload.bundle > 1:
             result.bundle, result.carried_bytes = self._payload.bundle, self._payload.carried
         (directory / "load.json").write_bytes(msgspec.json.encode(result))
@@ -206,6 +206,7 @@ class VirtualLoad:
             _each(arrivals)
         else:
             cost = self._cost.of(self._payload.transactions(len(scheduled)))
+            self._cpu_s += cost
             self._world.hosts[0].run(lambda: cost, lambda: _each(arrivals))
 
 

@@ -2,7 +2,8 @@
 
 What a tick and a message cost is not one call that could be timed. Small clusters with ideal cryptography run in
 virtual time, their work measured; tick and message are the two prices that explain best what they took, beside their
-blocks. Last, one short real cluster: what its nodes used beyond all these prices is the price of their loop.
+blocks. Last, two short runs of a real cluster: what its nodes used beyond all these prices is the price of their loop,
+and what its load generator used is the price of a request.
 """
 
 import os
@@ -12,7 +13,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ import numpy as np
 import zmq
 from blake3 import blake3
 
-from bench.load.outstanding import Outstanding
+from bench.load.client import Result
+from bench.load.offers import client_directory
 from bench.measure.observations import read_node
 from bench.places.hardware import machine, versions
 from bench.plan.build_run import run_of
@@ -49,8 +51,8 @@ SUITE = "bls"
 SMALL_N, LARGE_N = 4, 16
 #: clusters that are run for what a tick and a message cost, and for how long, virtual seconds
 FITTED_N, FITTED_S = (4, 10, 16), 1.0
-#: the real cluster: its batch size, and how long it runs, seconds
-LOOP_B, LOOP_S = 100, 4.0
+#: the real clusters: their batch sizes, and how long they run, seconds
+FEW_B, MANY_B, REAL_S = 100, 10_000, 4.0
 KIB, MIB = 1 << 10, 1 << 20
 
 
@@ -61,13 +63,14 @@ def calibrated(seconds: float) -> CostTable:
     node = _primitives(each)
     tick, message = _tick_and_message(CostTable("", "", SUITE, crypto, node))
     found, installed = machine(), versions()
-    node = msgspec.structs.replace(node, tick=tick, message=message)
+    few, many = _Real(FEW_B), _Real(MANY_B)
+    node = msgspec.structs.replace(node, tick=tick, message=message, client=_client(few, many))
     return CostTable(
         f"{found['processor']}, {found['cores']} cores, {found['system']}",
         f"honeybadger {installed['honeybadger']}, python {installed['python']}",
         SUITE,
         crypto,
-        msgspec.structs.replace(node, loop=_loop(CostTable("", "", SUITE, crypto, node))),
+        msgspec.structs.replace(node, loop=_loop(CostTable("", "", SUITE, crypto, node), few)),
     )
 
 
@@ -117,8 +120,8 @@ def _code(seconds: float) -> Line:
 
 
 def _primitives(seconds: float) -> Node:
-    """All but tick and message, each timed for about `seconds`."""
-    sent = _transport(seconds)
+    """All but tick, message and load generator, each timed for about `seconds`."""
+    own, io = _transport(seconds)
     block, commit, commit_byte = _commit(seconds)
     return Node(
         tick=0.0,
@@ -127,29 +130,37 @@ def _primitives(seconds: float) -> Node:
         # What they cost once is in the price of a message.
         encode=Line(0.0, _codec(seconds, decode=False)),
         decode=Line(0.0, _codec(seconds, decode=True)),
-        send=sent,
-        receive=sent,
+        send=own,
+        receive=own,
+        send_io=io,
+        receive_io=io,
         submit=_submit(seconds),
         block=block,
         commit=commit,
         commit_byte=commit_byte,
         ledger=_ledger(seconds),
         sync=_sync(seconds),
-        client=_client(seconds),
+        client=Line(0.0, 0.0),
     )
 
 
-def _transport(seconds: float) -> Line:
-    """Half of what it costs to seal, send, receive and open a frame, alone on its way: one end's share."""
+def _transport(seconds: float) -> tuple[Line, Line]:
+    """Half of what it costs to seal, send, receive and open a frame, alone on its way: one end's share, in the thread
+    that does so and in ZeroMQ's."""
     context: Any = zmq.Context()
-    try:
-        points = [
-            (size, middle(transport(context, [secrets.token_bytes(size)], at_once=1), seconds) / 2)
+
+    def points(clock: Callable[[], float]) -> list[tuple[float, float]]:
+        return [
+            (size, middle(transport(context, [secrets.token_bytes(size)], at_once=1, clock=clock), seconds / 2) / 2)
             for size in (KIB, MIB // 2)
         ]
+
+    try:
+        whole, own = points(process_time), points(thread_time)
     finally:
         context.destroy(0)
-    return line(points[0], points[1])
+    io = [(size, max(0.0, all_s - own_s)) for (size, all_s), (_, own_s) in zip(whole, own, strict=True)]
+    return line(own[0], own[1]), line(io[0], io[1])
 
 
 def _codec(seconds: float, *, decode: bool) -> float:
@@ -256,19 +267,6 @@ def _sync(seconds: float) -> float:
         return middle(sync, seconds)
 
 
-def _client(seconds: float) -> Line:
-    workload, numbers, outstanding = Workload(1, 250), count(), Outstanding(1)
-
-    def request(transactions: int) -> None:
-        number = next(numbers)
-        workload.batch(number, transactions).encode()
-        outstanding.sent(number, np.zeros(transactions), [0])
-        outstanding.committed(0, number, np.arange(transactions), 0.0)
-
-    one, many = (middle(partial(timed, partial(request, n)), seconds) for n in (1, 1000))
-    return line((1, one), (1000, many))
-
-
 def _tick_and_message(table: CostTable) -> tuple[float, float]:
     """Prices of a tick and of a message; neither is below 0."""
     rows, left = [], []
@@ -290,8 +288,8 @@ def _measured(nodes: int) -> list[dict[str, Any]]:
     """What each node of a small cluster used, whose cryptography costs nothing, nor does what is not measured."""
     free = Line(0.0, 0.0)
     nothing = Node(
-        tick=0, loop=0, message=0, encode=free, decode=free, send=free, receive=free, submit=free, block=0, commit=0,
-        commit_byte=0, ledger=free, sync=0, client=free,
+        tick=0, loop=0, message=0, encode=free, decode=free, send=free, receive=free, send_io=free, receive_io=free,
+        submit=free, block=0, commit=0, commit_byte=0, ledger=free, sync=0, client=free,
     )  # fmt: skip
     crypto = Crypto(
         encrypt=free, check=free, decryption_share=0, decrypt=free, open_byte=0, coin_share=0, coin=free,
@@ -315,16 +313,35 @@ def _last_reports(home: Path, nodes: int) -> list[dict[str, Any]]:
     return [read_node(home / f"node-{node}" / "events.jsonl").usage[-1] for node in range(nodes)]
 
 
-def _loop(table: CostTable) -> float:
+class _Real:
+    """What a short run of real nodes used, from its first report on: loading the code costs more than an epoch."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.run = run_of(nodes=SMALL_N, batch_size=batch_size, duration=REAL_S, warmup=1, seed=1)
+        with TemporaryDirectory(prefix="honeybadger-") as directory:
+            home = Path(directory) / "run"
+            SingleRun(msgspec.structs.replace(self.run, out=home), lambda progress: None).run()
+            usages = [read_node(home / f"node-{node}" / "events.jsonl").usage for node in range(SMALL_N)]
+            load = msgspec.json.decode((client_directory(home, 0) / "load.json").read_bytes(), type=Result)
+        used = [(usage[-1], usage[0]) for usage in usages]
+        self.cpu_s, self.ticks, self.blocks = (sum(a[n] - b[n] for a, b in used) for n in ("cpu_s", "ticks", "height"))
+        self.client_s, self.requests = load.cpu_s, len(load.batches)
+        self.transactions = sum(count for _, count, _ in load.batches)
+
+
+def _client(few: _Real, many: _Real) -> Line:
+    """By request and by transaction: what explains the processor time of both load generators."""
+    costs = np.array([few.client_s, many.client_s])
+    counts = np.array([[few.requests, few.transactions], [many.requests, many.transactions]], float)
+    once, each = np.linalg.solve(counts, costs)
+    if once < 0 or each < 0:
+        # One price alone, then.
+        return Line(0.0, float(costs.sum() / counts[:, 1].sum()))
+    return Line(float(once), float(each))
+
+
+def _loop(table: CostTable, real: _Real) -> float:
     """By tick: what real nodes use beyond the prices of `table`."""
-    run = run_of(nodes=SMALL_N, batch_size=LOOP_B, duration=LOOP_S, warmup=1, seed=1)
-    with TemporaryDirectory(prefix="honeybadger-") as directory:
-        home = Path(directory) / "run"
-        SingleRun(msgspec.structs.replace(run, out=home), lambda progress: None).run()
-        real = [read_node(home / f"node-{node}" / "events.jsonl").usage for node in range(SMALL_N)]
-    # Not from the start: loading the code costs more than an epoch.
-    used = [(usage[-1], usage[0]) for usage in real]
-    cpu_s, ticks, blocks = (sum(a[name] - b[name] for a, b in used) for name in ("cpu_s", "ticks", "height"))
-    simulated = _simulated(run, table, cores=max(1, int(machine()["cores"])))
+    simulated = _simulated(real.run, table, cores=max(1, int(machine()["cores"])))
     explained = sum(one["cpu_s"] for one in simulated) / sum(one["height"] for one in simulated)
-    return float(max(0.0, (cpu_s / blocks - explained) / (ticks / blocks)))
+    return float(max(0.0, (real.cpu_s / real.blocks - explained) / (real.ticks / real.blocks)))

@@ -50,7 +50,8 @@ def test_figures_are_those_of_the_run_that_carries_everything(options):
     for name in ("throughput_tx_per_s", "throughput_bytes_per_s", "cpu_s_per_tx", "sent_bytes_per_tx"):
         assert four[name] == pytest.approx(one[name], rel=CLOSE), name
     for name in ("committed_tx", "offered_tx", "offered_committed_tx"):
-        assert four[name] == pytest.approx(one[name], rel=0.15), name
+        # Whole blocks are within the short window, or not.
+        assert four[name] == pytest.approx(one[name], rel=0.15, abs=2 * one["batch_size"]), name
     assert four["latency_s"]["p50"] == pytest.approx(one["latency_s"]["p50"], rel=0.1)
     for name, size in one["bytes_by_type"].items():
         assert four["bytes_by_type"][name] == pytest.approx(size, rel=0.15), name

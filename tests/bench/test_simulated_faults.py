@@ -73,7 +73,7 @@ def test_outages_are_measured_as_in_a_real_run(name: str) -> None:
     rows = summary["restarts"]
     assert len(rows) == (4 if name == "restart all" else 1)
     for row in rows:
-        assert row["down_s"] == pytest.approx(0.1, abs=0.06) and 0 < row["recovery_s"] < 1
+        assert row["down_s"] == pytest.approx(0.1, abs=0.06) and 0 < row["recovery_s"] < 3
     assert summary["restarted"] == sorted(row["node"] for row in rows) and not summary["crashed"]
     if name == "restart the primary":
         assert [row["node"] for row in rows] == [0]

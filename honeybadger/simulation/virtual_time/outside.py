@@ -29,6 +29,7 @@ from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.events import Trace
 from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.simulation.virtual_time.processors import Processors
+from honeybadger.simulation.virtual_time.thread import Thread
 from honeybadger.simulation.virtual_time.transport import VirtualTransport, Wires
 from honeybadger.simulation.virtual_time.writer import VirtualWriter
 
@@ -110,7 +111,9 @@ class VirtualOutside(Outside):
 
     def transport(self, codec: Any, node: Node) -> PeerTransport:
         around, manifest = self._around, self._config.manifest
-        self.network = VirtualTransport(self._me, around.wires, codec, self._meter, self._prices, self.wake.set)
+        self.network = VirtualTransport(
+            self._me, around.wires, codec, self._meter, self._prices, Thread(self._host, self._meter), self.wake.set
+        )
         if not manifest.faults:
             return self.network
         return FaultyTransport(

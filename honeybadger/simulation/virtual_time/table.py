@@ -45,11 +45,11 @@ class Crypto(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A node's other work. Of a protocol: `tick`, a `message` handled. `loop`: what a tick costs a
-    real node besides (main loop, sockets, threads). Of the network, by byte: `encode`, `decode`,
-    `send` and `receive` a frame, sealed. `submit`, `commit`: by transaction; `commit_byte`; `block`: once. `ledger`:
-    a block to the disk, by byte. `sync`: the wait until what was written is on the disk, without a processor. `client`:
-    by transaction, at the load generator."""
+    """A node's other work. Of a protocol: `tick`, a `message` handled. `loop`: what a tick costs a real node besides
+    (main loop, sockets, threads). Of the network, by byte: `encode`, `decode`, `send` and `receive` a frame, sealed;
+    `send_io`, `receive_io`: what ZeroMQ's thread does of it. `submit`, `commit`: by transaction; `commit_byte`;
+    `block`: once. `ledger`: a block to the disk, by byte. `sync`: the wait until what was written is on the disk,
+    without a processor. `client`: a request, by transaction, at the load generator."""
 
     tick: Seconds
     loop: Seconds
@@ -58,6 +58,8 @@ class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decode: Line
     send: Line
     receive: Line
+    send_io: Line
+    receive_io: Line
     submit: Line
     block: Seconds
     commit: Seconds

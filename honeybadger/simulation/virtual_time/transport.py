@@ -16,6 +16,7 @@ from honeybadger.simulation.virtual_time.codec import ChargedCodec
 from honeybadger.simulation.virtual_time.costs import Meter
 from honeybadger.simulation.virtual_time.links import Links
 from honeybadger.simulation.virtual_time.table import Node
+from honeybadger.simulation.virtual_time.thread import Thread
 
 
 class Connection:
@@ -77,11 +78,19 @@ class Wires:
 class VirtualTransport:
     """Implements `PeerTransport` for one life of node `me`. What is sent waits for `leave`: the end of the tick.
 
-    `ready()` asks for a tick. `received_bytes`, `sent_bytes`: on the wire, as far as they are charged.
+    `ready()` asks for a tick; `thread`: that of ZeroMQ. `received_bytes`, `sent_bytes`: on the wire, as far as they are
+    charged.
     """
 
     def __init__(
-        self, me: int, wires: Wires, codec: ChargedCodec, meter: Meter, table: Node, ready: Callable[[], None]
+        self,
+        me: int,
+        wires: Wires,
+        codec: ChargedCodec,
+        meter: Meter,
+        table: Node,
+        thread: Thread,
+        ready: Callable[[], None],
     ) -> None:
         self.me = me
         self.is_open = True
@@ -89,6 +98,7 @@ class VirtualTransport:
         self._codec = codec
         self._meter = meter
         self._table = table
+        self._thread = thread
         self._ready = ready
         self._connections: dict[int, Connection] = {}
         self._events: list[PeerEvent] = []
@@ -136,14 +146,26 @@ class VirtualTransport:
     def leave(self) -> None:
         """What was sent leaves now."""
         leaving, self._leaving = self._leaving, []
-        send, me = self._wires.links.send, self.me
-        for connection, parts, size in leaving:
-            send(me, connection.receiver.me, size, partial(connection.deliver, parts, size))
+        if leaving:
+            cost_s = sum(self._table.send_io.of(size) for *_, size in leaving)
+            self._thread.run(cost_s, partial(self._send_all, leaving))
+
+    def _send_all(self, leaving: list[tuple[Connection, Sequence[bytes], int]]) -> None:
+        """ZeroMQ's thread hands them to the network, unless the node has died."""
+        if self.is_open:
+            send, me = self._wires.links.send, self.me
+            for connection, parts, size in leaving:
+                if not connection.reset:
+                    send(me, connection.receiver.me, size, partial(connection.deliver, parts, size))
 
     def arrived(self, sender: int, parts: Sequence[bytes], size: int) -> None:
         self.received_bytes += size
-        self._inbox.append((sender, parts, size))
-        self._ready()
+        self._thread.run(self._table.receive_io.of(size), partial(self._received, sender, parts, size))
+
+    def _received(self, sender: int, parts: Sequence[bytes], size: int) -> None:
+        if self.is_open:
+            self._inbox.append((sender, parts, size))
+            self._ready()
 
     def opened(self, connection: Connection) -> None:
         self._connections[connection.receiver.me] = connection

@@ -59,7 +59,9 @@ def run(tmp_path, monkeypatch):
     def make(message=0.0, faults=(), **changes):
         table = CostTable.load()
         costs = dict.fromkeys(("loop", "block", "commit", "commit_byte", "sync"), 0.0)
-        costs |= dict.fromkeys(("encode", "decode", "send", "receive", "submit", "ledger", "client"), FREE)
+        costs |= dict.fromkeys(
+            ("encode", "decode", "send", "receive", "send_io", "receive_io", "submit", "ledger", "client"), FREE
+        )
         node = msgspec.structs.replace(table.node, **{**costs, "tick": TICK, "message": message, **changes})
         what = Description(
             parameters=SPECIFICATION.parameters(),

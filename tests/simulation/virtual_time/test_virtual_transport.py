@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from honeybadger.network.codec import HEADER_BYTES, Codec, WireError
@@ -16,10 +17,14 @@ from honeybadger.simulation.virtual_time.codec import FRAMING_BYTES, ChargedCode
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.links import Links, Network
 from honeybadger.simulation.virtual_time.payload import CARRIED_AS_IT_IS
-from honeybadger.simulation.virtual_time.table import CostTable
+from honeybadger.simulation.virtual_time.processors import Processors
+from honeybadger.simulation.virtual_time.table import CostTable, Line, Node
+from honeybadger.simulation.virtual_time.thread import Thread
 from honeybadger.simulation.virtual_time.transport import VirtualTransport, Wires
 
-TABLE = CostTable.load().node
+FREE = Line(0.0, 0.0)
+#: ZeroMQ's thread takes no time here
+TABLE = msgspec.structs.replace(CostTable.load().node, send_io=FREE, receive_io=FREE)
 HEADER = bytes(HEADER_BYTES)
 
 
@@ -30,7 +35,8 @@ def codec_of(meter: Meter, decoded: Decoded | None = None) -> ChargedCodec:
 class Bench:
     """Nodes a second apart; `events` and `taken`: of each, with the time."""
 
-    def __init__(self, nodes: int = 2) -> None:
+    def __init__(self, nodes: int = 2, prices: Node = TABLE) -> None:
+        self.prices = prices
         self.clock = Clock()
         self.wires = Wires(self.clock, Links(self.clock, nodes, Network(1.0), random.Random(1)))
         self.events: list[tuple[float, int, PeerEvent]] = []
@@ -41,7 +47,10 @@ class Bench:
     def start(self, me: int) -> VirtualTransport:
         made: list[VirtualTransport] = []
         meter = self.meters[me]
-        made.append(VirtualTransport(me, self.wires, codec_of(meter), meter, TABLE, lambda: self._look(made[0])))
+        thread = Thread(Processors(self.clock, 1), meter)
+        made.append(
+            VirtualTransport(me, self.wires, codec_of(meter), meter, self.prices, thread, lambda: self._look(made[0]))
+        )
         return made[0]
 
     def _look(self, transport: VirtualTransport) -> None:
@@ -77,6 +86,7 @@ def test_what_is_sent_leaves_at_the_end_of_the_tick_and_dies_with_the_node() -> 
     bench.up[0].send(1, [HEADER, b"late"])
     bench.until(5)
     bench.up[0].leave()
+    bench.until(5.5)
     bench.up[0].send(1, [HEADER, b"never"])
     bench.up[0].close()
     bench.up[0].leave()
@@ -180,3 +190,27 @@ def test_an_entry_is_decoded_once_for_all_and_what_is_remembered_is_bounded(monk
     for entry in entries:
         one.decode(entry)
     assert len(decoded._messages) == 2 and one.decode(entries[0]) is not first
+
+
+def test_the_thread_of_zeromq_takes_its_time_at_both_ends_and_dies_with_the_node() -> None:
+    bench = Bench(prices=msgspec.structs.replace(TABLE, send_io=Line(0.25, 0.0), receive_io=Line(0.5, 0.0)))
+    bench.until(3)
+    assert bench.say(bench.up[0], 1, b"a") and bench.say(bench.up[0], 1, b"b")
+    bench.until(6)
+    # The second one waits for the first, at both ends.
+    assert bench.taken == [(4.75, 1, 0, [b"a"]), (5.25, 1, 0, [b"b"])]
+    assert [meter.total for meter in bench.meters] == [0.5, 1.0]
+    assert bench.say(bench.up[0], 1, b"c")
+    bench.up[0].close()
+    bench.until(9)
+    assert len(bench.taken) == 2
+
+
+def test_what_waits_for_a_thread_is_done_together() -> None:
+    clock, meter, done = Clock(), Meter(Costs(CostTable.load())), []
+    thread = Thread(Processors(clock, 1), meter)
+    for number in range(3):
+        thread.run(1.0, lambda number=number: done.append((clock.now, number)))  # type: ignore[misc]
+    while clock.step():
+        pass
+    assert done == [(1.0, 0), (3.0, 1), (3.0, 2)] and meter.total == 3.0
