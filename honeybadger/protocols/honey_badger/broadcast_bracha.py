@@ -59,11 +59,13 @@ class Bracha(ReliableBroadcast):
             self._values[message.root] = message.shard
         self._count(sender, message.root)
 
-    def _disperse(self, value: bytes) -> None:
+    def _disperse(self, value: bytes) -> Val:
         root = hash_of(value)
         # It need not be hashed again when it comes back.
         self._values[root] = value
-        self._outbox.broadcast(Val(self._epoch, self._proposer, root, b"", value))
+        val = Val(self._epoch, self._proposer, root, b"", value)
+        self._outbox.broadcast(val)
+        return val
 
     def _own_leaf(self, shard: bytes) -> bytes:
         return hash_of(shard)

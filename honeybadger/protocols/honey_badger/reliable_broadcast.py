@@ -116,8 +116,8 @@ class ReliableBroadcast(ABC):
         self._fault(sender, HoneyBadgerFault.FOREIGN_VOTE, "ECHO_HASH")
 
     @abstractmethod
-    def _disperse(self, value: bytes) -> None:
-        """Send the VALs of this node's own value, and keep the value."""
+    def _disperse(self, value: bytes) -> Val:
+        """Send the others the VALs of this node's own value, and keep the value; returns this node's VAL."""
 
     @abstractmethod
     def _own_leaf(self, shard: bytes) -> bytes:
@@ -155,11 +155,12 @@ class ReliableBroadcast(ABC):
         return self._val_root is not None or bool(self._vote_root) or bool(self._ready_root)
 
     def broadcast(self, value: bytes) -> None:
-        """Send `value`; for the proposer only, once."""
+        """Send `value` and vote for it; for the proposer only, once. After a restart, before anything else is heard:
+        the vote must go out again even if others make this node deliver."""
         if self._me != self._proposer or self._begun_here:
             raise RuntimeError("only the proposer broadcasts, and only once")
         self._begun_here = True
-        self._disperse(value)
+        self.handle_val(self._me, self._disperse(value))
 
     def resume(self, vote: Vote, value: bytes) -> None:
         """After a restart: send again what the journal holds, before anything else happens here."""
@@ -171,7 +172,7 @@ class ReliableBroadcast(ABC):
                 root, branch = sent[:DIGEST_LENGTH], sent[DIGEST_LENGTH:]
                 self._val_root = root
                 self._vote(Echo(self._epoch, self._proposer, root, branch, value), self._own_leaf(value))
-        # ECHO without SHARD is this node's own broadcast: its VAL to itself brings the shard.
+        # ECHO without SHARD is this node's own broadcast: `broadcast` votes again.
 
     def handle_val(self, sender: int, message: Val) -> None:
         """The proposer's shard for this node: vote, once."""
