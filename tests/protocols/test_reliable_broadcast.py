@@ -411,6 +411,18 @@ def test_bracha_keeps_what_was_sent_by_enough_and_no_more(nodes):
     assert instance.held_bytes == nodes // q.weak * longest <= instance.most_held == (1 + nodes // q.weak) * longest
 
 
+def test_one_liar_makes_bracha_keep_three_values_and_no_more():
+    """docs/memory.md: the lying proposer tells node 6 one, nodes 1 to 3 another, 4 and 5 a third, and votes for that."""
+    instance, recorder, values, _, code = alone(7, me=6, kind=Bracha)
+    longest = 1 << 14
+    of = [vals_of(code, bytes([number]) * longest)[0] for number in range(3)]
+    instance.handle_val(0, of[0])
+    for sender, number in ((1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (0, 2)):
+        instance.handle_echo(sender, echo_of(of[number]))
+    assert instance.held_bytes == 3 * longest == instance.most_held
+    assert not values and not recorder.of(Ready) and not recorder.faults
+
+
 def test_bracha_counts_a_value_whoever_sends_it_once_for_each():
     """There is no shard of one's own, and to repeat another node's value is to vote for it."""
     instance, recorder, _, _, code = alone(4, me=3, kind=Bracha)

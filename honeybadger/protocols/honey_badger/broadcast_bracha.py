@@ -11,8 +11,8 @@ There is nothing to check before delivery: every value is one that a proposer ma
 its hash when it comes. So nobody ever aborts.
 
 Bounds. Which value will be delivered is not known before READYs tell, and each of N nodes may send another one. So
-this node keeps the value of its VAL, and those that f+1 nodes have sent: N/(f+1) at most, which is 3 or fewer. The one
-that is delivered is among them, as f+1 correct nodes send it.
+this node keeps the value of its VAL, and those that f+1 nodes have sent: N/(f+1) at most, which is 3 or fewer if f is
+as large as N allows. The one that is delivered is among them, as f+1 correct nodes send it.
 
 Bytes that N nodes send each other, for a value of v bytes: (N-1)v in VALs and N(N-1)v in ECHOs.
 

@@ -11,11 +11,13 @@ for the root of its VAL, once (ECHO). READY after N-f votes for one root, or aft
 Delivery after 2f+1 READYs, once the value is here. One vote and one READY per sender count, the first.
 
 Why it is a reliable broadcast.
-  - Agreement. Two sets of N-f voters share a correct one, which votes once. So first READYs of correct nodes are for
-    one root, and f+1 READYs contain a correct one. Hence 2f+1 READYs exist for one root only, and it has one value.
+  - Agreement. Two sets of N-f voters share a correct one, which votes once. So READYs of correct nodes that come from
+    votes are for one root. The others come from f+1 READYs, one of them correct, so they are for that root, too. Hence
+    2f+1 READYs exist for one root only, and it has one value.
   - Totality. If a correct node delivers, f+1 correct nodes have sent READY, so all do (who has found the proposer out
     excepted, but then no correct node delivers) and all get 2f+1. The first of them saw N-f votes, so N-2f correct
-    nodes have voted, and have their shards in their journals. Each variant says how these reach everybody.
+    nodes have voted, and have their shards in their journals, or, the proposer, the value. Each variant says how these
+    reach everybody. Whoever restarts votes again, first of all, though others may make it deliver without that.
   - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
 
 Source: Bracha, "Asynchronous Byzantine Agreement Protocols" (1987). He sends READY after more than (N+f)/2 votes; N-f
@@ -105,7 +107,7 @@ class ReliableBroadcast(ABC):
     @property
     @abstractmethod
     def most_held(self) -> int:
-        """Bytes that liars can make this node hold."""
+        """Bytes that liars can make this node hold, without its journal."""
 
     @abstractmethod
     def handle_echo(self, sender: int, message: Echo) -> None:
