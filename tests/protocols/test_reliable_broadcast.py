@@ -412,7 +412,7 @@ def test_bracha_keeps_what_was_sent_by_enough_and_no_more(nodes):
 
 
 def test_one_liar_makes_bracha_keep_three_values_and_no_more():
-    """docs/memory.md: the lying proposer tells node 6 one, nodes 1 to 3 another, 4 and 5 a third, and votes for that."""
+    """The lying proposer tells node 6 one, nodes 1 to 3 another, 4 and 5 a third, and votes for that."""
     instance, recorder, values, _, code = alone(7, me=6, kind=Bracha)
     longest = 1 << 14
     of = [vals_of(code, bytes([number]) * longest)[0] for number in range(3)]
