@@ -31,7 +31,7 @@ _SHARES = {_H.BAD_COIN_SHARE, _H.BAD_DECRYPTION_SHARE, _H.WRONG_SHARE_SET}
 _ALSO: Mapping[str, set[StrEnum]] = {
     "bad-coin-shares": {_H.BAD_COIN_SHARE},
     "stale-shares": {_H.BAD_COIN_SHARE},
-    "replay": {*_SHARES, _H.BAD_BRANCH, _K.EQUIVOCATION, _H.BAD_CIPHERTEXT, _H.BAD_CONTRIBUTION},
+    "replay": {*_SHARES, _H.BAD_BRANCH, _H.WITHHELD_SHARD, _K.EQUIVOCATION, _H.BAD_CIPHERTEXT, _H.BAD_CONTRIBUTION},
     "flood": {_K.FUTURE_EPOCH, _H.UNEXPECTED_COIN_SHARE, _H.BAD_COIN_SHARE, _H.WRONG_SHARE_SET, _K.EQUIVOCATION},
 }
 #: Nothing else than these may be recorded: the expected kinds, and those that depend on timing or parameters.

@@ -38,8 +38,8 @@ class Replay(Adversary):
     Of its memory (`REMEMBERED` messages, `REMEMBERED_BYTES` of shards), at most `PER_SECOND` messages a second.
 
     Correct nodes must ignore old epochs, and blame nobody but the sender: NOT_THE_PROPOSER for others' VALs in
-    the present epoch; BAD_BRANCH for others' ECHOs, EQUIVOCATION, and faults of shares and proposals bound to
-    another epoch, where they come in time to be looked at.
+    the present epoch; BAD_BRANCH for others' ECHOs, WITHHELD_SHARD for their hashes, EQUIVOCATION, and faults of
+    shares and proposals bound to another epoch, where they come in time to be looked at.
     """
 
     REMEMBERED = 1000

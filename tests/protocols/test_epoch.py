@@ -241,8 +241,10 @@ def test_the_own_proposal_needs_no_shares(monkeypatch, delivered):
     value = bench.proposal(0)
     if delivered == "before a restart":
         journal.remember(1, Vote.PROPOSAL, 0, 0, value)
-    bench.waiting = [b"own"]
-    bench.epoch.propose(bench.select)
+        bench.epoch.resume()
+    else:
+        bench.waiting = [b"own"]
+        bench.epoch.propose(bench.select)
     if delivered == "own":
         value = bench.code.value(bench.code.complete({k: m.shard for k, m in bench.to if isinstance(m, Val)}))
     decrypted = []
@@ -260,14 +262,12 @@ def test_the_own_proposal_needs_no_shares(monkeypatch, delivered):
 
 @pytest.mark.parametrize("encryption", ["always", "never"])
 def test_the_proposal_is_dispersed_again_as_it_was(encryption):
-    """After a restart: other nodes may have echoed it. The own shard comes with it, so it has no record."""
+    """After a restart: other nodes may have echoed it. The own vote comes with it, so its shard has no record."""
     journal = JournalModel()
     first, again = (EpochBench(journal=journal, encryption=encryption) for _ in range(2))
     first.waiting, again.waiting = [b"tx"], [b"another"]
-    for bench in (first, again):
-        bench.epoch.propose(bench.select)
-        bench.epoch.subset.broadcasts[0].handle_val(0, bench.to[0][1])
-        journal.sync()
+    first.epoch.propose(first.select)
+    again.epoch.resume()
     assert again.to == first.to and again.of(Echo) == first.of(Echo) != []
     assert again.selected == []
     assert {vote for vote, *_ in journal.votes(1)} == {1, 2}, "PROPOSAL and ECHO"

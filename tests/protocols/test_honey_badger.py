@@ -87,7 +87,8 @@ def test_messages_of_other_protocols(message):
 def test_proposers_outside_the_cluster(proposer):
     node = Node()
     node.hear(Ready(1, proposer, bytes(32)), Term(1, proposer, True), BVal(1, proposer, 0, True))
-    assert node.faults == [(3, FaultKind.NOT_A_MEMBER)] * 3 and not node.sent
+    assert node.faults == [(3, FaultKind.NOT_A_MEMBER)] * 3
+    assert all(message.proposer == 0 for message in node.sent), "its own proposal, empty"
 
 
 def test_the_window():
@@ -317,6 +318,25 @@ def test_what_was_proposed_before_is_proposed_again(journal):
     node = Node(journal=journal(4), first_epoch=4)
     node.protocol.poke()
     assert node.proposed == [4] and node.selected == []
+
+
+@pytest.mark.parametrize("broadcast", BROADCASTS)
+def test_a_proposal_is_sent_again_with_its_vote_before_its_turn_comes(broadcast):
+    """The ledger may be behind the votes, and others may need both before this node gets there."""
+    journal = JournalModel()
+    first = Node(journal=journal, first_epoch=3, broadcast=broadcast)
+    first.waiting = [b"tx"]
+    first.protocol.poke()
+    vals = [message for _, message in first.to] + first.of(Val)
+    if not first.of(Echo):
+        first.hear(vals[0], sender=0)
+    again = Node(journal=journal, first_epoch=1, broadcast=broadcast)
+    again.protocol.poke()
+    assert [message for _, message in again.to] + again.of(Val) == vals
+    assert again.of(Echo) == first.of(Echo) != []
+    again.protocol.skip_to(3)
+    again.protocol.poke()
+    assert again.of(Echo) == first.of(Echo), "once"
 
 
 def test_a_first_start_says_nothing():

@@ -322,6 +322,41 @@ def test_after_a_crash_at_any_point_nothing_is_said_differently(kind, written):
     assert sent == [[other_echo, other_ready], [other_ready], [echo, other_ready], [ready, echo]][written]
 
 
+@kinds
+def test_a_restarted_proposer_whose_vote_was_lost(kind):
+    """Nodes 0 (proposer), 1 and the liar, 3, vote. Node 0 sends READY, restarts, and its vote has reached nobody.
+
+    The liar's shard makes nodes 0 and 2 deliver, so node 2 never votes, and node 1 gets no shard from the liar.
+    """
+    journal = JournalModel()
+    proposer, recorder, _, _, code = alone(4, kind=kind, journal=journal)
+    vals = vals_of(code, VALUE)
+    proposer.broadcast(VALUE)
+    proposer.handle_val(0, vals[0])
+    for sender in (1, 3):
+        proposer.handle_echo(sender, echo_of(vals[sender]))
+    (ready,) = recorder.of(Ready)
+
+    proposer, recorder, of_proposer, *_ = alone(4, kind=kind, journal=journal)
+    for number, _, _, recalled in journal.votes(EPOCH):
+        proposer.resume(Vote(number), recalled)
+    proposer.broadcast(VALUE)
+    for node in (1, 3):
+        proposer.handle_echo(node, echo_of(vals[node]))
+    for node in (1, 2, 3):
+        proposer.handle_ready(node, ready)
+    proposer.handle_val(0, vals[0])
+    assert of_proposer == [VALUE]
+
+    instance, _, values, *_ = alone(4, me=1, kind=kind)
+    instance.handle_val(0, vals[1])
+    for echo in recorder.of(Echo):
+        instance.handle_echo(0, echo)
+    for node in (0, 2, 3):
+        instance.handle_ready(node, ready)
+    assert values == [VALUE]
+
+
 @pytest.mark.parametrize("kind", [k for k in BROADCASTS.values() if not k.has_want], ids=lambda k: k.__name__)
 def test_a_vote_by_hash_is_foreign(kind):
     instance, recorder, _, _, code = alone(4, me=3, kind=kind)
@@ -374,6 +409,18 @@ def test_bracha_keeps_what_was_sent_by_enough_and_no_more(nodes):
     for sender in range(nodes):
         instance.handle_echo(sender, echo_of(of[sender // q.weak]))
     assert instance.held_bytes == nodes // q.weak * longest <= instance.most_held == (1 + nodes // q.weak) * longest
+
+
+def test_one_liar_makes_bracha_keep_three_values_and_no_more():
+    """The lying proposer tells node 6 one, nodes 1 to 3 another, 4 and 5 a third, and votes for that."""
+    instance, recorder, values, _, code = alone(7, me=6, kind=Bracha)
+    longest = 1 << 14
+    of = [vals_of(code, bytes([number]) * longest)[0] for number in range(3)]
+    instance.handle_val(0, of[0])
+    for sender, number in ((1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (0, 2)):
+        instance.handle_echo(sender, echo_of(of[number]))
+    assert instance.held_bytes == 3 * longest == instance.most_held
+    assert not values and not recorder.of(Ready) and not recorder.faults
 
 
 def test_bracha_counts_a_value_whoever_sends_it_once_for_each():

@@ -20,7 +20,7 @@ SOAK_RUNS = int(os.environ.get("HONEYBADGER_SOAK_RUNS", "20000"))
 SEED = os.environ.get("HONEYBADGER_SOAK_SEED")
 
 #: runs in which a bug must be found; in the suite, those that need few
-FEW, MANY = 100, 3_000
+FEW, MANY = 300, 3_000
 #: the last one is the coarser form of "label not bound to the proposer", and slow
 RARE = {"AUX2 forgotten", "READY forgotten", "BVAL forgotten", "WANT to too few", "label not bound"}
 

@@ -91,14 +91,19 @@ class Avid(ReliableBroadcast):
         else:
             self._count(sender, message.root)
 
-    def _disperse(self, value: bytes) -> None:
+    def _disperse(self, value: bytes) -> Val:
         shards = self._code.encode(value)
         tree = MerkleTree(shards)
         # Own shards are a codeword by construction; remember the value instead of restoring it later.
         self._checked[tree.root] = value
+        # The proposer's own place is 0.
+        own, *others = [
+            Val(self._epoch, self._proposer, tree.root, tree.branch(place), shard) for place, shard in enumerate(shards)
+        ]
         for node in range(self._quorums.nodes):
-            place = self._place(node)
-            self._outbox.send(node, Val(self._epoch, self._proposer, tree.root, tree.branch(place), shards[place]))
+            if node != self._me:
+                self._outbox.send(node, others[self._place(node) - 1])
+        return own
 
     def _place(self, node: int) -> int:
         return place_of(node, self._proposer, self._quorums.nodes)

@@ -11,8 +11,8 @@ There is nothing to check before delivery: every value is one that a proposer ma
 its hash when it comes. So nobody ever aborts.
 
 Bounds. Which value will be delivered is not known before READYs tell, and each of N nodes may send another one. So
-this node keeps the value of its VAL, and those that f+1 nodes have sent: N/(f+1) at most, which is 3 or fewer. The one
-that is delivered is among them, as f+1 correct nodes send it.
+this node keeps the value of its VAL, and those that f+1 nodes have sent: N/(f+1) at most, which is 3 or fewer if f is
+as large as N allows. The one that is delivered is among them, as f+1 correct nodes send it.
 
 Bytes that N nodes send each other, for a value of v bytes: (N-1)v in VALs and N(N-1)v in ECHOs.
 
@@ -59,11 +59,13 @@ class Bracha(ReliableBroadcast):
             self._values[message.root] = message.shard
         self._count(sender, message.root)
 
-    def _disperse(self, value: bytes) -> None:
+    def _disperse(self, value: bytes) -> Val:
         root = hash_of(value)
         # It need not be hashed again when it comes back.
         self._values[root] = value
-        self._outbox.broadcast(Val(self._epoch, self._proposer, root, b"", value))
+        val = Val(self._epoch, self._proposer, root, b"", value)
+        self._outbox.broadcast(val)
+        return val
 
     def _own_leaf(self, shard: bytes) -> bytes:
         return hash_of(shard)

@@ -16,8 +16,8 @@ shard. So it asks that many nodes, or all who voted by hash. At most f of them n
 both what is missing and whom this node waits for; a new voter is asked if there is room. A WANT for a shard that is
 still on its way costs that shard once more, so it is not sent at once: `shards_wanted` says when.
 
-Bytes that N nodes send each other, for a value of v bytes: (N-1)v/(N-2f) in VALs and (N-1)v in ECHOs, 1/N-2f of each
-from every holder. A WANT that is answered adds v/(N-2f).
+Bytes that N nodes send each other, for a value of v bytes: (N-1)v/(N-2f) in VALs, all from the proposer, and (N-1)v in
+ECHOs, the same from each of N-2f holders. A WANT that is answered adds v/(N-2f).
 
 Source: as `broadcast_avid`. poanetwork/hbbft has hash-only ECHOs, too; the places and WANT are our own.
 """

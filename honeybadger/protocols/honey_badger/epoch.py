@@ -109,34 +109,31 @@ class Epoch:
         return [(j, self._contributions[j]) for j in self._subset]
 
     def resume(self) -> None:
-        """Right after the construction: send again the votes of this epoch that were sent before a restart."""
+        """Right after the construction: send again the votes and the proposal that were sent before a restart.
+
+        The proposal, too, before anything is heard: this node's vote for it goes with it. Others may wait for that vote
+        when this node, with their help, no longer does.
+        """
         for number, proposer, round_number, value in self._context.journal.votes(self.number):
             vote = Vote(number)
             if vote in (Vote.ECHO, Vote.SHARD, Vote.READY):
                 self.subset.broadcasts[proposer].resume(vote, value)
             elif vote is not Vote.PROPOSAL:
                 self.subset.agreements[proposer].resume(vote, round_number, value)
+        proposal = self._context.journal.recall(self.number, Vote.PROPOSAL, self._context.me, 0)
+        if proposal is not None:
+            self._disperse(proposal)
 
     def propose(self, select: Callable[[int], Transactions]) -> None:
-        """Encrypt (if the schedule says so) and disperse this node's proposal, once: `select(epoch)`'s transactions.
-
-        After a restart, the very proposal that was sent before.
-        """
+        """Encrypt (if the schedule says so) and disperse `select(epoch)`'s transactions; unless `proposed`."""
         context = self._context
-        self.proposed = True
-        slot = (self.number, Vote.PROPOSAL, context.me, 0)
-        value = context.journal.recall(*slot)
-        if value is None:
-            value = encode_contribution(select(self.number))
-            if self._encrypted:
-                self._own_plaintext = value
-                label = ciphertext_label(context.chain_id, self.number, context.me)
-                value = context.public_keys.encryption.encrypt(value, label, context.randbytes)
-            context.journal.remember(*slot, value)
+        value = encode_contribution(select(self.number))
         if self._encrypted:
-            self._own_ciphertext = value
-        context.observe(self.number, "proposed", bytes=len(value))
-        self.subset.broadcasts[context.me].broadcast(value)
+            self._own_plaintext = value
+            label = ciphertext_label(context.chain_id, self.number, context.me)
+            value = context.public_keys.encryption.encrypt(value, label, context.randbytes)
+        context.journal.remember(self.number, Vote.PROPOSAL, context.me, 0, value)
+        self._disperse(value)
 
     def handle_decryption_shares(self, sender: int, message: DecryptionShares) -> None:
         """The first message of each sender counts; kept unread until the subset is decided here."""
@@ -233,6 +230,13 @@ class Epoch:
         )
 
     # -- after the broadcasts ------------------------------------------------------------------------------
+
+    def _disperse(self, proposal: bytes) -> None:
+        self.proposed = True
+        if self._encrypted:
+            self._own_ciphertext = proposal
+        self._context.observe(self.number, "proposed", bytes=len(proposal))
+        self.subset.broadcasts[self._context.me].broadcast(proposal)
 
     def _broadcast_delivered(self, count: int) -> None:
         if count == self._context.quorums.quorum:

@@ -42,7 +42,9 @@ class HoneyBadgerParameters(Parameters, frozen=True, kw_only=True, forbid_unknow
     ] = "mmr14-conf"
     broadcast: Annotated[
         Broadcast,
-        Meta(description="Reliable broadcast: coded, most votes by hash; the paper's; or Bracha's, not coded."),
+        Meta(
+            description="Reliable broadcast: in shards, most votes by hash; the paper's; or Bracha's, without shards."
+        ),
     ] = "hash-echo"
     selection: Annotated[Selection, Meta(description="Which waiting transactions a node proposes.")] = "random"
 

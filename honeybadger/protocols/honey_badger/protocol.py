@@ -45,7 +45,6 @@ from honeybadger.protocols.honey_badger.messages import (
     Ready,
     Term,
     Val,
-    Vote,
     Want,
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
@@ -239,9 +238,11 @@ class HoneyBadger(ConsensusProtocol):
         for number in range(self._current, self._current + self._context.parameters.pipeline_depth):
             epoch = self._epochs.get(number)
             if epoch is None or not epoch.proposed:
-                if number > self._heard and not self._has_proposal(number):
+                if number > self._heard and not self._context.application.has_transactions():
                     return
                 epoch = epoch or self._open(number)
+            # One that is opened proposes what it proposed before a restart.
+            if not epoch.proposed:
                 epoch.propose(self._select)
             if not epoch.broadcast_done:
                 return
@@ -254,12 +255,6 @@ class HoneyBadger(ConsensusProtocol):
             return EMPTY
         limit = parameters.transactions_per_node(self._context.quorums.nodes)
         return application.reserve(epoch, limit, parameters.max_proposal_bytes)
-
-    def _has_proposal(self, number: int) -> bool:
-        """Whether there is something to propose: transactions, or what was proposed before a restart."""
-        context = self._context
-        recalled = context.journal.recall(number, Vote.PROPOSAL, context.me, 0)
-        return recalled is not None or context.application.has_transactions()
 
     def _commit_completed(self) -> None:
         while (epoch := self._epochs.get(self._current)) is not None and epoch.complete:

@@ -11,11 +11,13 @@ for the root of its VAL, once (ECHO). READY after N-f votes for one root, or aft
 Delivery after 2f+1 READYs, once the value is here. One vote and one READY per sender count, the first.
 
 Why it is a reliable broadcast.
-  - Agreement. Two sets of N-f voters share a correct one, which votes once. So first READYs of correct nodes are for
-    one root, and f+1 READYs contain a correct one. Hence 2f+1 READYs exist for one root only, and it has one value.
+  - Agreement. Two sets of N-f voters share a correct one, which votes once. So READYs of correct nodes that come from
+    votes are for one root. The others come from f+1 READYs, one of them correct, so they are for that root, too. Hence
+    2f+1 READYs exist for one root only, and it has one value.
   - Totality. If a correct node delivers, f+1 correct nodes have sent READY, so all do (who has found the proposer out
     excepted, but then no correct node delivers) and all get 2f+1. The first of them saw N-f votes, so N-2f correct
-    nodes have voted, and have their shards in their journals. Each variant says how these reach everybody.
+    nodes have voted, and have their shards in their journals, or, the proposer, the value. Each variant says how these
+    reach everybody. Whoever restarts votes again, first of all, though others may make it deliver without that.
   - Validity. All correct nodes vote for a correct proposer's root, N-f of them, and N-f >= 2f+1.
 
 Source: Bracha, "Asynchronous Byzantine Agreement Protocols" (1987). He sends READY after more than (N+f)/2 votes; N-f
@@ -105,7 +107,7 @@ class ReliableBroadcast(ABC):
     @property
     @abstractmethod
     def most_held(self) -> int:
-        """Bytes that liars can make this node hold."""
+        """Bytes that liars can make this node hold, without its journal."""
 
     @abstractmethod
     def handle_echo(self, sender: int, message: Echo) -> None:
@@ -116,8 +118,8 @@ class ReliableBroadcast(ABC):
         self._fault(sender, HoneyBadgerFault.FOREIGN_VOTE, "ECHO_HASH")
 
     @abstractmethod
-    def _disperse(self, value: bytes) -> None:
-        """Send the VALs of this node's own value, and keep the value."""
+    def _disperse(self, value: bytes) -> Val:
+        """Send the others the VALs of this node's own value, and keep the value; returns this node's VAL."""
 
     @abstractmethod
     def _own_leaf(self, shard: bytes) -> bytes:
@@ -155,11 +157,12 @@ class ReliableBroadcast(ABC):
         return self._val_root is not None or bool(self._vote_root) or bool(self._ready_root)
 
     def broadcast(self, value: bytes) -> None:
-        """Send `value`; for the proposer only, once."""
+        """Send `value` and vote for it; for the proposer only, once. After a restart, before anything else is heard:
+        the vote must go out again even if others make this node deliver."""
         if self._me != self._proposer or self._begun_here:
             raise RuntimeError("only the proposer broadcasts, and only once")
         self._begun_here = True
-        self._disperse(value)
+        self.handle_val(self._me, self._disperse(value))
 
     def resume(self, vote: Vote, value: bytes) -> None:
         """After a restart: send again what the journal holds, before anything else happens here."""
@@ -171,7 +174,7 @@ class ReliableBroadcast(ABC):
                 root, branch = sent[:DIGEST_LENGTH], sent[DIGEST_LENGTH:]
                 self._val_root = root
                 self._vote(Echo(self._epoch, self._proposer, root, branch, value), self._own_leaf(value))
-        # ECHO without SHARD is this node's own broadcast: its VAL to itself brings the shard.
+        # ECHO without SHARD is this node's own broadcast: `broadcast` votes again.
 
     def handle_val(self, sender: int, message: Val) -> None:
         """The proposer's shard for this node: vote, once."""

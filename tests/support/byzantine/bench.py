@@ -52,7 +52,8 @@ class Bench(Recorder):
     def broadcast_of(self, epoch: int, proposer: int, value: bytes) -> Iterator[tuple[int, Message]]:
         """(sender, message): ECHOs and READYs that make a broadcast deliver here."""
         vals = dispersal(self.code.encode(value), epoch, proposer)
-        for sender in range(self.quorums.data_shards):
+        # Not of node 0, which may have voted for what it really proposed.
+        for sender in range(1, 1 + self.quorums.data_shards):
             yield sender, echo_of(vals[sender])
         for sender in range(self.quorums.ready):
             yield sender, Ready(epoch, proposer, vals[0].root)
