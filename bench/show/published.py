@@ -8,6 +8,7 @@ is none. A point appears beside the line that has its settings, and nowhere else
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from honeybadger.cluster.errors import ClusterError
 _SETTINGS = ("protocol", "nodes", "batch-size", "source", "note")
 #: a file of points that a person collected is not longer
 MOST_POINTS = 10_000
+#: and characters of a file
+LONGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,13 @@ def read_points(path: Path) -> list[Point]:
     """ClusterError, in one line, for the first thing that makes no sense."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if missing := next((name for name in _SETTINGS if name not in (reader.fieldnames or ())), ""):
-                raise ClusterError(f"{path}: there is no column {missing}")
-            rows = [row for _, row in zip(range(MOST_POINTS + 1), reader, strict=False)]
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise ClusterError(f"{path}: longer than {LONGEST:,} characters")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        if missing := next((name for name in _SETTINGS if name not in (reader.fieldnames or ())), ""):
+            raise ClusterError(f"{path}: there is no column {missing}")
+        rows = [row for _, row in zip(range(MOST_POINTS + 1), reader, strict=False)]
     except OSError as error:
         raise ClusterError(f"{path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):

@@ -40,7 +40,7 @@ def test_it_fits_without_breaking_a_word_or_a_number(report, columns, options):
     assert all(len(line) <= columns for line in shown)
     cells = [cell.strip() for line in shown for cell in re.split("[┃│]", line) if cell.strip() and line[0] in "┃│"]
     words = "nodes protocol partition repeat seed valid runs offered accepted committed latency epoch CPU sent written "
-    words += "agreement rounds coins/epoch proposals/block check decrypt "
+    words += "at N−f messages/epoch messages agreement rounds coins/epoch proposals/block check decrypt "
     words += f"p50 p99 ms tx/s MB/s µs/tx ms/epoch ± bytes/tx honeybadger pbft – yes of 3 … {PARTITION}"
     for word in " ".join(cells).split():
         assert word in words.split() or re.fullmatch(r"\[?\d{1,3}(,\d{3})*(\.\d+)?\]?", word), word
