@@ -15,7 +15,7 @@ def test_the_line_the_reason_and_the_batch_size(run):
     assert "misses the one between by" in out and "λN² log N (Miller et al., CCS 2016" in out
     size = re.search(r"^B = (\d+) is the smallest batch size with at most 10 % of overhead: 9\.\d+ %", out, re.M)
     assert size is not None and 100 < int(size[1]) < 400
-    assert re.search(r"│ 256 +│ [\d,]+ │ [\d,]+ │ +3\d\d │ +\d\.\d % │", out) and "run 3 of 3: B = 256" in err
+    assert re.search(r"│ 256 +│ +[\d,]+ │ +[\d,]+ │ +3\d\d │ +\d\.\d % │", out) and "run 3 of 3: B = 256" in err
     again = run(*ASK, "--nodes", "4", "--json")
     assert again[0] == 0 and json.loads(again[1])["batch_size"] == int(size[1]), "the same without a seed"
 
