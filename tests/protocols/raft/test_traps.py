@@ -5,7 +5,15 @@ from support.crash_faults.lone import Lone, batch
 
 from honeybadger.protocols.raft import SPECIFICATION
 from honeybadger.protocols.raft.messages import RequestVote, Vote
-from honeybadger.protocols.replicated_log.messages import Accepted, Append, Commit, Forward, Heartbeat, LogFault, Rejected
+from honeybadger.protocols.replicated_log.messages import (
+    Accepted,
+    Append,
+    Commit,
+    Forward,
+    Heartbeat,
+    LogFault,
+    Rejected,
+)
 
 
 def follower(**how):
@@ -267,3 +275,16 @@ def test_a_follower_asks_the_leader_to_order_what_it_was_given():
     assert node.said(Forward) == [(0, Forward(0, 1, batch(b"mine")[4:]))]
     node.hear(2, Heartbeat(0, 2, 0, 0, 0))
     assert node.said(Forward) == [(2, Forward(0, 2, batch(b"mine")[4:]))]
+
+
+def test_a_promise_outlives_what_the_journal_forgets():
+    """A runtime forgets records up to what is settled, again and again."""
+    node = follower(epoch_window=4)
+    node.hear(0, append(1, 7))
+    for number in range(2, 60):
+        node.hear(0, append(number, 7, committed=number - 1))
+        node.journal.prune(node.protocol.settled)
+    node.restart(first_epoch=number)
+    assert node.protocol.status()["term"] == 7
+    # The newest committed entry is still there: the next one comes after one of its term.
+    assert node.protocol._log.term_at(number - 1) == 7
