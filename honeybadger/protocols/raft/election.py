@@ -16,10 +16,8 @@ from honeybadger.protocols.raft.parameters import RaftParameters
 from honeybadger.protocols.replicated_log.log import Log
 from honeybadger.protocols.replicated_log.promise import Promise
 
-#: names of timers: when to want to lead; until when a leader counts as alive; when a leader speaks, and looks around
-ELECTION, LEASE, HEARTBEAT, QUORUM = "election", "lease", "heartbeat", "quorum"
-#: a leader speaks so many times in an election time-out
-BEATS = 10
+#: names of timers: when to want to lead; until when a leader counts as alive; when a leader looks around
+ELECTION, LEASE, QUORUM = "election", "lease", "quorum"
 
 
 class Role(Enum):

@@ -1,6 +1,6 @@
 """Wire messages of Raft in addition to those of the normal case. Names follow the paper."""
 
-from honeybadger.protocols.replicated_log.messages import NORMAL_CASE, Term
+from honeybadger.protocols.replicated_log.messages import Term
 from honeybadger.protocols.wire import EpochNumber, Message
 
 
@@ -24,4 +24,4 @@ class Vote(Message, frozen=True, tag=11):
     pre: bool
 
 
-MESSAGE_TYPES = (*NORMAL_CASE, RequestVote, Vote)
+MESSAGE_TYPES = (RequestVote, Vote)

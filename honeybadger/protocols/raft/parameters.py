@@ -5,13 +5,14 @@ from typing import Annotated
 from msgspec import Meta
 
 from honeybadger.protocols.parameters import SECONDS, Parameters, ProtocolName
+from honeybadger.protocols.replicated_log.parameters import PipelineDepth
 
 
 class RaftParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node waits one to two `election_timeout_s`, at random, before it wants to lead."""
 
     protocol: ProtocolName = "raft"
-    pipeline_depth: Annotated[int, Meta(ge=1, le=1024, description="Batches in progress at a time.")] = 2
+    pipeline_depth: PipelineDepth = 2
     election_timeout_s: Annotated[
         float,
         Meta(

@@ -13,13 +13,12 @@ Source: Ongaro, Ousterhout, "In Search of an Understandable Consensus Algorithm"
 from typing import Any
 
 from honeybadger.protocols.context import Context
-from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.raft import election as timers
-from honeybadger.protocols.raft.election import BEATS, HEARTBEAT, Election, Role
+from honeybadger.protocols.raft.election import Election, Role
 from honeybadger.protocols.raft.messages import RequestVote, Vote
 from honeybadger.protocols.raft.parameters import RaftParameters
-from honeybadger.protocols.replicated_log.log import Entry, Log
+from honeybadger.protocols.replicated_log.log import Entry
 from honeybadger.protocols.replicated_log.messages import (
     Accepted,
     Append,
@@ -29,21 +28,17 @@ from honeybadger.protocols.replicated_log.messages import (
     LogFault,
     Rejected,
 )
-from honeybadger.protocols.replicated_log.replication import Replication
-from honeybadger.protocols.replicated_log.requests import Requests
+from honeybadger.protocols.replicated_log.node import HEARTBEAT, LogNode
 from honeybadger.protocols.wire import Message
 
 
-class Raft(ConsensusProtocol):
+class Raft(LogNode):
     """One node; see `ConsensusProtocol`."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._beat_s = RaftParameters.of(context.parameters).election_timeout_s / BEATS
-        log = self._log = Log(context.journal, context.first_epoch - 1)
-        self._election = Election(context, log)
-        self._replication = Replication(context, log, self._counts)
-        self._requests = Requests(context, self._replication)
+        timeout_s = RaftParameters.of(context.parameters).election_timeout_s
+        super().__init__(context, timeout_s, self._counts, context.silent_through)
+        self._election = Election(context, self._log)
         #: whether the runtime has called `poke`: nothing is sent before
         self._started = False
 
@@ -53,19 +48,6 @@ class Raft(ConsensusProtocol):
         return entry.term == self._election.term
 
     # -- what the runtime asks -----------------------------------------------------------------------------
-
-    @property
-    def epoch(self) -> int:
-        return self._replication.committed + 1
-
-    @property
-    def horizon(self) -> int:
-        return self._replication.horizon
-
-    @property
-    def settled(self) -> int:
-        """The newest committed entry stays: the next one is compared with its term."""
-        return self._replication.committed - 1
 
     @property
     def leader(self) -> int:
@@ -112,17 +94,9 @@ class Raft(ConsensusProtocol):
                 self._election.lease_over()
             case timers.QUORUM:
                 self._election.check_quorum()
-            case timers.HEARTBEAT if self._replication.leads:
+            case _ if name == HEARTBEAT and self._replication.leads:
                 self._beat()
         self._go_on()
-
-    def skip_to(self, epoch: int) -> None:
-        self._replication.skip_to(epoch)
-        self._go_on()
-
-    def held_bytes(self) -> HeldBytes:
-        held, longest = self._log.held_bytes(), self._context.parameters.max_proposal_bytes
-        return HeldBytes(held, 3 * self._context.parameters.epoch_window * longest, max(held.values()), longest)
 
     def status(self) -> dict[str, Any]:
         return {
@@ -157,7 +131,6 @@ class Raft(ConsensusProtocol):
                 replication.commit(message)
 
     def _go_on(self) -> None:
-        """What has become possible, always in the same order."""
         self._change_leader()
         self._requests.propose()
         self._election.promise.keep(self._replication.committed)
@@ -175,7 +148,3 @@ class Raft(ConsensusProtocol):
         else:
             replication.follow(election.leader, election.term)
             self._requests.start_over()
-
-    def _beat(self) -> None:
-        self._replication.beat()
-        self._context.timers.set(HEARTBEAT, self._beat_s)

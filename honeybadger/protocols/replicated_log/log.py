@@ -20,6 +20,9 @@ class Record(IntEnum):
     TERM = 32
     VOTE = 33
     ADOPTED = 34
+    CUT = 35
+    FOLLOWED = 36
+    RECOVERED = 37
 
 
 class Entry(NamedTuple):
@@ -43,6 +46,7 @@ class Log:
             votes = list(journal.votes(number))
             records = [(term, value) for vote, _, term, value in votes if vote == Record.ENTRY]
             term, value = max(records, default=(-1, b""))
+            accepted_in = max([accepted_in, *(term for vote, _, term, _ in votes if vote == Record.CUT)])
             if number > base and term < accepted_in:
                 break
             if records and not any(vote == Record.ADOPTED for vote, *_ in votes):
@@ -77,6 +81,13 @@ class Log:
         self._entries[number] = entry
         self.last = number
 
+    def cut(self, number: int, leader_term: int) -> None:
+        """The log of the leader of `leader_term` began without what was accepted after `number` under others."""
+        self._journal.remember(number + 1, Record.CUT, 0, leader_term, b"")
+        for later in range(number + 1, self.last + 1):
+            del self._entries[later]
+        self.last = number
+
     def first_of_term(self, number: int) -> int:
         """The lowest entry after the base from which on all up to `number` have the same term."""
         term = self.term_at(number)
@@ -91,13 +102,17 @@ class Log:
         for number in [number for number in self._entries if number <= base - keep]:
             del self._entries[number]
 
-    def skip(self, base: int) -> None:
+    def skip(self, base: int, leader_term: int) -> None:
         """Blocks up to `base` came from another node's ledger. What is here at those numbers may be something else, so
-        it must not be shown to anybody; what comes after them this node has promised to keep."""
+        it must not be shown to anybody; what comes after them this node has promised to keep. If that is nothing, then
+        nothing that was cut off before the present `leader_term` comes back with a restart."""
         self._journal.remember(base, Record.ADOPTED, 0, 0, b"")
-        self.base, self.last = base, max(base, self.last)
         for number in [number for number in self._entries if number <= base]:
             del self._entries[number]
+        self.base = base
+        if self.last <= base:
+            self.last = base
+            self.cut(base, leader_term)
 
     def held_bytes(self) -> dict[int, int]:
         return {number: len(entry.batch) for number, entry in self._entries.items()}

@@ -20,13 +20,21 @@ from honeybadger.transactions import Transactions
 class Replication:
     """One node's part in it, under one leader at a time.
 
-    `counts(entry)`: whether the leader may commit an entry, and all before it, because a majority has it.
+    `counts(number, entry)`: whether the leader may commit an entry, and all before it, because a majority has it.
+    `silent_through`: no leader may count on this node for entries up to this one.
     """
 
-    def __init__(self, context: Context, log: Log, counts: Callable[[int, Entry], bool]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        log: Log,
+        counts: Callable[[int, Entry], bool] = lambda number, entry: True,
+        silent_through: int = 0,
+    ) -> None:
         self._context = context
         self._outbox = context.outbox
         self._counts = counts
+        self._silent_through = silent_through
         self.log = log
         #: under whom entries are accepted, and its number; None: under nobody
         self.leader: int | None = None
@@ -35,7 +43,9 @@ class Replication:
         self.committed = log.base
         self._may_commit = log.base
         #: at a follower: the highest entry that is known to be the leader's, as all before it
-        self._matched = log.base
+        self.matched = log.base
+        #: whether the leader may count on it
+        self._answers = True
         #: at the leader: the same of every node
         self._matches: dict[int, int] = {}
         #: to whom what was sent again since the last heartbeat: node → the entry it asked for
@@ -63,7 +73,7 @@ class Replication:
         self._context.observe(number, "proposed")
         self.log.put(number, Entry(self.term, batch), self.term)
         self._matches[self._context.me] = number
-        self._outbox.broadcast(self._append(number, Entry(self.term, batch)))
+        self._outbox.broadcast(self._append(number, Entry(self.term, batch), self.term))
         self._count()
 
     def beat(self) -> None:
@@ -77,21 +87,21 @@ class Replication:
             self._count()
 
     def rejected(self, sender: int, message: Rejected) -> None:
-        """Send what a node lacks, as far as it is here; not again and again for what is on its way."""
+        """Send what a node lacks, as far as it is here; as a leader not again and again what is on its way."""
         first = message.number + 1
-        if self._sent_again.get(sender) == first:
+        if self.leads and self._sent_again.get(sender) == first:
             return
         self._sent_again[sender] = first
         for number in range(first, self.log.last + 1):
             if (entry := self.log.entry(number)) is None:
                 # Older ones are in the ledgers, and later ones are of no use without them.
                 return
-            self._outbox.send(sender, self._append(number, entry))
+            self._outbox.send(sender, self._append(number, entry, message.term))
 
-    def _append(self, number: int, entry: Entry) -> Append:
+    def _append(self, number: int, entry: Entry, term: int) -> Append:
         # A block that came from another ledger has no term here: 0, which is no entry's.
         previous = self.log.term_at(number - 1) or 0
-        return Append(number, self.term, previous, entry.term, self.committed, entry.batch)
+        return Append(number, term, previous, entry.term, self.committed, entry.batch)
 
     def _count(self) -> None:
         """Commit what a majority has."""
@@ -105,12 +115,19 @@ class Replication:
 
     # -- a follower ----------------------------------------------------------------------------------------
 
-    def follow(self, leader: int | None, term: int) -> None:
-        """From now on this node copies the log of `leader`; None: of nobody."""
+    def follow(self, leader: int | None, term: int, *, answers: bool = True) -> None:
+        """From now on this node copies the log of `leader`; None: of nobody. Without `answers` it only asks for what it
+        lacks, until `answer`."""
         if (leader, term) != (self.leader, self.term):
             self.leader, self.term = leader, term
-            self._matched = self.committed
+            self.matched = self.committed
             self._may_commit = self.committed
+        self._answers = answers
+
+    def answer(self) -> None:
+        """From now on the leader may count on what is the same here."""
+        self._answers = True
+        self._match(self.matched)
 
     def append(self, sender: int, message: Append) -> None:
         """An entry of the leader that this node follows."""
@@ -145,7 +162,7 @@ class Replication:
 
     def skip_to(self, number: int) -> None:
         """Blocks before `number` came from other ledgers."""
-        self.log.skip(number - 1)
+        self.log.skip(number - 1, self.term)
         self.committed = number - 1
         if self.leads:
             self._matches[self._context.me] = self.log.last
@@ -159,9 +176,9 @@ class Replication:
 
     def _match(self, number: int) -> None:
         """Tell the leader how far the logs are the same; not what this node may have said and lost with its journal."""
-        self._matched = max(self._matched, number, self.committed)
-        if self.leader is not None and self._matched > self._context.silent_through:
-            self._outbox.send(self.leader, Accepted(0, self.term, self._matched))
+        self.matched = max(self.matched, number, self.committed)
+        if self.leader is not None and self._answers and not 0 < self.matched <= self._silent_through:
+            self._outbox.send(self.leader, Accepted(0, self.term, self.matched))
 
     def _reject(self, number: int) -> None:
         """Ask for entries from where the logs may part: those of one term are refused together."""
@@ -172,7 +189,7 @@ class Replication:
 
     def _hear_of(self, committed: int) -> None:
         self._may_commit = max(self._may_commit, committed)
-        self._commit(min(self._may_commit, self._matched))
+        self._commit(min(self._may_commit, self.matched))
 
     # -- both ----------------------------------------------------------------------------------------------
 
