@@ -30,6 +30,8 @@ class Requests:
         replication = self._replication
         if replication.leader is None or replication.leads:
             return
+        # What is committed makes room for more.
+        self._forwarder.oldest()
         while len(chunk := self._forwarder.next_chunk()):
             self._context.outbox.send(replication.leader, Forward(0, replication.term, chunk.encode()))
 
