@@ -57,7 +57,8 @@ class Replication:
 
     @property
     def horizon(self) -> int:
-        return self.committed + self._context.parameters.epoch_window
+        """A leader may have to add an entry before what is in progress can be committed, however much that is."""
+        return max(self.committed + self._context.parameters.epoch_window, self.log.last + 1)
 
     # -- the leader ----------------------------------------------------------------------------------------
 
