@@ -140,7 +140,9 @@ class ViewstampedReplication(LogNode):
     def _give_up(self) -> None:
         """Nothing was heard for a while."""
         if self._status is Status.RECOVERING:
-            self._takeover.give_up()
+            if self._takeover.goal is not None:
+                self._takeover.give_up()
+                self._recovering.start_over()
             self._recovering.ask()
             self._wait()
         elif self._status is Status.NORMAL or self._change.wanted:

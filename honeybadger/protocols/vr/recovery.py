@@ -16,13 +16,16 @@ class Recovering:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._nonce = b""
+        self._nonce = context.randbytes(16)
         self._answers: dict[int, RecoveryResponse] = {}
 
-    def ask(self) -> None:
-        """Answers to earlier questions do not count any more."""
+    def start_over(self) -> None:
+        """The primary that answered is gone: what was answered up to now does not count any more."""
         self._nonce = self._context.randbytes(16)
         self._answers.clear()
+
+    def ask(self) -> None:
+        """Ask, or ask again those that have not heard."""
         self._context.outbox.broadcast(Recovery(0, self._nonce))
 
     def answered(self, sender: int, message: RecoveryResponse) -> RecoveryResponse | None:
