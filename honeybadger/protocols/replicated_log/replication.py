@@ -146,6 +146,8 @@ class Replication:
                     self._outbox.fault(sender, LogFault.BAD_BATCH, str(number))
                     return
                 self._context.observe(number, "proposed")
+                # A leader that keeps to the protocol never contradicts what it said itself.
+                self.matched = min(self.matched, number - 1)
                 self.log.put(number, Entry(message.entry_term, message.batch), message.term)
             self._match(number)
         self._hear_of(message.committed)
