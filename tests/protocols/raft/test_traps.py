@@ -288,3 +288,26 @@ def test_a_promise_outlives_what_the_journal_forgets():
     assert node.protocol.status()["term"] == 7
     # The newest committed entry is still there: the next one comes after one of its term.
     assert node.protocol._log.term_at(number - 1) == 7
+
+
+def test_what_fills_the_window_leaves_room_for_the_entry_that_commits_it():
+    """A leader may commit entries of earlier terms only with one of its own, and that comes after all of them."""
+    node = follower(epoch_window=2)
+    node.hear(0, append(1, 1), append(2, 1))
+    node.hear(2, append(3, 2, previous=1, entry=2))
+    assert terms(node) == [1, 1, 2]
+    node.hear(0, append(4, 3, previous=2, entry=3))
+    assert terms(node) == [1, 1, 2, 3] and not node.faults
+
+
+def test_who_has_forwarded_enough_goes_on_when_that_is_committed():
+    node = follower()
+    node.hear(0, Heartbeat(0, 1, 0, 0, 0))
+    first = [b"a" * 40_000, b"b" * 40_000]
+    node.submit(*first)
+    assert len(node.said(Forward)) == 1
+    node.submit(b"later")
+    assert not node.said(Forward)
+    node.hear(0, Append(1, 1, 0, 1, 0, batch(*first)), Commit(0, 1, 1))
+    node.poke()
+    assert node.said(Forward) == [(0, Forward(0, 1, batch(b"later")[4:]))]

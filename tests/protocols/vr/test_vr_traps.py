@@ -294,13 +294,14 @@ def test_who_must_be_silent_is_no_primary():
 
 def test_blocks_of_other_ledgers_bring_nothing_back_that_was_cut_off():
     node = backup()
-    node.hear(1, append(1, 1), append(2, 1), append(3, 1))
+    node.hear(1, *(append(number, 1) for number in range(1, 6)))
     node.hear(2, Heartbeat(0, 2, 1, 1, 0))
-    node.protocol.skip_to(3)
+    assert node.protocol._log.last == 1
+    node.protocol.skip_to(4)
     node.journal.sync()
-    node.journal.prune(1)
-    node.restart(first_epoch=3)
-    assert (node.protocol._log.last, state(node)) == (2, ("normal", 2, 2))
+    node.journal.prune(node.protocol.settled)
+    node.restart(first_epoch=4)
+    assert (node.protocol._log.last, state(node)) == (3, ("normal", 2, 2))
 
 
 def test_what_no_correct_node_sends_is_refused():
