@@ -234,6 +234,8 @@ def test_recovery_needs_f_plus_1_answers_and_the_newest_primary_among_them():
     node.hear(3, answer(node, 2, nonce=old.nonce))
     node.hear(4, answer(node, 2, nonce=old.nonce))
     assert state(node)[0] == "recovering", "the primary of view 1 is not that of view 2"
+    node.hear(2, answer(node, 1, nonce=old.nonce))
+    assert not node.said(Rejected), "and that of view 2 has not heard of it"
     node.hear(2, answer(node, 2, last=1, last_term=1, nonce=old.nonce))
     assert state(node)[0] == "recovering", "it has no log yet"
     assert node.said(Rejected) == [(2, Rejected(0, 2, 0))]
