@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from honeybadger.adversary.base import Adversary
+from honeybadger.protocols.batching.batch import batch_digest, decode_batch, encode_batch
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.pbft.certificates import (
     GENESIS,
@@ -18,7 +19,6 @@ from honeybadger.protocols.pbft.certificates import (
     prepare_statement,
     view_change_statement,
 )
-from honeybadger.protocols.pbft.log import batch_digest, decode_batch, encode_batch
 from honeybadger.protocols.pbft.messages import (
     Batch,
     Commit,

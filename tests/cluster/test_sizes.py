@@ -41,13 +41,15 @@ from honeybadger.node.block_messages import BLOCK_MESSAGES, PART_BYTES, BodyPart
 from honeybadger.node.block_server import MESSAGE_BYTES
 from honeybadger.node.journal import Journal
 from honeybadger.node.mempool import Mempool, Request
+from honeybadger.protocols.batching.batch import decode_batch, encode_batch
+from honeybadger.protocols.batching.forwarder import Forwarder
+from honeybadger.protocols.batching.pool import Pool
 from honeybadger.protocols.honey_badger import specification as honey_badger_module
 from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.contribution import decode_contribution, encode_contribution
 from honeybadger.protocols.honey_badger.messages import DecryptionShares, Echo, Val
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.parameters import Parameters
-from honeybadger.protocols.pbft.log import decode_batch, encode_batch
 from honeybadger.protocols.pbft.messages import (
     Batch,
     Forward,
@@ -59,7 +61,7 @@ from honeybadger.protocols.pbft.messages import (
     StableProof,
     ViewChange,
 )
-from honeybadger.protocols.pbft.requests import RELAY_BYTES, Forwarder, Pool
+from honeybadger.protocols.pbft.requests import RELAY_BYTES
 from honeybadger.protocols.quorums import BYZANTINE, Quorums
 from honeybadger.protocols.registry import find_protocol
 from honeybadger.protocols.wire import Message

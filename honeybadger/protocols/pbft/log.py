@@ -5,17 +5,11 @@ and view. What belongs to a batch is kept and looked up by its digest, since a f
 and have another one decided. `proof`, `decided` and `batches` outlive the view: they are what a VIEW-CHANGE claims,
 what is executed, and what others may fetch.
 
-A batch names the node that put it together: a view change may propose it again in another view, and the block, which
-names the proposer, must come out the same at nodes that commit it in either view.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-
-from blake3 import blake3
 
 from honeybadger.protocols.context import Context
-from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.pbft.certificates import (
     GENESIS,
     NULL,
@@ -25,7 +19,6 @@ from honeybadger.protocols.pbft.certificates import (
     prepare_statement,
 )
 from honeybadger.protocols.pbft.messages import Checkpoint, PreparedProof, SignedBy, StableProof
-from honeybadger.transactions import Transactions
 
 #: batches kept of one number. A node that has voted for one keeps it: another may hold a certificate for it, which a
 #: later view must follow. Each takes a view of its own, and patience doubles with each view that decides nothing.
@@ -34,34 +27,6 @@ MOST_BATCHES = 4
 #: newest CHECKPOINTs kept of each node, and proofs ahead of this node's execution. Two are between the water marks;
 #: older ones are of no use to anybody, and a liar that names far numbers displaces only its own.
 KEPT = 4
-
-#: bytes of a batch before its transactions
-PROPOSER_BYTES = 4
-
-
-def encode_batch(proposer: int, transactions: Sequence[bytes]) -> bytes:
-    """The proposer (u32, little-endian) and the transactions in the encoding of `honeybadger.transactions`."""
-    return proposer.to_bytes(PROPOSER_BYTES, "little") + Transactions.of(transactions).encode()
-
-
-def batch_digest(batch: bytes) -> bytes:
-    """BLAKE3, 32 bytes."""
-    return blake3(batch).digest()
-
-
-def decode_batch(batch: bytes, parameters: Parameters, nodes: int) -> tuple[int, Transactions] | None:
-    """Proposer and transactions, which share the memory of `batch`; None for what no correct primary sends, the same at
-    every node."""
-    if not PROPOSER_BYTES <= len(batch) <= parameters.max_proposal_bytes:
-        return None
-    proposer = int.from_bytes(batch[:PROPOSER_BYTES], "little")
-    try:
-        transactions = Transactions.decode(memoryview(batch)[PROPOSER_BYTES:])
-    except ValueError:
-        return None
-    if proposer >= nodes or not 1 <= len(transactions) <= parameters.batch_size:
-        return None
-    return (proposer, transactions) if transactions.within(1, parameters.max_tx_bytes) else None
 
 
 class Slot:

@@ -8,10 +8,11 @@ Source: Castro, Liskov (OSDI 1999), section 4.2.
 
 import msgspec
 
+from honeybadger.protocols.batching.batch import batch_digest, decode_batch, encode_batch
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.pbft.catch_up import CatchUp
 from honeybadger.protocols.pbft.certificates import NULL, pre_prepare_statement, prepare_statement
-from honeybadger.protocols.pbft.log import Slot, batch_digest, decode_batch, encode_batch
+from honeybadger.protocols.pbft.log import Slot
 from honeybadger.protocols.pbft.messages import Batch, Commit, PBFTFault, Prepare, PrePrepare
 from honeybadger.protocols.pbft.state import State
 from honeybadger.protocols.wire import Message

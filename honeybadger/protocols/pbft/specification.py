@@ -1,5 +1,6 @@
 """PBFT's entry in the registry of protocols."""
 
+from honeybadger.protocols.batching.forwarder import chunk_limit, forward_limit
 from honeybadger.protocols.contract import Bulk, Phase, Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.pbft.messages import (
@@ -15,7 +16,6 @@ from honeybadger.protocols.pbft.messages import (
 )
 from honeybadger.protocols.pbft.parameters import PBFTParameters
 from honeybadger.protocols.pbft.protocol import PBFT
-from honeybadger.protocols.pbft.requests import chunk_limit, forward_limit
 from honeybadger.protocols.pbft.state import Vote
 from honeybadger.protocols.quorums import Quorums
 

@@ -21,9 +21,10 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from honeybadger.protocols.batching.batch import batch_digest
 from honeybadger.protocols.context import Context, VoteJournal
 from honeybadger.protocols.pbft.certificates import GENESIS, Group, choose
-from honeybadger.protocols.pbft.log import Checkpoints, Slot, batch_digest
+from honeybadger.protocols.pbft.log import Checkpoints, Slot
 from honeybadger.protocols.pbft.messages import NewView, PreparedProof, StableProof, ViewChange
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -7,9 +7,9 @@ import pytest
 from support.pbft.replica import Replica
 from support.pbft.requests import forward, relay
 
+from honeybadger.protocols.batching.batch import decode_batch
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.pbft.certificates import NULL, check_view_change, choose
-from honeybadger.protocols.pbft.log import decode_batch
 from honeybadger.protocols.pbft.messages import (
     AskView,
     Batch,

@@ -5,6 +5,7 @@ from support.pbft.replica import cluster, give, settings
 from support.pbft.requests import forward
 
 from honeybadger.adversary.pbft import Equivocate
+from honeybadger.protocols.batching.pool import Pool
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.certificates import view_change_statement
@@ -17,7 +18,6 @@ from honeybadger.protocols.pbft.messages import (
     Status,
     ViewChange,
 )
-from honeybadger.protocols.pbft.requests import Pool
 from honeybadger.simulation.cluster import FilteredOutbox, SimulatedCluster, Strategy
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.network import Stalled

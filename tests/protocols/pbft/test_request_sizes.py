@@ -7,7 +7,7 @@ import msgspec
 from support.pbft.replica import Replica, settings
 from support.pbft.requests import forward, relay
 
-from honeybadger.protocols.pbft.log import decode_batch
+from honeybadger.protocols.batching.batch import decode_batch
 from honeybadger.protocols.pbft.messages import Forward, PrePrepare
 from honeybadger.protocols.pbft.requests import RELAYED
 from honeybadger.protocols.pbft.specification import SPECIFICATION

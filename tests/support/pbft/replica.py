@@ -4,6 +4,7 @@ import random
 
 import msgspec
 
+from honeybadger.protocols.batching.batch import batch_digest, encode_batch
 from honeybadger.protocols.context import Context, NoJournal
 from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.certificates import (
@@ -16,7 +17,6 @@ from honeybadger.protocols.pbft.certificates import (
     prepare_statement,
     view_change_statement,
 )
-from honeybadger.protocols.pbft.log import batch_digest, encode_batch
 from honeybadger.protocols.pbft.messages import (
     Checkpoint,
     Commit,

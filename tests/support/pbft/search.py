@@ -8,9 +8,9 @@ from itertools import count
 from unittest.mock import patch
 
 from honeybadger.adversary.pbft import Equivocate
+from honeybadger.protocols.batching.batch import batch_digest, decode_batch
 from honeybadger.protocols.pbft import SPECIFICATION
 from honeybadger.protocols.pbft.certificates import NULL
-from honeybadger.protocols.pbft.log import batch_digest, decode_batch
 from honeybadger.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare, ViewChange
 from honeybadger.protocols.pbft.watch import REQUEST
 from honeybadger.simulation.corrupt_node import Simulated
