@@ -24,8 +24,8 @@ from honeybadger.protocols.registry import find_protocol, flaw, protocol_names
 from honeybadger.protocols.wire import Digest, EpochNumber, Message
 
 
-class RaftParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    protocol: str = "raft"
+class SwiftParameters(Parameters, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    protocol: str = "swift"
     heartbeat_s: Annotated[float, Meta(ge=0.01, le=10.0, description="Silence after which there is a vote.")] = 0.1
 
 
@@ -40,9 +40,9 @@ class Ballot(Message, frozen=True, tag=2):
 
 
 RAFT = Specification(
-    name="raft",
+    name="swift",
     display_name="Raft",
-    parameters=RaftParameters,
+    parameters=SwiftParameters,
     message_types=(Entries, Ballot),
     build=lambda context: SimpleNamespace(),  # type: ignore[arg-type, return-value]
     live_bytes=lambda parameters, quorums: 10 * parameters.max_proposal_bytes,
@@ -56,11 +56,11 @@ RAFT = Specification(
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Installs a specification under the name "raft" for the time of a test."""
+    """Installs a specification under the name "swift" for the time of a test."""
     find_protocol.cache_clear()
 
     def install(specification: Any) -> None:
-        entry = SimpleNamespace(name="raft", load=lambda: specification)
+        entry = SimpleNamespace(name="swift", load=lambda: specification)
         usual = registry.entry_points
         monkeypatch.setattr(registry, "entry_points", lambda group: [*usual(group=group), entry])
 
@@ -71,20 +71,20 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_crash_fault_protocol_of_three_nodes(installed: Any, tmp_path: Any) -> None:
     installed(RAFT)
     addresses = [("127.0.0.1", 7100 + 2 * i, 7101 + 2 * i) for i in range(3)]
-    made, _ = make_cluster(3, 1, RaftParameters(heartbeat_s=0.5), addresses)
+    made, _ = make_cluster(3, 1, SwiftParameters(heartbeat_s=0.5), addresses)
     made.save(tmp_path / "cluster.toml")
     manifest = Manifest.load(tmp_path / "cluster.toml")
     assert manifest.chain_id == made.chain_id and manifest.settings["heartbeat_s"] == "0.5"
-    assert manifest.quorums == Quorums(3, 1) and manifest.parameters == RaftParameters(heartbeat_s=0.5)
+    assert manifest.quorums == Quorums(3, 1) and manifest.parameters == SwiftParameters(heartbeat_s=0.5)
     for nodes, faults in [(3, 2), (2, 1)]:
         with pytest.raises(ClusterError, match=f"N = {nodes} tolerates at most f = {nodes // 3} .crash faults"):
-            make_cluster(nodes, faults, RaftParameters(), addresses[:nodes])
+            make_cluster(nodes, faults, SwiftParameters(), addresses[:nodes])
     assert find_protocol("honeybadger").fault_model.largest_faults(3) == 0
 
 
 def test_the_longest_message_follows_from_the_declared_field() -> None:
     assert flaw(RAFT) == ""
-    parameters, quorums = RaftParameters(max_proposal_bytes=1_400_000), Quorums(3, 1)
+    parameters, quorums = SwiftParameters(max_proposal_bytes=1_400_000), Quorums(3, 1)
     full = Entries(2**53, bytes(32), [(2**53, bytes(1_399_970))], "\U0010ffff" * 64)
     length = len(msgspec.msgpack.encode(full))
     assert 1_400_000 < length <= RAFT.longest_message(parameters, quorums) <= length + 100
@@ -114,7 +114,7 @@ class NoMessage(msgspec.Struct, tag=4):
 
 
 class Listed(Parameters, frozen=True, kw_only=True):
-    protocol: str = "raft"
+    protocol: str = "swift"
     peers: tuple[int, ...] = ()
 
 
@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "fault of all": ({"fault_kinds": Clash}, "EQUIVOCATION is a fault of every protocol"),
     "large vote": ({"votes": LargeVote}, "from 1 to 255"),
     "nameless": ({"display_name": ""}, "display_name"),
-    "another name": ({"name": "paxos", "parameters": RaftParameters}, "paxos"),
+    "another name": ({"name": "paxos", "parameters": SwiftParameters}, "paxos"),
 }
 
 
@@ -150,14 +150,14 @@ def test_a_wrong_specification_is_refused_in_one_line(installed: Any, name: str)
     changes, says = WRONG[name]
     installed(replace(RAFT, **changes))
     with pytest.raises(LookupError, match=says) as error:
-        find_protocol("raft")
+        find_protocol("swift")
     assert "\n" not in str(error.value)
 
 
 def test_what_is_no_specification_is_refused(installed: Any) -> None:
     installed(7)
     with pytest.raises(LookupError, match="is not a Specification"):
-        find_protocol("raft")
+        find_protocol("swift")
 
 
 def test_the_protocols_that_come_along_are_sound() -> None:

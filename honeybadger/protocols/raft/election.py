@@ -97,7 +97,7 @@ class Election:
             self._heard.clear()
 
     def handle_request(self, sender: int, message: RequestVote) -> None:
-        up_to_date = (message.last_term, message.last) >= (self._log.last_term, self._log.last)
+        up_to_date = (message.last_term, message.last) >= (self._log.promised_term, self._log.last)
         alive = self._leader_alive or self.role is Role.LEADER
         if alive or not self.may_vote or not up_to_date:
             # The candidate learns of a term that it does not know; a later one than ours begins all the same.
@@ -141,7 +141,7 @@ class Election:
         return len(self._votes) >= self._context.quorums.quorum
 
     def _ask(self, term: int, *, pre: bool) -> None:
-        self._context.outbox.broadcast(RequestVote(0, term, self._log.last, self._log.last_term, pre))
+        self._context.outbox.broadcast(RequestVote(0, term, self._log.last, self._log.promised_term, pre))
 
     def _answer(self, node: int, term: int, granted: bool, pre: bool) -> None:
         self._context.outbox.send(node, Vote(0, term, granted, pre))

@@ -41,6 +41,8 @@ class Log:
         self.base = self.last = base
         #: terms and batches by number; of entries up to the base only as many as are kept for others
         self._entries: dict[int, Entry] = {0: Entry(0, b"")}
+        #: the term of the last entry that this node knew when blocks took its place
+        self._replaced_term = 0
         accepted_in = 0
         for number in range(base, max(journal.epochs(), default=base) + 1):
             votes = list(journal.votes(number))
@@ -49,7 +51,10 @@ class Log:
             accepted_in = max([accepted_in, *(term for vote, _, term, _ in votes if vote == Record.CUT)])
             if number > base and term < accepted_in:
                 break
-            if records and not any(vote == Record.ADOPTED for vote, *_ in votes):
+            adopted = [int.from_bytes(value, "big") for vote, _, _, value in votes if vote == Record.ADOPTED]
+            if number == base and adopted:
+                self._replaced_term = adopted[0]
+            if records and not adopted:
                 accepted_in = term
                 self._entries[number] = Entry(int.from_bytes(value[:_TERM_BYTES], "big"), value[_TERM_BYTES:])
                 self.last = number
@@ -66,6 +71,14 @@ class Log:
     def last_term(self) -> int:
         """Of the last entry; 0 if that is a block whose term this node never knew."""
         return self.term_at(self.last) or 0
+
+    @property
+    def promised_term(self) -> int:
+        """Who wants to lead must have a last entry of this term or a later one, or it lacks what this node has promised
+        to keep. For a block from another node's ledger it is the term of what was here before: this node may have
+        helped to commit that very block."""
+        term = self.term_at(self.last)
+        return self._replaced_term if term is None else term
 
     def put(self, number: int, entry: Entry, leader_term: int) -> None:
         """`entry` of the leader of `leader_term` comes at `number`, and nothing after it; written before the tick ends.
@@ -106,7 +119,8 @@ class Log:
         """Blocks up to `base` came from another node's ledger. What is here at those numbers may be something else, so
         it must not be shown to anybody; what comes after them this node has promised to keep. If that is nothing, then
         nothing that was cut off before the present `leader_term` comes back with a restart."""
-        self._journal.remember(base, Record.ADOPTED, 0, 0, b"")
+        self._replaced_term = self.promised_term
+        self._journal.remember(base, Record.ADOPTED, 0, 0, self._replaced_term.to_bytes(_TERM_BYTES, "big"))
         for number in [number for number in self._entries if number <= base]:
             del self._entries[number]
         self.base = base

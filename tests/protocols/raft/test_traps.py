@@ -311,3 +311,33 @@ def test_who_has_forwarded_enough_goes_on_when_that_is_committed():
     node.hear(0, Append(1, 1, 0, 1, 0, batch(*first)), Commit(0, 1, 1))
     node.poke()
     assert node.said(Forward) == [(0, Forward(0, 1, batch(b"later")[4:]))]
+
+
+def test_who_adopted_a_block_still_votes_for_no_log_that_may_lack_it():
+    """It had the entry of term 5 on disk, and perhaps it is the one that made a majority."""
+    node = follower()
+    node.hear(0, append(1, 1), append(2, 5, previous=1))
+    node.protocol.skip_to(3)
+    for _ in range(2):
+        if "lease" in node.timers:
+            node.expire("lease")
+        for pre in (True, False):
+            node.hear(2, RequestVote(0, 6, 2, 1, pre))
+            assert [vote.granted for _, vote in node.said(Vote)] == [False]
+        node.journal.sync()
+        node.restart(first_epoch=3)
+    node.hear(2, RequestVote(0, 7, 2, 5, False))
+    assert [vote.granted for _, vote in node.said(Vote)] == [True]
+
+
+def test_a_leader_does_not_show_the_term_of_what_a_block_replaced():
+    """A follower may have an entry of that term at the same number, and it may be another one than the block."""
+    node = follower()
+    node.hear(0, append(1, 1), append(2, 5, previous=1))
+    node.protocol.skip_to(3)
+    node.journal.sync()
+    node.restart(first_epoch=3)
+    stand(node)
+    ((_, appended),) = node.said(Append)
+    assert (appended.epoch, appended.previous_term) == (3, 0)
+    assert node.protocol._log.promised_term == 6
