@@ -12,6 +12,7 @@ import msgspec
 
 from bench.plan.fields import Given, SettingsError, about, fields_of
 from bench.plan.run_settings import RunSettings
+from honeybadger.simulation.schedulers.catalogue import find_scheduler
 from honeybadger.simulation.virtual_time.payload import Payload
 from honeybadger.wording import nearest
 
@@ -54,6 +55,12 @@ class SimulationSettings(msgspec.Struct, frozen=True, kw_only=True):
     ) = None
     uplink_mbit: Annotated[float, _speed("What a node can send, Mbit/s.")] | None = None
     downlink_mbit: Annotated[float, _speed("What a node can receive, Mbit/s.")] | None = None
+    schedule: (
+        Annotated[
+            str, _simulated("Delay frames as this scheduler says, such as leader, starve:0 or split.", usual="none")
+        ]
+        | None
+    ) = None
     calibration: (
         Annotated[Path, _simulated("Table of costs, made with --calibrate.", usual="that of the package")] | None
     ) = None
@@ -130,6 +137,8 @@ def refuse_unsimulated(run: RunSettings, how: SimulationSettings, given: Mapping
     for key, why in MEANINGLESS.items():
         if key in given or run.differs(key):
             raise SettingsError(f"{written(key)} means nothing in virtual time: {why}")
+    if how.schedule is not None:
+        _refuse_schedule(run, how.schedule)
     if run.wan and how.latency_ms is not None:
         raise SettingsError(f"{written('wan')} contradicts --latency-ms")
     if run.parameters.suite != PRICED_SUITE and how.costs == "table":
@@ -138,3 +147,12 @@ def refuse_unsimulated(run: RunSettings, how: SimulationSettings, given: Mapping
         )
     if how.bundle > 1:
         _refuse_bundle(run, how.bundle, written)
+
+
+def _refuse_schedule(run: RunSettings, schedule: str) -> None:
+    try:
+        scheduler = find_scheduler(schedule, run.nodes)
+    except ValueError as error:
+        raise SettingsError(f"--schedule: {error}") from None
+    if not scheduler.whole_nodes:
+        raise SettingsError(f"--schedule {schedule} reorders messages; frames of whole nodes can only be late")

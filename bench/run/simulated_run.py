@@ -52,6 +52,7 @@ def described(how: SimulationSettings, table: CostTable) -> dict[str, Any]:
         "table_machine": table.machine,
         "table_version": table.version,
         "latency_ms": how.latency_s * 1e3,
+        "schedule": how.schedule,
         "uplink_mbit": how.uplink_mbit,
         "downlink_mbit": how.downlink_mbit,
     }
@@ -173,6 +174,7 @@ class SimulatedRun:
             faults=settings.link_faults,
             liars=settings.liars,
             payload=payload,
+            schedule=how.schedule or "",
         )
 
     def _runtime(self, payload: Payload, window: int) -> Runtime:

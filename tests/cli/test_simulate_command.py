@@ -26,6 +26,8 @@ QUICK = ("simulate", "--duration", "0.3", "--warmup", "0.1", "--batch-size", "40
         (("--bundle", "4", "--batch-size", "40"), "--bundle 4 leaves fewer than 16 transactions of --batch-size 40"),
         (("--bundle", "0"), "--bundle '0' is not"),
         (("--factor", "2"), "--factor is for --costs measured"),
+        (("--schedule", "lifo"), "--schedule lifo reorders messages"),
+        (("--schedule", "leadr"), "--schedule: there is no scheduler leadr"),
         (("--wan", "two-regions", "--latency-ms", "1"), "--wan contradicts --latency-ms"),
         (("--cores", "0"), "--cores '0' is not"),
         (("--costs", "guess"), "guess"),

@@ -6,6 +6,7 @@ they may share the objects. Where work is measured, each node decodes for itself
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from honeybadger.network.channel import SEAL_BYTES
@@ -71,6 +72,14 @@ class ChargedCodec(Codec):
     def frame_size(self, parts: Sequence[bytes]) -> int:
         """The same of a whole frame, sealed: a header, and entries or a greeting."""
         return FRAMING_BYTES + sum(map(self.charged_size, parts[1:]))
+
+    def messages(self, parts: Sequence[bytes]) -> list[Message]:
+        """All in a frame, without a price; none in a greeting or in garbage."""
+        found: list[Message] = []
+        for entry in parts[1:]:
+            with suppress(WireError):
+                found += super().decode(entry) if self._decoded is None else self._remembered(entry, self._decoded)
+        return found
 
     def entries(self, messages: Any) -> Any:
         for entry, held in super().entries(messages):

@@ -65,11 +65,12 @@ class Links:
         """One way, without jitter; for what is no frame."""
         return self._paths[sender, receiver].delay_s
 
-    def send(self, sender: int, receiver: int, size: int, deliver: Callable[[], None]) -> None:
-        """A frame of `size` bytes; `deliver()` is called when all of it has arrived."""
+    def send(self, sender: int, receiver: int, size: int, deliver: Callable[[], None], late_s: float = 0.0) -> None:
+        """A frame of `size` bytes, later by `late_s` than the link makes it; `deliver()` is called when all of it has
+        arrived."""
         self._up[sender] = left = max(self._clock.now, self._up[sender]) + size / self._network.uplink
         path = self._paths[sender, receiver]
-        arrives = max(left + self._delay(size, path), self._passed[sender, receiver])
+        arrives = max(left + late_s + self._delay(size, path), self._passed[sender, receiver])
         self._passed[sender, receiver] = arrives = arrives + size / path.bytes_per_s
         self._clock.at(arrives, partial(self._receive, receiver, size, deliver))
 

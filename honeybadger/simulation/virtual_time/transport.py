@@ -12,6 +12,7 @@ from typing import Any
 
 from honeybadger.network.transport import PeerEvent
 from honeybadger.simulation.clock import Clock
+from honeybadger.simulation.schedulers.frames import FrameDelays
 from honeybadger.simulation.virtual_time.codec import ChargedCodec
 from honeybadger.simulation.virtual_time.costs import Meter
 from honeybadger.simulation.virtual_time.links import Links
@@ -34,7 +35,10 @@ class Connection:
 
 
 class Wires:
-    """All connections of a cluster. `met`: of how many nodes and peers the connection was open at least once."""
+    """All connections of a cluster. `met`: of how many nodes and peers the connection was open at least once; `delays`:
+    what a scheduler adds to the time that frames take."""
+
+    delays: FrameDelays | None = None
 
     def __init__(self, clock: Clock, links: Links) -> None:
         self._clock = clock
@@ -153,10 +157,12 @@ class VirtualTransport:
     def _send_all(self, leaving: list[tuple[Connection, Sequence[bytes], int]]) -> None:
         """ZeroMQ's thread hands them to the network, unless the node has died."""
         if self.is_open:
-            send, me = self._wires.links.send, self.me
+            send, me, delays = self._wires.links.send, self.me, self._wires.delays
             for connection, parts, size in leaving:
                 if not connection.reset:
-                    send(me, connection.receiver.me, size, partial(connection.deliver, parts, size))
+                    peer = connection.receiver.me
+                    late_s = delays.delay_s(me, peer, self._codec.messages(parts)) if delays else 0.0
+                    send(me, peer, size, partial(connection.deliver, parts, size), late_s)
 
     def arrived(self, sender: int, parts: Sequence[bytes], size: int) -> None:
         self.received_bytes += size

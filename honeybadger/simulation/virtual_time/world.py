@@ -17,6 +17,8 @@ from honeybadger.network.fault_schedule import LinkFault
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.clock import Clock
+from honeybadger.simulation.schedulers.catalogue import find_scheduler
+from honeybadger.simulation.schedulers.frames import FrameDelays
 from honeybadger.simulation.virtual_time.clients import ReplyTo
 from honeybadger.simulation.virtual_time.codec import Decoded
 from honeybadger.simulation.virtual_time.costs import Costs
@@ -40,7 +42,7 @@ class Description:
     `suite`: `ideal.IDEAL`, or that of `parameters`. `cores`: processors; all nodes share them, or, if `own_hosts`, each
     node has so many. `runtime`: its files are written with durability "os", whatever it says. `faults`: of links.
     `liars`: node → strategy. `payload`: what a carried transaction stands for; `parameters` and the limits of `runtime`
-    are those of what is carried.
+    are those of what is carried. `schedule`: the scheduler that delays frames, "" for none.
     """
 
     parameters: Parameters
@@ -55,6 +57,7 @@ class Description:
     faults: Sequence[LinkFault] = ()
     liars: Mapping[int, str] = field(default_factory=dict)
     payload: Payload = CARRIED_AS_IT_IS
+    schedule: str = ""
 
 
 class World:
@@ -71,6 +74,10 @@ class World:
         self.hosts = [Processors(self.clock, what.cores) for _ in range(hosts)]
         links = Links(self.clock, count, what.network, random.Random(f"links {what.seed}"))
         self._wires = Wires(self.clock, links)
+        if what.schedule:
+            rng = random.Random(f"schedule {what.seed}")
+            scheduler = find_scheduler(what.schedule, count)
+            self._wires.delays = FrameDelays(scheduler, self.clock, count, self._leaders, rng)
         manifest, keys = _dealt(what)
         directory.mkdir(parents=True, exist_ok=True)
         if what.suite is not IDEAL:
@@ -103,6 +110,11 @@ class World:
     def restart(self, node: int) -> None:
         """Start a node again on what its last life left; link faults go on where they are."""
         self.nodes[node].start(self.schedule_zero)
+
+    def _leaders(self) -> set[int]:
+        """Those on whose proposals the nodes that are up wait."""
+        leaders = {node.protocol.leader for node in self.nodes if node.alive}
+        return {leader for leader in leaders if leader is not None}
 
     def run(self, until: Callable[[], bool]) -> None:
         """Run events until `until()` holds, asked after each."""

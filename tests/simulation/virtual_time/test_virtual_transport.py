@@ -12,6 +12,8 @@ from honeybadger.network.faulty_transport import FaultyTransport
 from honeybadger.network.transport import PeerEvent
 from honeybadger.protocols.honey_badger.messages import MESSAGE_TYPES, Ready
 from honeybadger.simulation.clock import Clock
+from honeybadger.simulation.schedulers.frames import FrameDelays
+from honeybadger.simulation.schedulers.scheduler import Scheduler
 from honeybadger.simulation.virtual_time import codec as codec_file
 from honeybadger.simulation.virtual_time.codec import FRAMING_BYTES, ChargedCodec, Decoded
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
@@ -204,6 +206,25 @@ def test_the_thread_of_zeromq_takes_its_time_at_both_ends_and_dies_with_the_node
     bench.up[0].close()
     bench.until(9)
     assert len(bench.taken) == 2
+
+
+def test_a_scheduler_delays_frames_by_what_is_in_them_and_none_overtakes() -> None:
+    bench = Bench()
+    codec = codec_of(bench.meters[0])
+    entries = [next(iter(codec.entries([Ready(1, proposer, bytes(32))])))[0] for proposer in (0, 1)]
+
+    class LateProposer(Scheduler):
+        """READYs of proposer 1 are late by two seconds."""
+
+        def __call__(self, step, sender, recipient, message, rng):  # type: ignore[no-untyped-def]
+            return step + 2000 * message.proposer
+
+    bench.wires.delays = FrameDelays(LateProposer(), bench.clock, 2, list, random.Random(1))
+    bench.until(3)
+    for entry in (entries[0], entries[1], b"garbage"):
+        assert bench.say(bench.up[0], 1, entry)
+    bench.until(9)
+    assert [at for at, *_ in bench.taken] == [4.0, 6.0, 6.0]
 
 
 def test_what_waits_for_a_thread_is_done_together() -> None:
