@@ -93,6 +93,8 @@ class InMemoryNetwork:
         self._on_timeout: dict[int, Callable[[str], None]] = {}
         #: called by `run` when nothing is left to deliver; True if that gave rise to something
         self.idle: Callable[[], bool] = lambda: False
+        #: called before each delivery with the step of sending, sender, recipient and message
+        self.witness: Callable[[int, int, int, Message], None] = lambda *delivery: None
         self.schedule_by(scheduler)
 
     def schedule_by(self, scheduler: Order) -> None:
@@ -207,14 +209,13 @@ class InMemoryNetwork:
             item = min(fitting, key=lambda entry: entry[1])
             self._pending.remove(item)
             heapq.heapify(self._pending)
-            self._deliver(*item[2:])
+            self._deliver(*item[1:])
 
     def step(self) -> bool:
         """Deliver one message; False if there is none."""
         if not self._pending:
             return False
-        _, _, sender, recipient, message = heapq.heappop(self._pending)
-        self._deliver(sender, recipient, message)
+        self._deliver(*heapq.heappop(self._pending)[1:])
         return True
 
     def run(self, until: Callable[[], bool] | None = None, max_steps: int = 2_000_000) -> None:
@@ -237,9 +238,10 @@ class InMemoryNetwork:
                 raise Stalled(f"nothing left to deliver after {self.steps} steps")
         raise Stalled(f"goal not reached within {max_steps} steps")
 
-    def _deliver(self, sender: int, recipient: int, message: Message) -> None:
+    def _deliver(self, sent: int, sender: int, recipient: int, message: Message) -> None:
         self.steps += 1
         self.now += STEP_S
+        self.witness(sent, sender, recipient, message)
         if self._groups and not self.connected(sender, recipient):
             self._cut_off.append((sender, recipient, message))
             return

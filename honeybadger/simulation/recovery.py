@@ -21,7 +21,7 @@ from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import InMemoryNetwork
 from honeybadger.simulation.restartable_network import RestartableNetwork
 from honeybadger.simulation.restartable_node import Ledger, RestartableNode
-from honeybadger.simulation.schedulers import Order
+from honeybadger.simulation.schedulers import STEP_S, Order
 
 #: this many epochs behind f+1 others, a node fetches blocks without waiting for a standstill
 FAR_BEHIND = 4
@@ -61,15 +61,21 @@ class RestartableCluster(SimulatedCluster):
         self._moved: dict[int, tuple[int, int]] = {}
         #: correct nodes that count as faulty for a while (their journal was lost)
         self.excused: set[int] = set()
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._event_count = 0
         super().__init__(nodes, seed, **how)
         self.network.idle = self._idle
 
     def at(self, steps: int, action: Callable[[], None]) -> None:
-        """Do this once `steps` more messages were delivered, or when nothing else happens."""
+        """Do this `steps` steps of virtual time from now (each delivery takes one), or when nothing else happens."""
         self._event_count += 1
-        heapq.heappush(self._events, (self.network.steps + steps, self._event_count, action))
+        # Half a step sooner: sums of steps are not exact.
+        heapq.heappush(self._events, (self.network.now + (steps - 0.5) * STEP_S, self._event_count, action))
+
+    @property
+    def has_plans(self) -> bool:
+        """Whether anything that was asked for by `at` is still to come."""
+        return bool(self._events)
 
     def restart(self, me: int) -> None:
         self.live[me].start()
@@ -91,7 +97,7 @@ class RestartableCluster(SimulatedCluster):
 
     def _due(self) -> bool:
         """Do what is due; never a reason to stop."""
-        while self._events and self._events[0][0] <= self.network.steps:
+        while self._events and self._events[0][0] <= self.network.now:
             heapq.heappop(self._events)[2]()
         return False
 
