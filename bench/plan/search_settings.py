@@ -19,6 +19,7 @@ from honeybadger.simulation.schedulers.catalogue import find_scheduler
 from honeybadger.simulation.search import Wishes, liars
 from honeybadger.simulation.search.case import Part
 from honeybadger.simulation.search.draw import ANY
+from honeybadger.wording import counted
 
 _search = partial(about, "Search")
 _run = partial(about, "Each run")
@@ -105,7 +106,7 @@ def build_search(given: Mapping[str, Given]) -> tuple[SearchSettings, Wishes]:
         return SettingsError(f"{given[key].shown(value) if key in given else '--' + key}: {why}")
 
     try:
-        specification = find_protocol(protocol)
+        find_protocol(protocol)
     except LookupError as error:
         raise SettingsError(str(error)) from None
     parameters = {}
@@ -143,7 +144,7 @@ def build_search(given: Mapping[str, Given]) -> tuple[SearchSettings, Wishes]:
     )
     try:
         for count in nodes:
-            _check(wishes, wishes.quorums(count), specification.fault_model.largest_faults(count))
+            _check(wishes, wishes.quorums(count))
             refuse_flawed(wishes.record(count, {}), Runtime(allow_flawed=values.get("allow-flawed", False)))
     except ValueError as error:
         text = str(error)
@@ -159,7 +160,7 @@ def build_search(given: Mapping[str, Given]) -> tuple[SearchSettings, Wishes]:
     return settings, wishes
 
 
-def _check(wishes: Wishes, quorums: Quorums, _: int) -> None:
+def _check(wishes: Wishes, quorums: Quorums) -> None:
     faulty = len(wishes.liars or {}) + wishes.crashes
     if wishes.schedule == COIN_ATTACK:
         if wishes.part != "agreement" or quorums.nodes != 4:
@@ -168,7 +169,8 @@ def _check(wishes: Wishes, quorums: Quorums, _: int) -> None:
             raise ValueError(f"--schedule {COIN_ATTACK} has node 3 for itself, the only one that may be faulty")
     if faulty > quorums.faults:
         raise ValueError(
-            f"{quorums.nodes} nodes tolerate {quorums.faults} faulty ones, not {faulty} (--byzantine and --crash)"
+            f"{quorums.nodes} nodes tolerate {counted(quorums.faults, 'faulty one')}, not {faulty}:"
+            " --byzantine and --crash"
         )
 
 

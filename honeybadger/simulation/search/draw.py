@@ -44,9 +44,9 @@ def _of_pbft(rng: random.Random) -> dict[str, Any]:
     }
 
 
-#: protocol → parameters to vary, and the liar to be met most often
+#: protocol → parameters to vary, and the liars to be met most often
 VARIED: Mapping[str, Draw] = {"honeybadger": _of_honeybadger, "pbft": _of_pbft}
-WORST = {"honeybadger": liar_names.CONSPIRATOR, "pbft": "equivocate"}
+WORST = {"honeybadger": [liar_names.CONSPIRATOR], "pbft": ["equivocate", "vote-twice"]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +132,12 @@ def _liars(wishes: Wishes, quorums: Quorums, rng: random.Random, free: bool) -> 
         return dict(wishes.liars or {})
     most = max(0, quorums.faults - wishes.crashes)
     nodes = sorted(rng.sample(range(quorums.nodes), rng.choice([*range(most + 1), most])))
-    worst = WORST.get(wishes.protocol, liar_names.TWINS)
+    worst = WORST.get(wishes.protocol, [liar_names.TWINS])
     # The first primary is the one to lie in a protocol that has one.
     if nodes and find_protocol(wishes.protocol).has_leader and rng.random() < 0.5:
         nodes[0] = 0
     others = [liar_names.TWINS] if wishes.part == "agreement" else liar_names.names(wishes.protocol)
-    kinds = [worst, worst, worst, liar_names.TWINS, rng.choice(others)]
+    kinds = [rng.choice(worst), rng.choice(worst), rng.choice(worst), liar_names.TWINS, rng.choice(others)]
     return {node: rng.choice(kinds) for node in nodes}
 
 

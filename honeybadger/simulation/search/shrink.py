@@ -75,7 +75,7 @@ class _Shrinking:
             fewest(self._outcome.said, self._says_only)
             # Of the messages that never came to be sent nothing needs to be known.
             late = [(*link, steps) for link, steps in self._outcome.order.items()]
-            fewest(late, lambda late: self._still_fails(replace(self._case, late=list(late))))
+            fewest(late, lambda late: self._still_fails(replace(self._case, late=late)))
 
     def _says_only(self, said: Sequence[tuple[int, int, int]]) -> bool:
         """Whether it still fails if liars say nothing else than this, of what they say now."""
@@ -87,7 +87,6 @@ class _Shrinking:
         if time.monotonic() > self._until:
             raise _OutOfTime
         self._tries += 1
-        # No later than the case that is known, or a try could take as long as a run that stalls.
         outcome = play(case)
         if outcome.way != self._outcome.way:
             return False
@@ -111,20 +110,21 @@ def _less(case: Case) -> Iterator[Case]:
             yield replace(case, liars={**case.liars, node: SILENT})
 
 
-def fewest(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> Sequence[T]:
+def fewest(items: Sequence[T], fails: Callable[[list[T]], bool]) -> list[T]:
     """Some of `items` for which `fails` still holds, as it does for all; none of them can be left out alone."""
-    if items and fails([]):
+    kept = list(items)
+    if not kept or fails([]):
         return []
-    size = max(1, len(items) // 2)
-    while items:
-        before, start = len(items), 0
-        while start < len(items):
-            rest = [*items[:start], *items[start + size :]]
-            if len(rest) and fails(rest):
-                items = rest
+    size = max(1, len(kept) // 2)
+    while True:
+        before, start = len(kept), 0
+        while start < len(kept):
+            rest = kept[:start] + kept[start + size :]
+            if rest and fails(rest):
+                kept = rest
             else:
                 start += size
-        if size == 1 and len(items) == before:
-            break
-        size = max(1, size // 2) if len(items) == before or size > 1 else 1
-    return items
+        if size > 1:
+            size //= 2
+        elif len(kept) == before:
+            return kept

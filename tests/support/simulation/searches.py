@@ -1,4 +1,4 @@
-"""What the tests search, by name, and the exceptions to it: see `honeybadger.simulation.search`."""
+"""What the tests search, by name: see `honeybadger.simulation.search`."""
 
 from honeybadger.simulation.search import Wishes
 
@@ -9,7 +9,7 @@ SEARCHES = {
     "agreement": Wishes(part="agreement", nodes=MIXED),
     # Flawed, but not so that random orders stall it.
     "mmr14": Wishes(part="agreement", nodes=MIXED, parameters={"agreement": "mmr14"}),
-    "crain20": Wishes(part="agreement", nodes=MIXED, parameters={"agreement": "crain20"}, restarts=0),
+    "crain20": Wishes(part="agreement", nodes=MIXED, parameters={"agreement": "crain20"}),
     "whole": Wishes(nodes=SIZES),
     "whole, encrypted": Wishes(
         liars={3: "support.byzantine.attacks:CopiesTheFirst"},
