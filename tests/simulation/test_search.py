@@ -10,12 +10,14 @@ from honeybadger.protocols.honey_badger.messages import Aux, Echo
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.pbft import certificates
 from honeybadger.protocols.pbft.log import Slot
-from honeybadger.protocols.pbft.messages import Prepare, PreparedProof
+from honeybadger.protocols.pbft.messages import PBFTFault, Prepare, PreparedProof
 from honeybadger.protocols.pbft.normal_case import NormalCase
 from honeybadger.simulation.search import Case, Outage, Wishes, draw, play, search, shrink
 from honeybadger.simulation.search.finding import Ended, Finding
+from honeybadger.simulation.search.message_words import in_words
+from honeybadger.simulation.search.running import Running
 from honeybadger.simulation.search.shrink import fewest
-from honeybadger.simulation.search.words import message, trail
+from honeybadger.simulation.search.words import trail
 
 AGREEMENT = Wishes(part="agreement", nodes=(4, 5, 6, 7))
 
@@ -194,8 +196,8 @@ def test_shrinking_keeps_to_its_time():
 
 
 def test_words():
-    assert message(Aux(1, 2, 3, True)) == "AUX(epoch 1, proposer 2, round 3, value true)"
-    text = message(Echo(1, 2, b"\xab" * 32, [b"\0" * 32], b"shard"))
+    assert in_words(Aux(1, 2, 3, True)) == "AUX(epoch 1, proposer 2, round 3, value true)"
+    text = in_words(Echo(1, 2, b"\xab" * 32, [b"\0" * 32], b"shard"))
     assert text.startswith("ECHO(epoch 1, proposer 2, root abababab…, ")
 
 
@@ -246,7 +248,7 @@ def test_a_node_that_repeats_itself_is_enough(monkeypatch):
     monkeypatch.setattr(epoch, "ReliableBroadcast", CountsReadys)
     _, outcome = first_failure(Wishes(schedule="random", liars={3: "repeat"}), range(50))
     assert outcome.why.startswith("node ")
-    assert "Ready(" in outcome.why
+    assert "READY(" in outcome.why
 
 
 def test_it_finds_auxs_counted_per_value(monkeypatch):
@@ -269,6 +271,13 @@ def test_it_finds_the_prepare_of_a_primary(monkeypatch):
 def test_it_finds_the_prepare_of_a_primary_from_the_start(monkeypatch):
     count_primary(monkeypatch)
     assert first_failure(Wishes(protocol="pbft"), range(3000))
+
+
+def test_a_primary_that_votes_twice_is_recorded():
+    case = draw(Wishes(protocol="pbft", schedule="fifo", liars={0: "vote-twice"}), 1)
+    running = Running(case)
+    running.run()
+    assert {(fault.node, fault.kind) for fault in running.cluster.network.faults} >= {(0, PBFTFault.UNEXPECTED_VOTE)}
 
 
 def test_without_a_bug_the_same_searches_find_nothing():

@@ -30,6 +30,7 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.search.message_words import in_words
 
 #: how many have voted so in a round, with those whose TERM stands for it: (kind, round, values) → count
 Voters = Callable[..., int]
@@ -84,7 +85,7 @@ class Evidence:
     def say(self, me: int, message: Message, recipient: int | None = None) -> None:
         """Raises Unjustified. Without a recipient: to everybody."""
         if not self._is_justified(me, message, recipient):
-            raise Unjustified(f"node {me} has no reason to say {message}")
+            raise Unjustified(f"node {me} has no reason to say {in_words(message)}")
         if isinstance(message, Echo | EchoHash):
             # A node counts its own vote at once.
             self.hear(me, me, message)

@@ -15,8 +15,8 @@ from honeybadger.simulation.schedulers import UnfairScheduler
 from honeybadger.simulation.schedulers.catalogue import find_scheduler
 from honeybadger.simulation.search import liars
 from honeybadger.simulation.search.case import Case
+from honeybadger.simulation.search.message_words import in_words
 from honeybadger.simulation.search.play import Outcome, Verdict, play
-from honeybadger.simulation.search.words import message
 
 VERSION = 1
 LARGEST_BYTES = 64 << 20
@@ -33,7 +33,7 @@ class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, outcome: Outcome) -> Ended:
         return cls(
-            outcome.verdict, outcome.why, outcome.step, message(outcome.last[-1].message) if outcome.last else ""
+            outcome.verdict, outcome.why, outcome.step, in_words(outcome.last[-1].message) if outcome.last else ""
         )
 
 

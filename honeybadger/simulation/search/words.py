@@ -1,12 +1,9 @@
 """A finding in words, for a person who wants to understand it."""
 
-import re
 from collections.abc import Iterator
 
-import msgspec
-
-from honeybadger.protocols.wire import Message
 from honeybadger.simulation.search.case import Case
+from honeybadger.simulation.search.message_words import in_words
 from honeybadger.simulation.search.play import Outcome
 from honeybadger.simulation.search.running import Delivery
 from honeybadger.wording import counted
@@ -48,27 +45,10 @@ def trail(case: Case, outcome: Outcome, last: int) -> Iterator[str]:
 
 def _words(delivery: Delivery, case: Case) -> str:
     liar = ", a liar" if delivery.sender in case.liars else ""
-    text = f"step {delivery.step}: node {delivery.recipient} gets {message(delivery.message)} of node {delivery.sender}"
+    text = (
+        f"step {delivery.step}: node {delivery.recipient} gets {in_words(delivery.message)} of node {delivery.sender}"
+    )
     steps = round(delivery.late)
     if not delivery.late:
         return text + liar
     return f"{text}{liar}; {counted(abs(steps), 'step')} {'late' if delivery.late > 0 else 'early'}"
-
-
-def message(message: Message) -> str:
-    """As in AUX(epoch 1, proposer 0, round 2, value true)."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(message).__name__).upper()
-    fields = ((field.name, getattr(message, field.name)) for field in msgspec.structs.fields(message))
-    return f"{name}({', '.join(f'{field} {_value(value)}' for field, value in fields)})"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
-        data = bytes(value)
-        return data.hex() if len(data) <= 4 else f"{data[:4].hex()}…"
-    if isinstance(value, list | tuple | dict):
-        return counted(len(value), "item")
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value)
-    return text if len(text) <= 20 else text[:19] + "…"
