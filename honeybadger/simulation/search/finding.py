@@ -51,6 +51,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @classmethod
     def load(cls, path: Path) -> Finding:
         """ValueError, in one line, for a file that is none, and for a case that makes no sense."""
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"{path} is too large for a finding of honeybadger search")
         try:
