@@ -8,13 +8,17 @@ from honeybadger.protocols.honey_badger import epoch
 from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
 from honeybadger.protocols.honey_badger.messages import Aux, Echo
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
+from honeybadger.protocols.pbft import SPECIFICATION as PBFT
 from honeybadger.protocols.pbft import certificates
 from honeybadger.protocols.pbft.log import Slot
-from honeybadger.protocols.pbft.messages import PBFTFault, Prepare, PreparedProof
+from honeybadger.protocols.pbft.messages import Commit, PBFTFault, Prepare, PreparedProof
 from honeybadger.protocols.pbft.normal_case import NormalCase
+from honeybadger.simulation.cluster import SimulatedCluster
 from honeybadger.simulation.search import Case, Outage, Wishes, draw, play, search, shrink
 from honeybadger.simulation.search.finding import Ended, Finding
 from honeybadger.simulation.search.message_words import in_words
+from honeybadger.simulation.search.pbft_witness import BrokenPromise, PBFTWitness
+from honeybadger.simulation.search.rules import Broken
 from honeybadger.simulation.search.running import Running
 from honeybadger.simulation.search.shrink import fewest
 from honeybadger.simulation.search.words import trail
@@ -70,6 +74,26 @@ def test_chains_that_differ_diverge_at_the_commit(monkeypatch):
     _, outcome = first_failure(Wishes(restarts=0), range(100))
     assert outcome.verdict == "diverged"
     assert "commits other contributions in epoch" in outcome.why
+
+
+def test_what_nobody_submitted_diverges():
+    running = Running(draw(Wishes(schedule="fifo"), 1))
+    running.run()
+    running.cluster.submitted.remove(b"transaction 0 of wave 0")
+    with pytest.raises(Broken, match="committed what nobody submitted: b'transaction 0 of wave 0'"):
+        running.rules.finish()
+
+
+def test_a_vote_against_what_was_decided_diverges():
+    cluster = SimulatedCluster(4, specification=PBFT, ideal=True)
+    witness = PBFTWitness(cluster)
+    for sender in (1, 2):
+        cluster.network.transmit(sender, 0, Commit(1, 0, b"a" * 32))
+    cluster.network.transmit(3, 0, Prepare(1, 0, b"b" * 32, b""))
+    witness.check()
+    cluster.network.transmit(3, 0, Prepare(1, 1, b"b" * 32, b""))
+    with pytest.raises(BrokenPromise, match="a vote against what was decided of number 1 in view 0"):
+        witness.check()
 
 
 def test_the_coin_attack_stalls_the_papers_agreement_only():
@@ -187,6 +211,13 @@ def test_liars_keep_to_themselves_what_is_not_needed(monkeypatch):
     assert len(found.outcome.said) < len(outcome.said)
     assert found.case.liars, "without a liar nothing would be wrong"
     assert found.outcome.said
+
+
+def test_liars_do_not_say_what_the_case_leaves_unsaid():
+    case = draw(Wishes(schedule="fifo", liars={3: "repeat"}), 1)
+    unsaid = list(play(case).said)[::3]
+    said = play(msgspec.structs.replace(case, unsaid=unsaid)).said
+    assert said and not set(said) & set(unsaid)
 
 
 def test_shrinking_keeps_to_its_time():

@@ -50,7 +50,7 @@ class Running:
         if isinstance(self.order, Recorder) and isinstance(self.order.inner, CoinAttack):
             strategies[case.nodes - 1] = self.order.inner
         self._liars = frozenset(strategies)
-        self._rules = RULES.get(case.protocol, Rules)(quorums, parameters, self._liars)
+        self.rules = RULES.get(case.protocol, Rules)(quorums, parameters, self._liars)
         self._part = (Whole if case.part == "whole" else Alone)(case, specification.build)
         self.cluster = RestartableCluster(
             case.nodes,
@@ -63,7 +63,7 @@ class Running:
             forgetful=case.forgetful,
             ideal=case.ideal,
         )
-        self._rules.attach(self.cluster)
+        self.rules.attach(self.cluster)
         self.said: list[Link] = []
         self.last: deque[Delivery] = deque(maxlen=KEPT)
         self.last_late: deque[Delivery] = deque(maxlen=KEPT)
@@ -75,13 +75,13 @@ class Running:
     def run(self) -> None:
         """To the end, unless something is wrong: then it raises."""
         left, network = self._case.steps, self.cluster.network
-        for number, goal in enumerate(self._part.goals(self.cluster, self._rules)):
+        for number, goal in enumerate(self._part.goals(self.cluster, self.rules)):
             if not number:
                 self.cluster.start()
             before = network.steps
             self.cluster.run(self._reached(goal), left)
             left = max(1, left - network.steps + before)
-        self._rules.finish()
+        self.rules.finish()
 
     def _order(self) -> Recorder | Recorded:
         case = self._case
@@ -90,7 +90,7 @@ class Running:
         return Recorded({(s, r, k): late for s, r, k, late in case.late})
 
     def _build(self, context: Context) -> ConsensusProtocol:
-        return self._part.build(context) if context.me in self._liars else self._rules.build(context, self._part.build)
+        return self._part.build(context) if context.me in self._liars else self.rules.build(context, self._part.build)
 
     def _reached(self, goal: Goal) -> Callable[[], bool]:
         """All that was planned has happened, and every node that is to be up is, and where it should be."""
