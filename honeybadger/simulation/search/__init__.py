@@ -6,8 +6,8 @@ A `Wishes` says what to search, `draw` makes one `Case` of it and a seed, `play`
 
 from honeybadger.simulation.search.case import Case, Outage
 from honeybadger.simulation.search.draw import Wishes, draw
+from honeybadger.simulation.search.many_runs import search
 from honeybadger.simulation.search.play import Outcome, play
-from honeybadger.simulation.search.search import search
 from honeybadger.simulation.search.shrink import Shrunk, shrink
 
 __all__ = ["Case", "Outage", "Outcome", "Shrunk", "Wishes", "draw", "play", "search", "shrink"]

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from honeybadger.adversary.corrupt import StrategyError
+from honeybadger.simulation.schedulers import UnfairScheduler
 from honeybadger.simulation.search.case import Case
 from honeybadger.simulation.search.play import Outcome, play
 
@@ -87,7 +89,11 @@ class _Shrinking:
         if time.monotonic() > self._until:
             raise _OutOfTime
         self._tries += 1
-        outcome = play(case)
+        try:
+            outcome = play(case)
+        except (StrategyError, UnfairScheduler):
+            # A person's own code may not stand every smaller case.
+            return False
         if outcome.way != self._outcome.way:
             return False
         self._case, self._outcome = case, outcome
