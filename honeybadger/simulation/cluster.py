@@ -247,7 +247,7 @@ class SimulatedCluster:
             if byzantine and me in byzantine:
                 node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me], application)
                 self.network.attach(me, Endpoint(partial(node.strategy.receive, node)))
-                self.network.on_timeout(me, node.timeout)
+                self.network.timers(me).expired = node.timeout
             else:
                 self.applications[me] = application
                 self._add_correct(context, specification)
@@ -317,5 +317,5 @@ class SimulatedCluster:
 
     def _add_correct(self, context: Context, specification: Specification) -> None:
         protocol = self.nodes[context.me] = specification.build(context)
-        self.network.on_timeout(context.me, protocol.timeout)
+        self.network.timers(context.me).expired = protocol.timeout
         self.network.attach(context.me, Endpoint(protocol.handle, lambda: protocol.horizon, lambda: protocol.leader))

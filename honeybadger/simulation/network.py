@@ -12,10 +12,18 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.clock import Clock, Timers
 from honeybadger.simulation.schedulers import STEP_S, Order, Scheduler, shuffled
 from honeybadger.simulation.schedulers.scheduler import checked
+
+#: what messages sent at once are apart, steps: no two have the same step of sending
+APART = 1e-6
+#: key, step of sending, sender, recipient, message
+Pending = tuple[float, float, int, int, Message]
+sent_at = itemgetter(1)
 
 
 class Stalled(Exception):
@@ -60,41 +68,27 @@ class NetworkOutbox:
         self._network.faults.append(RecordedFault(self._me, node, kind, detail))
 
 
-class SimulatedTimers:
-    """The `Timers` of one node, in the network's virtual time."""
-
-    def __init__(self, network: InMemoryNetwork, me: int) -> None:
-        self._network = network
-        self._me = me
-
-    def set(self, name: str, delay_s: float) -> None:
-        self._network.set_timer(self._me, name, delay_s)
-
-    def cancel(self, name: str) -> None:
-        self._network.cancel_timer(self._me, name)
-
-
 class InMemoryNetwork:
     """Delivers messages one at a time, in the scheduler's order; the same seed gives the same run."""
 
     def __init__(self, nodes: int, seed: int, scheduler: Order = shuffled) -> None:
         self.nodes = nodes
         self.rng = random.Random(seed)
+        #: in steps: each delivery takes one, or as long as until the message is due
+        self.clock = Clock()
         self.faults: list[RecordedFault] = []
         self.steps = 0
-        self._sent = 0
+        self._sent_at = 0.0
         self._endpoints: dict[int, Endpoint] = {}
-        self._pending: list[tuple[float, int, int, int, Message]] = []
+        self._timers: dict[int, Timers] = {}
+        #: a heap
+        self._pending: list[Pending] = []
         self._groups: dict[int, int] = {}
         self._cut_off: list[tuple[int, int, Message]] = []
-        #: virtual seconds: each delivery takes `STEP_S`; when nothing is left to deliver, the next timer is due
-        self.now = 0.0
-        self._timers: dict[tuple[int, str], float] = {}
-        self._on_timeout: dict[int, Callable[[str], None]] = {}
         #: called by `run` when nothing is left to deliver; True if that gave rise to something
         self.idle: Callable[[], bool] = lambda: False
         #: called before each delivery with the step of sending, sender, recipient and message
-        self.witness: Callable[[int, int, int, Message], None] = lambda *delivery: None
+        self.witness: Callable[[float, int, int, Message], None] = lambda *delivery: None
         self.schedule_by(scheduler)
 
     def schedule_by(self, scheduler: Order) -> None:
@@ -111,51 +105,9 @@ class InMemoryNetwork:
     def outbox(self, node: int) -> NetworkOutbox:
         return NetworkOutbox(self, node)
 
-    def timers(self, node: int) -> SimulatedTimers:
-        """Timers of `node`; `on_timeout` says what to call."""
-        return SimulatedTimers(self, node)
-
-    def on_timeout(self, node: int, expired: Callable[[str], None]) -> None:
-        """Call `expired(name)` for the node's timers from now on."""
-        self._on_timeout[node] = expired
-
-    def set_timer(self, node: int, name: str, delay_s: float) -> None:
-        self._timers[node, name] = self.now + delay_s
-
-    def cancel_timer(self, node: int, name: str | None = None) -> None:
-        """None: all timers of the node."""
-        for key in [key for key in self._timers if key[0] == node and name in (None, key[1])]:
-            del self._timers[key]
-
-    def _expire(self) -> bool:
-        """Wait for the next timer and let it expire; False if there is none."""
-        if not self._timers:
-            return False
-        node, name = min(self._timers, key=lambda key: (self._timers[key], key))
-        self._pass_time(self._timers.pop((node, name)))
-        if node in self._on_timeout:
-            self._on_timeout[node](name)
-        return True
-
-    @property
-    def has_timers(self) -> bool:
-        return bool(self._timers)
-
-    def _expire_before_next(self) -> bool:
-        """Let a timer expire that is due before the next delivery, whose key says how late it is; True if one did."""
-        if not self._pending:
-            return False
-        ahead = max(0.0, self._pending[0][0] - self._sent) * STEP_S
-        if min(self._timers.values()) <= self.now + ahead:
-            return self._expire()
-        if ahead > STEP_S:
-            self._pass_time(self.now + ahead)
-        return False
-
-    def _pass_time(self, until: float) -> None:
-        """Nothing happens until then: the schedulers' steps go by as well."""
-        self._sent += max(0, round((until - self.now) / STEP_S))
-        self.now = max(self.now, until)
+    def timers(self, node: int) -> Timers:
+        """Timers of `node`; their `expired` says what to call."""
+        return self._timers.setdefault(node, Timers(self.clock, 1 / STEP_S))
 
     def attach(self, node: int, endpoint: Endpoint) -> None:
         """Let `node` receive; messages to nodes that are not attached vanish."""
@@ -165,17 +117,24 @@ class InMemoryNetwork:
         self._schedule(sender, recipient, message)
 
     def _schedule(self, sender: int, recipient: int, message: Message) -> None:
-        self._sent += 1
-        heapq.heappush(self._pending, self._keyed(self._sent, sender, recipient, message))
+        now, step = self.clock.now, self._sent_at + APART
+        self._sent_at = step = step if step > now else now
+        heapq.heappush(self._pending, self._keyed(step, sender, recipient, message))
 
-    def _keyed(self, sent: int, sender: int, recipient: int, message: Message) -> tuple[float, int, int, int, Message]:
-        key = self._scheduler(sent, sender, recipient, message, self.rng)
-        return checked(key, sent, self._scheduler), sent, sender, recipient, message
+    def _keyed(self, sent_at: float, sender: int, recipient: int, message: Message) -> Pending:
+        key = self._scheduler(sent_at, sender, recipient, message, self.rng)
+        return checked(key, sent_at, self._scheduler), sent_at, sender, recipient, message
 
     def reschedule(self) -> None:
         """A scheduler has learned something: it gives all that is under way new keys, as if sent when it was."""
         self._pending = [self._keyed(*item[1:]) for item in self._pending]
         heapq.heapify(self._pending)
+
+    def lose(self, lost: Callable[[int, int, Message], bool]) -> None:
+        """What is under way (sender, recipient, message) and `lost` never arrives. Only crashes do that."""
+        self._pending = [item for item in self._pending if not lost(*item[2:])]
+        heapq.heapify(self._pending)
+        self._cut_off = [item for item in self._cut_off if not lost(*item)]
 
     def cut(self, groups: Sequence[Collection[int]]) -> None:
         """From now on only nodes of one group reach each other; a node of no group reaches other such nodes only."""
@@ -197,7 +156,7 @@ class InMemoryNetwork:
 
     def pending(self) -> list[tuple[int, int, Message]]:
         """(sender, recipient, message) of all that is under way, in order of sending."""
-        return [(s, r, m) for _, _, s, r, m in sorted(self._pending, key=lambda item: item[1])]
+        return [item[2:] for item in sorted(self._pending, key=sent_at)]
 
     def deliver_where(self, condition: Callable[[int, int, Message], bool]) -> None:
         """Deliver pending messages (sender, recipient, message) that satisfy `condition`, oldest first, until none
@@ -206,16 +165,21 @@ class InMemoryNetwork:
         Messages sent meanwhile count as well. For scripted schedules.
         """
         while fitting := [item for item in self._pending if condition(*item[2:])]:
-            item = min(fitting, key=lambda entry: entry[1])
+            item = min(fitting, key=sent_at)
             self._pending.remove(item)
             heapq.heapify(self._pending)
             self._deliver(*item[1:])
 
     def step(self) -> bool:
-        """Deliver one message; False if there is none."""
+        """Deliver one message, or let a timer expire that is due before; False if no message is under way."""
         if not self._pending:
             return False
-        self._deliver(*heapq.heappop(self._pending)[1:])
+        clock, due = self.clock, self._pending[0][0]
+        if clock.next <= due or clock.next <= clock.now:
+            return clock.step()
+        _, sent, sender, recipient, message = heapq.heappop(self._pending)
+        clock.now = due if due > clock.now + 1 else clock.now + 1
+        self._deliver(sent, sender, recipient, message)
         return True
 
     def run(self, until: Callable[[], bool] | None = None, max_steps: int = 2_000_000) -> None:
@@ -226,21 +190,15 @@ class InMemoryNetwork:
         for _ in range(max_steps):
             if until is not None and until():
                 return
-            if self._timers and self._expire_before_next():
+            if self.step() or self.idle() or self.clock.step():
                 continue
-            if not self.step():
-                if until is not None and until():
-                    return
-                if self.idle() or self._expire():
-                    continue
-                if until is None:
-                    return
-                raise Stalled(f"nothing left to deliver after {self.steps} steps")
+            if until is None:
+                return
+            raise Stalled(f"nothing left to deliver after {self.steps} steps")
         raise Stalled(f"goal not reached within {max_steps} steps")
 
-    def _deliver(self, sent: int, sender: int, recipient: int, message: Message) -> None:
+    def _deliver(self, sent: float, sender: int, recipient: int, message: Message) -> None:
         self.steps += 1
-        self.now += STEP_S
         self.witness(sent, sender, recipient, message)
         if self._groups and not self.connected(sender, recipient):
             self._cut_off.append((sender, recipient, message))

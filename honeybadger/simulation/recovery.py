@@ -9,7 +9,6 @@ What the model takes over from a real node, in addition to what `restartable_nod
   else happens.
 """
 
-import heapq
 import random
 from collections.abc import Callable, Collection
 from typing import Any
@@ -21,7 +20,7 @@ from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import InMemoryNetwork
 from honeybadger.simulation.restartable_network import RestartableNetwork
 from honeybadger.simulation.restartable_node import Ledger, RestartableNode
-from honeybadger.simulation.schedulers import STEP_S, Order
+from honeybadger.simulation.schedulers import Order
 
 #: this many epochs behind f+1 others, a node fetches blocks without waiting for a standstill
 FAR_BEHIND = 4
@@ -61,21 +60,20 @@ class RestartableCluster(SimulatedCluster):
         self._moved: dict[int, tuple[int, int]] = {}
         #: correct nodes that count as faulty for a while (their journal was lost)
         self.excused: set[int] = set()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._event_count = 0
+        #: how many actions that `at` was asked for are still to come
+        self.planned = 0
         super().__init__(nodes, seed, **how)
         self.network.idle = self._idle
 
     def at(self, steps: int, action: Callable[[], None]) -> None:
-        """Do this `steps` steps of virtual time from now (each delivery takes one), or when nothing else happens."""
-        self._event_count += 1
-        # Half a step sooner: sums of steps are not exact.
-        heapq.heappush(self._events, (self.network.now + (steps - 0.5) * STEP_S, self._event_count, action))
+        """Do this when so many steps of virtual time have passed; a delivery takes one at least."""
 
-    @property
-    def has_plans(self) -> bool:
-        """Whether anything that was asked for by `at` is still to come."""
-        return bool(self._events)
+        def happen() -> None:
+            self.planned -= 1
+            action()
+
+        self.planned += 1
+        self.network.clock.after(steps, happen)
 
     def restart(self, me: int) -> None:
         self.live[me].start()
@@ -84,10 +82,6 @@ class RestartableCluster(SimulatedCluster):
     def poke(self, node: int) -> None:
         self.live[node].tick(self.live[node].protocol.poke)
 
-    def run(self, until: Callable[[], bool], max_steps: int | None = None) -> None:
-        """Run to the goal, with all that was asked for by `at`."""
-        super().run(lambda: self._due() or until(), max_steps)
-
     def is_up(self, node: int) -> bool:
         return self.live[node].up
 
@@ -95,14 +89,8 @@ class RestartableCluster(SimulatedCluster):
         """Run until every correct node is up and has the block of `epoch` on disk, certified."""
         self.run(lambda: all(node.up and node.ledger.certified >= epoch for node in self.live.values()))
 
-    def _due(self) -> bool:
-        """Do what is due; never a reason to stop."""
-        while self._events and self._events[0][0] <= self.network.now:
-            heapq.heappop(self._events)[2]()
-        return False
-
     def _idle(self) -> bool:
-        """Nothing is left to deliver: disks finish, who is behind fetches blocks, the next planned event happens."""
+        """Nothing is left to deliver: disks finish, who is behind fetches blocks."""
 
         def progress() -> list[tuple[int, int, int]]:
             return [(each.certified, each.durable, len(each.blocks)) for each in self.ledgers.values()]
@@ -113,12 +101,7 @@ class RestartableCluster(SimulatedCluster):
                 self._write(node)
             if node.up:
                 self._catch_up(node, 1)
-        if before != progress():
-            return True
-        if self._events and not self.network.has_timers:
-            heapq.heappop(self._events)[2]()
-            return True
-        return False
+        return before != progress()
 
     def _after_tick(self, node: RestartableNode) -> None:
         self._write(node)

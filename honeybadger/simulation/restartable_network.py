@@ -4,7 +4,6 @@ A crash loses a random part of what is under way of the node's messages, and all
 what they sent in epochs beyond the one that a node has announced, and send it again to a new incarnation.
 """
 
-import heapq
 from collections.abc import Callable, Collection
 
 from honeybadger.protocols.wire import Message
@@ -43,9 +42,7 @@ class RestartableNetwork(InMemoryNetwork):
         """What is under way to `node` is lost; of what it has sent, what `survives`; it keeps nothing for others."""
         self._down.add(node)
         self._endpoints.pop(node, None)
-        self._pending = [item for item in self._pending if item[3] != node and (item[2] != node or survives())]
-        heapq.heapify(self._pending)
-        self._cut_off = [item for item in self._cut_off if item[1] != node and (item[0] != node or survives())]
+        self.lose(lambda sender, recipient, message: recipient == node or (sender == node and not survives()))
         for pair in [pair for pair in self._retained if pair[0] == node]:
             del self._retained[pair]
 

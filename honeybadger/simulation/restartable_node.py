@@ -157,7 +157,7 @@ class RestartableNode:
         self.incarnation += 1
         self.up = True
         protocol, tick = self.protocol, self.tick
-        self._network.on_timeout(self.me, lambda name: tick(lambda: protocol.timeout(name)))
+        self._network.timers(self.me).expired = lambda name: tick(lambda: protocol.timeout(name))
         handle = lambda *received: tick(lambda: protocol.handle(*received))  # noqa: E731
         endpoint = Endpoint(handle, lambda: protocol.horizon, lambda: protocol.leader)
         self._network.restarted(self.me, endpoint)
@@ -171,7 +171,7 @@ class RestartableNode:
         self._dying = None
         self._loopback.clear()
         self._leaving.clear()
-        self._network.cancel_timer(self.me)
+        self._network.timers(self.me).clear()
         self.journal.crash()
         self.ledger.crash()
         self._network.crashed(self.me, lambda: self._rng.random() < 0.5)

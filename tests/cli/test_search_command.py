@@ -3,13 +3,12 @@
 import json
 
 import pytest
-from support.simulation.bugs import EachAuxCounts
 
-from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
-from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
+from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.search import search as play_many
 
 ALONE = ("search", "--part", "agreement", "-n", "4-7", "--seed", "0")
+READY = Quorums.ready
 STALLED = ("search", "--part", "agreement", "--schedule", "coin-attack", "--agreement", "mmr14", "--allow-flawed")
 
 
@@ -20,7 +19,8 @@ def elsewhere(monkeypatch, tmp_path):
 
 @pytest.fixture
 def buggy(monkeypatch):
-    monkeypatch.setitem(AGREEMENTS, "mmr14-conf", EachAuxCounts)
+    """bin_values at f+1: the first run meets it."""
+    monkeypatch.setattr(Quorums, "ready", property(lambda q: q.faults + 1))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_finding_is_written_and_replays(run, buggy, tmp_path):
 
 def test_a_finding_that_the_code_no_longer_has(run, buggy, monkeypatch):
     assert run(*ALONE, "--runs", "8", "--shrink", "0", "--out", "mine.json")[0] == 1
-    monkeypatch.setitem(AGREEMENTS, "mmr14-conf", Mmr14Conf)
+    monkeypatch.setattr(Quorums, "ready", READY)
     status, out, _ = run("search", "--replay", "mine.json")
     assert status == 0 and "now it progressed" in out and "the code has changed" in out
 

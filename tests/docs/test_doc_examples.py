@@ -19,7 +19,7 @@ def test_the_python_runs() -> None:
     names: dict[str, object] = {}
     for block in blocks("python"):
         exec(compile(block, "extend.md", "exec"), names)
-    assert len(blocks("python")) == 4
+    assert len(blocks("python")) == 5
 
 
 def test_the_toml_is_that_of_the_example_and_a_sound_experiment() -> None:

@@ -89,7 +89,7 @@ def test_without_val_still_delivers(nodes):
     silent = faulty_nodes(nodes)[1:]
     net = BroadcastNet(nodes, 2, silent=silent)
     net.nodes[0].broadcast(VALUE)
-    net.network._pending = [item for item in net.network._pending if item[3] != 1]
+    net.network.lose(lambda sender, recipient, message: recipient == 1)
     net.network.run()
     assert net.delivered == dict.fromkeys(net.nodes, VALUE)
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.doc_blocks import EXTEND, blocks
 
 from honeybadger.protocols.honey_badger.messages import BVal
+from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import LATEST, Fifo, Lifo, Scheduler, Together, UnfairScheduler
 from honeybadger.simulation.schedulers.catalogue import SCHEDULERS, describe_schedulers, find_scheduler
+from honeybadger.simulation.schedulers.frames import FrameDelays
 
 NODES = 4
 #: something to write for each name
@@ -157,12 +160,15 @@ def test_together_they_are_as_late_as_one_after_the_other(names, seed):
 
 
 def test_names_are_described():
+    """In the docs, too."""
+    for each in describe_schedulers():
+        assert f"| `{each.usage}` | {each.summary} |" in EXTEND
     described = {each.name: each for each in describe_schedulers()}
     assert list(described) == list(SCHEDULERS)
     assert described["late"].usage == "late:STEPS" and described["split"].usage == "split[:STEPS]"
     assert described["coin-attack"].needs and not described["fifo"].needs
     for each in described.values():
-        assert each.summary.endswith(".") and len(each.summary) <= 120
+        assert each.summary.endswith(".") and len(each.summary) <= 130
 
 
 @pytest.fixture
@@ -232,3 +238,42 @@ def test_a_class_in_a_file_of_ones_own():
     arrived = Talk(find_scheduler("mine:Slow:3+random", NODES), start=600, answers=0).run().arrived
     slow = [3 in pair for *pair, _ in arrived]
     assert slow == sorted(slow) and any(slow)
+
+
+def frames(name, clock, leaders=frozenset):
+    return FrameDelays(find_scheduler(name, NODES), clock, NODES, leaders, random.Random(1))
+
+
+def test_frames_of_whole_nodes_are_late_by_as_much():
+    """A step is a millisecond; a frame is as late as the latest of its messages."""
+    clock, message = Clock(), BVal(1, 0, 0, True)
+    assert frames("fifo", clock).delay_s(0, 1, [message]) == 0
+    starved = frames("starve:1", clock)
+    assert starved.delay_s(0, 1, [message]) == pytest.approx(20)
+    assert starved.delay_s(0, 1, []) == starved.delay_s(0, 2, [message]) == 0
+    led = frames("leader:30", clock, lambda: [3])
+    assert led.delay_s(3, 0, [message]) == pytest.approx(0.03) and led.delay_s(1, 2, [message]) == 0
+    late = [frames("late:50", clock).delay_s(0, 1, [message] * count) for count in (1, 100)]
+    assert 0 < late[0] < late[1] <= 0.05
+    split = frames("split:50", clock)
+    delays = {split.delay_s(0, other, [message]) for other in (1, 2, 3)}
+    clock.after(0.02, lambda: None)
+    clock.step()
+    assert delays == {0, 0.05}
+    assert {round(split.delay_s(0, other, [message]), 9) for other in (1, 2, 3)} == {0, 0.03}
+
+
+@pytest.mark.parametrize("name", ["lifo", "random+lifo", "coin-attack"])
+def test_what_reorders_messages_is_not_for_whole_nodes(name):
+    with pytest.raises(ValueError, match="frames of whole nodes can only be late"):
+        frames(name, Clock())
+
+
+def test_the_example_of_the_docs_is_found_by_name(tmp_path, monkeypatch):
+    (source,) = (block for block in blocks("python") if "class SlowNode" in block)
+    (tmp_path / "slow_node.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    slow = [sender == 0 for sender, *_ in Talk(find_scheduler("slow_node:SlowNode", NODES), start=99).run().arrived]
+    del sys.modules["slow_node"]
+    assert slow.index(True) > 50

@@ -138,7 +138,7 @@ def random_deaths(seed, encryption="never", make_journal=JournalModel):
             cluster.at(steps, cluster.live[me].crash)
             cluster.at(steps + rng.randrange(5, 60), lambda me=me: cluster.restart(me))
     cluster.start()
-    cluster.run(lambda: not cluster._events and all(cluster.ledgers[me].certified for me in others))
+    cluster.run(lambda: not cluster.planned and all(cluster.ledgers[me].certified for me in others))
     cluster.check()
 
 

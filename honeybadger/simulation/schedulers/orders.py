@@ -48,7 +48,7 @@ class Late(Scheduler):
 
 
 class Random(Late):
-    """Messages overtake each other at random: each is late by up to 400 steps, most by less than 20."""
+    """Messages overtake each other at random: each is late by up to 400 steps, half of them by less than 20."""
 
     arguments = ""
 

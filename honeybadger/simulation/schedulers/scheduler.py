@@ -53,7 +53,7 @@ class Scheduler:
 
     arguments: ClassVar[str] = ""
     needs: ClassVar[str] = ""
-    whole_nodes: ClassVar[bool] = True
+    whole_nodes: bool = True
 
     @classmethod
     def of(cls, argument: str, nodes: int) -> Self:
@@ -72,9 +72,12 @@ class Scheduler:
 
 def checked(key: float, step: float, scheduler: Order) -> float:
     """The key; UnfairScheduler if it is none."""
-    # NaN compares with nothing.
-    if isinstance(key, int | float) and -inf < key < step + LATEST:
-        return key
+    try:
+        # NaN compares with nothing; what is no number raises TypeError.
+        if -inf < key < step + LATEST:
+            return key
+    except TypeError:
+        pass
     name = getattr(scheduler, "__name__", type(scheduler).__name__)
     raise UnfairScheduler(f"{name} gave a message the key {key!r:.60} at step {step:.0f}: it would never arrive")
 

@@ -11,6 +11,7 @@ class Together(Scheduler):
 
     def __init__(self, *parts: Order) -> None:
         self._parts = parts
+        self.whole_nodes = all(part.whole_nodes for part in parts if isinstance(part, Scheduler))
 
     def begin(self, view: View) -> None:
         for part in self._parts:

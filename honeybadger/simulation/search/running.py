@@ -96,9 +96,9 @@ class Running:
         """All that was planned has happened, and every node that is to be up is, and where it should be."""
         cluster = self.cluster
         nodes = [node for me, node in cluster.live.items() if me not in self._case.gone]
-        return lambda: not cluster.has_plans and all(node.up and goal(node.protocol, node.me) for node in nodes)
+        return lambda: not cluster.planned and all(node.up and goal(node.protocol, node.me) for node in nodes)
 
-    def _delivered(self, sent: int, sender: int, recipient: int, message: Message) -> None:
+    def _delivered(self, sent: float, sender: int, recipient: int, message: Message) -> None:
         late = self.order.late.get(self.order.link(sent, sender, recipient), 0.0)
         delivery = Delivery(self.cluster.network.steps, sender, recipient, message, late)
         self.last.append(delivery)

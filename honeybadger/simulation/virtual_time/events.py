@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from honeybadger.simulation.virtual_time.clock import Clock
+from honeybadger.simulation.clock import Clock
 
 
 class Trace:

@@ -13,7 +13,7 @@ from functools import partial
 
 from honeybadger.cluster.wan.profile import Profile
 from honeybadger.network.fault_schedule import LinkFault, Schedule
-from honeybadger.simulation.virtual_time.clock import Clock
+from honeybadger.simulation.clock import Clock
 
 #: payload of a TCP segment on Ethernet
 SEGMENT_BYTES = 1448

@@ -18,9 +18,9 @@ from honeybadger.network.codec import Codec
 from honeybadger.node.application import CommittedBlock, Submission
 from honeybadger.node.mempool import Mempool, Request
 from honeybadger.protocols.contract import ConsensusProtocol
+from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.virtual_time.application import ChargedApplication
-from honeybadger.simulation.virtual_time.clock import Clock
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.events import NodeEvents
 from honeybadger.simulation.virtual_time.links import Links

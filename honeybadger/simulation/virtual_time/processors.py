@@ -6,7 +6,7 @@ A real system would slice time between more nodes than processors; a tick is sho
 from collections import deque
 from collections.abc import Callable
 
-from honeybadger.simulation.virtual_time.clock import Clock
+from honeybadger.simulation.clock import Clock
 
 #: does the work and returns its processor time, seconds
 Work = Callable[[], float]

@@ -19,9 +19,9 @@ from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import Specification
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.quorums import Quorums
+from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.virtual_time.application import ChargedApplication, SeededMempool
 from honeybadger.simulation.virtual_time.charged import charged_keys
-from honeybadger.simulation.virtual_time.clock import Clock
 from honeybadger.simulation.virtual_time.costs import Costs, Meter
 from honeybadger.simulation.virtual_time.events import NodeEvents, Trace
 from honeybadger.simulation.virtual_time.links import Links, Network

@@ -20,9 +20,9 @@ from honeybadger.protocols.pbft.messages import (
 from honeybadger.protocols.pbft.requests import Pool
 from honeybadger.simulation.cluster import FilteredOutbox, SimulatedCluster, Strategy
 from honeybadger.simulation.corrupt_node import Simulated
-from honeybadger.simulation.network import STEP_S, Stalled
+from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
-from honeybadger.simulation.schedulers import shuffled
+from honeybadger.simulation.schedulers import STEP_S, shuffled
 
 #: N = 3f+1, and the largest N of the same f: N-f and 2f+1 are the same, or not
 SIZES = [4, 6]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from honeybadger.cluster.wan.profile import Profile
 from honeybadger.network.fault_schedule import LinkFault
-from honeybadger.simulation.virtual_time.clock import Clock
+from honeybadger.simulation.clock import Clock
 from honeybadger.simulation.virtual_time.links import Links, Network
 from honeybadger.simulation.virtual_time.processors import Processors
 

@@ -205,7 +205,7 @@ class BroadcastNet:
             journal, outbox = JournalModel(), self.network.outbox(me)
             answers = ShardAnswers(me, quorums, journal, outbox)
             wanted = ShardsWanted(quorums, self.network.timers(me))
-            self.network.on_timeout(me, partial(self._look, wanted))
+            self.network.timers(me).expired = partial(self._look, wanted)
             self.nodes[me] = instance = ReliableBroadcast(
                 me,
                 EPOCH,

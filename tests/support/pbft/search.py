@@ -24,15 +24,15 @@ class Plan:
     """What happens when, in virtual seconds."""
 
     def __init__(self, network):
-        self._network = network
+        self._timers = network.timers(-1)
         self.left = {}
         self._names = count()
-        network.on_timeout(-1, lambda name: self.left.pop(name)())
+        self._timers.expired = lambda name: self.left.pop(name)()
 
     def at(self, when, action):
         name = str(next(self._names))
         self.left[name] = action
-        self._network.set_timer(-1, name, when)
+        self._timers.set(name, when)
 
     def lose(self, made, rng):
         """A node dies and loses its votes, and knows it (of a real journal a bound above 0 is left, or the ledger)."""
