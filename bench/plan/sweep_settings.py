@@ -50,7 +50,9 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
         if len(written) > 1:
             raise SettingsError(f"{written[0]} contradicts {written[1]}")
         if how is None:
-            raise SettingsError(f"{written[0]} needs --simulate, or a table [simulation]: a real run measures this machine, alone on it")
+            raise SettingsError(
+                f"{written[0]} needs --simulate, or a table [simulation]: a real run measures this machine, alone on it"
+            )
         if how.costs == "measured":
             raise SettingsError(f"{written[0]} contradicts --costs measured, which measures this machine, alone on it")
         if chosen.scheduler is not None:
