@@ -108,6 +108,8 @@ class Evidence:
 
         def voters(kind: type, number: int, *values: object) -> int:
             """With those whose TERM stands for the vote."""
+            if self._agreement == "crain20":
+                return len(senders(kind, number, *values))
             sets = kind in (Conf, BVal2, Aux2)
             terms = [value == 2 if sets else bool(value) for value in values if not sets or value != 3]
             return len(senders(kind, number, *values) | senders(Term, 0, *terms))
