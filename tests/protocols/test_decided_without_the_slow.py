@@ -1,8 +1,8 @@
 """Crain: TERM(b) stands for no vote, since {b} need not be in bin_values2 where a slow node is.
 
-The last f nodes are faulty, and f correct ones are slow. With the faulty ones, the others see {⊥} only in round 0, adopt
-the coin b, and node 0 decides b in round 1. Then the faulty ones are silent. {b} never enters bin_values2 of round 0,
-where the slow nodes wait for the AUX2(⊥) of N-f, that is of all correct nodes, node 0 among them.
+The last f nodes are faulty, and f correct ones are slow. With the faulty ones, the others see {⊥} only in round 0,
+adopt the coin b, and node 0 decides b in round 1. Then the faulty ones are silent. {b} never enters bin_values2 of
+round 0, where the slow nodes wait for the AUX2(⊥) of N-f, that is of all correct nodes, node 0 among them.
 """
 
 import pytest

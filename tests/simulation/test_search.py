@@ -1,11 +1,14 @@
 """The search itself: verdicts, replay, shrinking, and three well-known mistakes that it must find."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from support.simulation.bugs import EachAuxCounts, broadcast, root_not_recomputed
 
 from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
 from honeybadger.protocols.honey_badger.broadcast_hash_echo import HashEcho
+from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.messages import Aux, Echo
 from honeybadger.protocols.honey_badger.reliable_broadcast import ReliableBroadcast
 from honeybadger.protocols.pbft import SPECIFICATION as PBFT
@@ -17,6 +20,7 @@ from honeybadger.simulation.cluster import SimulatedCluster
 from honeybadger.simulation.search import Case, Outage, Wishes, draw, play, search, shrink
 from honeybadger.simulation.search.finding import Ended, Finding
 from honeybadger.simulation.search.message_words import in_words
+from honeybadger.simulation.search.part import OneBroadcast
 from honeybadger.simulation.search.pbft_witness import BrokenPromise, PBFTWitness
 from honeybadger.simulation.search.rules import Broken
 from honeybadger.simulation.search.running import Running
@@ -24,6 +28,7 @@ from honeybadger.simulation.search.shrink import fewest
 from honeybadger.simulation.search.words import trail
 
 AGREEMENT = Wishes(part="agreement", nodes=(4, 5, 6, 7))
+BROADCAST = Wishes(part="broadcast", nodes=(4, 5, 6, 7))
 
 
 def first_failure(wishes, seeds):
@@ -96,6 +101,54 @@ def test_a_vote_against_what_was_decided_diverges():
         witness.check()
 
 
+@pytest.mark.parametrize("kind", BROADCASTS)
+def test_a_broadcast_that_nobody_needs_to_deliver_is_no_stall(kind):
+    """Only a silent proposer's. With too few votes for a correct proposer's value, it is one."""
+    parameters = {"broadcast": kind}
+    silent = Wishes(part="broadcast", schedule="fifo", liars={3: "silent"}, parameters=parameters)
+    of_liar, of_correct = [], []
+    for case, outcome in search(silent, range(12)):
+        assert outcome.verdict == "progressed"
+        heard = any(delivery.sender != 3 for delivery in outcome.last)
+        (of_correct if heard else of_liar).append(case)
+    assert of_liar and of_correct
+    gone = [Outage(node, 0, None) for node in (1, 2)]
+    assert play(msgspec.structs.replace(of_correct[0], outages=gone)).verdict == "stalled"
+
+
+def running_broadcast(liars=()):
+    case = draw(Wishes(part="broadcast", schedule="fifo", liars=dict.fromkeys(liars, "silent")), 1)
+    one = OneBroadcast(case, lambda context: None)
+    return one, next(one.goals(None, None))
+
+
+def delivered(*values, held=0):
+    return SimpleNamespace(delivered=list(values), instance=SimpleNamespace(held_bytes=held, most_held=5))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ({0: delivered(b"a"), 1: delivered(b"b")}, "different values"),
+        ({0: delivered(b"a", b"a")}, "node 0 delivered twice"),
+        ({0: delivered(b"a")}, "did not broadcast"),
+        ({1: delivered(held=6)}, "node 1 holds 6 bytes, and 5 are allowed"),
+    ],
+)
+def test_a_broadcast_that_breaks_its_promise_diverges(nodes, words):
+    _, reached = running_broadcast()
+    with pytest.raises(Broken, match=words):
+        reached(nodes)
+
+
+def test_a_broadcast_is_over_when_all_have_delivered():
+    _, reached = running_broadcast(liars=range(4))
+    assert not reached({0: delivered(b"a"), 1: delivered()})
+    with pytest.raises(Broken, match="different values"):
+        reached({1: delivered(b"b")})
+    assert running_broadcast(liars=range(4))[1]({0: delivered(b"a"), 1: delivered(b"a")})
+
+
 def test_the_coin_attack_stalls_the_papers_agreement_only():
     def verdict(agreement):
         parameters = {"agreement": agreement, "coin_schedule": "every-round"}
@@ -112,13 +165,13 @@ def alike(one, other):
     return Ended.of(one) == Ended.of(other) and one.order == other.order and one.said == other.said
 
 
-@pytest.mark.parametrize("wishes", [Wishes(nodes=(4, 7)), AGREEMENT, Wishes(protocol="pbft")])
+@pytest.mark.parametrize("wishes", [Wishes(nodes=(4, 7)), AGREEMENT, BROADCAST, Wishes(protocol="pbft")])
 def test_a_seed_repeats_its_case_and_its_run(wishes):
     assert draw(wishes, 5) == draw(wishes, 5) != draw(wishes, 6)
     assert alike(play(draw(wishes, 5)), play(draw(wishes, 5)))
 
 
-@pytest.mark.parametrize("wishes", [Wishes(), AGREEMENT, Wishes(protocol="pbft")])
+@pytest.mark.parametrize("wishes", [Wishes(), AGREEMENT, BROADCAST, Wishes(protocol="pbft")])
 def test_a_recorded_order_gives_the_same_run(wishes):
     for seed in range(2):
         case = draw(wishes, seed)
