@@ -24,7 +24,7 @@ from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation import lone_agreement, lone_broadcast
 from honeybadger.simulation.journals import JournalModel
-from support.byzantine.weakened import OwnSetAfterConf, TermsStandForVotes
+from support.byzantine.weakened import OwnSetAfterConf
 
 
 def threshold(name: str, value: Callable[[Quorums], int]):
@@ -312,9 +312,8 @@ BUGS = {
         "relay and TERM at f": threshold("weak", lambda q: q.faults),
         "bin_values at f+1": threshold("ready", lambda q: q.faults + 1),
         "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
-        # The rest of what is Crain's own: `test_agreement_variants` and `test_decided_without_the_slow`, since views with
-        # doubt are rare in random runs.
-        "TERM stands for votes": agreement(TermsStandForVotes),
+        # The rest of what is Crain's own: `test_agreement_variants` and `test_decided_without_the_slow`, since views
+        # with doubt are rare in random runs.
         "AUX2 forgotten": forgotten(Vote.AUX2),
     },
     "whole": {
