@@ -86,8 +86,8 @@ class Evidence:
         """Raises Unjustified. Without a recipient: to everybody."""
         if not self._is_justified(me, message, recipient):
             raise Unjustified(f"node {me} has no reason to say {in_words(message)}")
-        if isinstance(message, Echo | EchoHash):
-            # A node counts its own vote at once.
+        if isinstance(message, Val | Echo | EchoHash):
+            # A node counts its own vote at once, and a proposer votes for what it says.
             self.hear(me, me, message)
         address = (me, type(message), message.epoch, getattr(message, "proposer", None))
         self._said |= {address, (*address, getattr(message, "round", 0))}
