@@ -11,6 +11,7 @@ _K, _H = FaultKind, HoneyBadgerFault
 #: BAD_CERTIFICATE needs whole nodes: the protocol alone makes no certificates.
 EXPECTED_FAULTS: Mapping[str, frozenset[StrEnum]] = {
     "silent": frozenset(),
+    "repeat": frozenset(),
     "equivocate-broadcast": frozenset(),
     "bad-shards": frozenset({_H.BAD_CODEWORD, _H.BAD_BRANCH, _H.BAD_SHARD_LENGTH}),
     "withhold-shards": frozenset({_H.WITHHELD_SHARD}),

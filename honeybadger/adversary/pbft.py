@@ -264,3 +264,21 @@ class Equivocate(Adversary):
             del self._deals[place]
         for view in sorted(self._changes)[:-KEPT_VIEWS]:
             del self._changes[view]
+
+
+class VoteTwice(Equivocate):
+    """Equivocates, and as the primary sends PREPARE for each of its proposals as well, to whoever gets the proposal.
+
+    Correct nodes must not count it: a primary's PRE-PREPARE is its vote, so with two votes of it N-f-1 nodes would make
+    a certificate, and there could be one for each of two batches. UNEXPECTED_VOTE.
+    """
+
+    def _pre_prepare(self, recipient: int, message: PrePrepare) -> Sequence[Message]:
+        said = super()._pre_prepare(recipient, message)
+        votes = []
+        for proposal in said:
+            if isinstance(proposal, PrePrepare):
+                statement = prepare_statement(proposal.view, proposal.epoch, proposal.digest)
+                signature = self._group.sign(statement)
+                votes.append(Prepare(proposal.epoch, proposal.view, proposal.digest, signature))
+        return [*said, *votes]

@@ -32,6 +32,17 @@ class Silent(Adversary):
         return []
 
 
+class Repeat(Adversary):
+    """Says everything f+1 times.
+
+    Correct nodes must count senders and not messages: f+1 votes of one node are one vote. Nothing can be proven: the
+    same thing twice contradicts nothing.
+    """
+
+    def lie(self, recipient: int, message: Message) -> Sequence[Message]:
+        return [message] * self.quorums.weak
+
+
 class Replay(Adversary):
     """Repeats, under its own name, what it has heard and said: as it was, and addressed to the present epoch.
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "node": ("honeybadger.cli.node", "Run one node."),
     "local": ("honeybadger.cli.local", "Run a whole cluster on this machine, measure and check it."),
     "simulate": ("honeybadger.cli.simulate", "Run a whole cluster in virtual time, measure and check it."),
+    "search": ("honeybadger.cli.search", "Search random schedules, liars and crashes for runs that go wrong."),
     "bench": ("honeybadger.cli.bench", "Run, report, compare and plot experiments."),
     "cluster": ("honeybadger.cli.cluster", "Run a cluster in containers; offer load to a cluster."),
     "submit": ("honeybadger.cli.submit", "Submit transactions and wait until they are committed."),

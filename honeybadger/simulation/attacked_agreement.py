@@ -82,7 +82,7 @@ def attempt(
     cluster.start()
     cluster.run(lambda: len(decisions) == len(inputs) or max(one.agreement.round for one in made) >= most_rounds)
     return Outcome(
-        1 + max(one.agreement.round for one in made) if decisions else most_rounds,
+        max(one.agreement.rounds for one in made) if len(decisions) == len(inputs) else most_rounds,
         decisions,
         inputs,
         sum(fault.node in inputs for fault in cluster.network.faults),

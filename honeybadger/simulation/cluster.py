@@ -8,7 +8,7 @@ between correct nodes.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -25,9 +25,11 @@ from honeybadger.protocols.contract import ConsensusProtocol, Specification
 from honeybadger.protocols.honey_badger.specification import SPECIFICATION
 from honeybadger.protocols.parameters import Parameters
 from honeybadger.protocols.wire import Message
+from honeybadger.simulation.ideal_signatures import IdealSigningKey
 from honeybadger.simulation.journals import JournalModel
 from honeybadger.simulation.network import Endpoint, InMemoryNetwork
 from honeybadger.simulation.schedulers import Order, shuffled
+from honeybadger.simulation.virtual_time.ideal import IDEAL
 from honeybadger.transactions import Transactions
 
 
@@ -80,6 +82,9 @@ class SimulatedApplication:
             block = repr(self.blocks[len(self._digests) - 1]).encode()
             self._digests.append(sha256(self._digests[-1] + block).digest())
         return self._digests[epoch] if epoch < len(self._digests) else None
+
+    def has_committed(self, transactions: Set[bytes]) -> bool:
+        return transactions <= self._committed
 
     def has_transactions(self) -> bool:
         return bool(self.waiting)
@@ -177,10 +182,17 @@ def dealt_signing_keys(nodes: int) -> tuple[PublicSigningKeys, tuple[SigningKey,
     return public, tuple(secret)
 
 
+def ideal_keys(nodes: int, faults: int, seed: int) -> tuple[PublicKeys, tuple[SecretKeys, ...]]:
+    """Keys of the ideal suite. Each seed has coins of its own."""
+    public, secret = deal(nodes, faults, random.Random(f"ideal keys {seed}").randbytes, IDEAL)
+    return public, tuple(secret)
+
+
 class SimulatedCluster:
     """N nodes, of which `byzantine` (index → strategy) belong to the adversary.
 
-    `run(...)` drives it; `check()` verifies the invariants that hold after every run.
+    `ideal`: tags and keyed hashes in place of cryptography. `run(...)` drives it; `check()` verifies the invariants
+    that hold after every run.
     """
 
     #: deliveries in which a run must reach its goal, unless it says otherwise
@@ -196,6 +208,7 @@ class SimulatedCluster:
         parameters: Parameters | None = None,
         byzantine: Mapping[int, Strategy] | None = None,
         specification: Specification = SPECIFICATION,
+        ideal: bool = False,
     ) -> None:
         model = specification.fault_model
         self.quorums = model.quorums(nodes, model.largest_faults(nodes) if faults is None else faults)
@@ -205,8 +218,13 @@ class SimulatedCluster:
         self.nodes: dict[int, ConsensusProtocol] = {}
         self.applications: dict[int, SimulatedApplication] = {}
         self.submitted: set[bytes] = set()
-        public, secret = dealt_keys(nodes, self.quorums.faults, self.parameters.suite)
-        signing = dealt_signing_keys(nodes)
+        public, secret = (
+            ideal_keys(nodes, self.quorums.faults, seed)
+            if ideal
+            else dealt_keys(nodes, self.quorums.faults, self.parameters.suite)
+        )
+        signing = [IdealSigningKey(node) for node in range(nodes)] if ideal else dealt_signing_keys(nodes)[1]
+        verifying = signing[0] if ideal else dealt_signing_keys(nodes)[0]
         self._one_proposer = specification.one_proposer_per_block
         for me in range(nodes):
             rng = random.Random(f"node {me} {seed}")
@@ -223,8 +241,8 @@ class SimulatedCluster:
                 randbytes=rng.randbytes,
                 journal=JournalModel(),
                 timers=self.network.timers(me),
-                signing_keys=signing[0],
-                signing_key=signing[1][me],
+                signing_keys=verifying,  # type: ignore[arg-type]
+                signing_key=signing[me],  # type: ignore[arg-type]
             )
             if byzantine and me in byzantine:
                 node = self.byzantine[me] = ByzantineNode(context, specification, byzantine[me], application)
@@ -263,7 +281,7 @@ class SimulatedCluster:
         """Run until every correct node is up and has committed all of `transactions`."""
         wanted = set(transactions)
         given = self.applications.items()
-        self.run(lambda: all(self.is_up(me) and wanted <= each._committed for me, each in given), max_steps)
+        self.run(lambda: all(self.is_up(me) and each.has_committed(wanted) for me, each in given), max_steps)
 
     def run_until_epoch(self, epoch: int, max_steps: int | None = None) -> None:
         """Run until every correct node is up and has committed `epoch`."""

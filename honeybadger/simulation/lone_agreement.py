@@ -10,8 +10,9 @@ from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.agreements import AGREEMENTS
+from honeybadger.protocols.honey_badger.binary_agreement import OfAgreement
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin, coin_identity
-from honeybadger.protocols.honey_badger.messages import Aux, Aux2, BVal, BVal2, CoinShare, Conf, Term, Vote
+from honeybadger.protocols.honey_badger.messages import Vote
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
 
@@ -107,24 +108,10 @@ class LoneAgreement(ConsensusProtocol):
             self.agreement.propose(self._bit)
 
     def handle(self, sender: int, message: Message) -> None:
-        agreement = self.agreement
-        match message:
-            case BVal():
-                agreement.handle_bval(sender, message)
-            case Aux():
-                agreement.handle_aux(sender, message)
-            case Conf():
-                agreement.handle_conf(sender, message)
-            case BVal2():
-                agreement.handle_bval2(sender, message)
-            case Aux2():
-                agreement.handle_aux2(sender, message)
-            case CoinShare():
-                agreement.handle_coin_share(sender, message)
-            case Term():
-                agreement.handle_term(sender, message)
-            case _:
-                self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
+        if isinstance(message, OfAgreement):
+            self.agreement.handle(sender, message)
+        else:
+            self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
 
     def skip_to(self, epoch: int) -> None:
         """There is one epoch."""

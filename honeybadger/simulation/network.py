@@ -87,6 +87,8 @@ class InMemoryNetwork:
         self._cut_off: list[tuple[int, int, Message]] = []
         #: called by `run` when nothing is left to deliver; True if that gave rise to something
         self.idle: Callable[[], bool] = lambda: False
+        #: called before each delivery with the step of sending, sender, recipient and message
+        self.witness: Callable[[float, int, int, Message], None] = lambda *delivery: None
         self.schedule_by(scheduler)
 
     def schedule_by(self, scheduler: Order) -> None:
@@ -166,7 +168,7 @@ class InMemoryNetwork:
             item = min(fitting, key=sent_at)
             self._pending.remove(item)
             heapq.heapify(self._pending)
-            self._deliver(*item[2:])
+            self._deliver(*item[1:])
 
     def step(self) -> bool:
         """Deliver one message, or let a timer expire that is due before; False if no message is under way."""
@@ -175,9 +177,9 @@ class InMemoryNetwork:
         clock, due = self.clock, self._pending[0][0]
         if clock.next <= due or clock.next <= clock.now:
             return clock.step()
-        _, _, sender, recipient, message = heapq.heappop(self._pending)
+        _, sent, sender, recipient, message = heapq.heappop(self._pending)
         clock.now = due if due > clock.now + 1 else clock.now + 1
-        self._deliver(sender, recipient, message)
+        self._deliver(sent, sender, recipient, message)
         return True
 
     def run(self, until: Callable[[], bool] | None = None, max_steps: int = 2_000_000) -> None:
@@ -195,8 +197,9 @@ class InMemoryNetwork:
             raise Stalled(f"nothing left to deliver after {self.steps} steps")
         raise Stalled(f"goal not reached within {max_steps} steps")
 
-    def _deliver(self, sender: int, recipient: int, message: Message) -> None:
+    def _deliver(self, sent: float, sender: int, recipient: int, message: Message) -> None:
         self.steps += 1
+        self.witness(sent, sender, recipient, message)
         if self._groups and not self.connected(sender, recipient):
             self._cut_off.append((sender, recipient, message))
             return

@@ -219,8 +219,10 @@ def test_keygen_takes_names_and_addresses(run, tmp_path, host):
 
 def test_the_help_says_which_strategies_fit_which_protocol_and_how_to_name_one_s_own(run):
     text = " ".join(run("local", "--help")[1].split()).replace("- ", "-")
-    assert "Strategies: bad-certificates, drip-blocks, silent; with honeybadger also bad-coin-shares, " in text
-    assert "; with pbft also equivocate; " in text and "; a class of your own as my_module:ClassName." in text
+    assert "Strategies: bad-certificates, drip-blocks, repeat, silent; with honeybadger also bad-coin-shares, " in text
+    assert (
+        "; with pbft also equivocate, vote-twice; " in text and "; a class of your own as my_module:ClassName." in text
+    )
 
 
 def test_a_strategy_in_a_file_of_the_current_directory_is_accepted(run, settings, monkeypatch, tmp_path):

@@ -19,6 +19,7 @@ import bench.run.single_run
 import bench.show.plot
 import bench.studies.limit
 import bench.studies.suite_costs
+import honeybadger.simulation.search
 import honeybadger.watch.server
 from bench.load.client import Load, Settings
 from honeybadger.cli import node as node_command
@@ -39,6 +40,7 @@ BASE = {
     "node": "--cluster c/cluster.toml --keys c/node-0/keys.toml --data new",
     "local": "",
     "simulate": "",
+    "search": "--runs 1",
     "bench run": "m.toml --out new",
     "bench report": "results",
     "bench compare": "results results",
@@ -75,6 +77,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench.run.single_run, "SingleRun", accept)
     monkeypatch.setattr(bench.run.simulated_run.SimulatedRun, "run", accept)
+    monkeypatch.setattr(honeybadger.simulation.search, "search", accept)
     monkeypatch.setattr(node_command, "build_node", accept)
     monkeypatch.setattr(bench.show.plot, "draw_all", accept)
     monkeypatch.setattr(bench.studies.limit, "limit_of", accept)

@@ -184,19 +184,6 @@ def test_crain_a_fixed_round_needs_no_share():
     assert one.recorder.sent[-1] == BVal(EPOCH, PROPOSER, 1, True)
 
 
-def test_crain_both_bits_in_a_view_leave_the_coin():
-    """It takes a TERM of a node that decided in a later round; nothing is decided by it."""
-    one = in_stage_2(1)
-    one.coins._values[0] = 1
-    for choice in (1, 2):
-        one.give([0, 1, 2], BVal2, choice)
-    one.give([0, 1], Aux2, 1)
-    one.term([3], 1)
-    one.give([1], CoinShare, bytes(48))
-    assert not one.decided
-    assert one.recorder.sent[-1] == BVal(EPOCH, PROPOSER, 1, True)
-
-
 def test_crain_one_aux2_slot_per_sender():
     """The first counts, here and in rounds ahead; others are faults, repetitions are not."""
     for number in (0, 1):
@@ -229,18 +216,65 @@ def test_crain_several_bval2_of_a_sender_are_legal_and_each_counts_once():
     assert one.said(BVal2) == [3, 1]
 
 
-def test_crain_term_stands_for_the_second_stage_too():
-    """TERM(0) of node 3 is its BVAL2({0}) and AUX2({0}), and voids its AUX2(⊥)."""
-    one = in_stage_2(1)
-    one.give([3], Aux2, 3)
+def test_crain_term_is_no_vote():
+    """TERM(0) of node 3 neither stands for its votes nor voids them."""
+    one = in_stage_2(3)
     one.term([3], 0)
-    one.give([0, 1], BVal2, 1)
-    assert one.said(Aux2) == [1], "2f+1: 0, 1 and the TERM"
-    one.give([0, 1, 2], BVal2, 3)
-    one.give([0], Aux2, 1)
-    assert not one.decided
-    one.give([1], Aux2, 1)
-    assert one.decided == [0], "a view of {0}, and no doubt"
+    one.give([3], Aux2, 3)
+    one.give([0, 1], BVal2, 3)
+    assert not one.said(Aux2)
+    one.give([2], BVal2, 3)
+    one.give([0], Aux2, 3)
+    assert not one.recorder.of(CoinShare)
+    one.give([1], Aux2, 3)
+    assert len(one.recorder.of(CoinShare)) == 1, "0, 1 and 3: ⊥"
+
+
+def decided_in_round_0():
+    """N = 4, Crain: node 0 has decided 0 in round 0, and TERMs of nobody are here."""
+    one = in_stage_2(1)
+    one.give([0, 1, 2], BVal2, 1)
+    one.give([0, 1, 2], Aux2, 1)
+    assert one.decided == [0]
+    one.recorder.sent.clear()
+    return one
+
+
+def vote_through(one, number):
+    """All that makes it decide 0 in a round."""
+    for kind, value in ((BVal, 0), (Aux, 0), (Conf, 1), (BVal2, 1), (Aux2, 1)):
+        one.give([1, 2, 3], kind, value, number)
+
+
+def test_crain_who_has_decided_follows_others_into_one_more_round():
+    one = decided_in_round_0()
+    one.give([1, 2], Aux, 0, 1)
+    assert not one.recorder.sent, "nobody is there for sure"
+    one.give([3], BVal, 1, 1)
+    assert one.recorder.sent == [BVal(EPOCH, PROPOSER, 1, False)]
+    vote_through(one, 1)
+    assert (one.said(Aux), one.said(Conf), one.said(BVal2), one.said(Aux2)) == ([False], [1], [1], [1])
+    assert one.agreement.rounds == 1
+    assert not one.recorder.of(Term)
+    one.recorder.sent.clear()
+    vote_through(one, 2)
+    assert one.said(BVal) == [False], "the relay, and nothing else"
+    assert len(one.recorder.sent) == 2, "that of BVAL and that of BVAL2"
+    assert one.decided == [0]
+
+
+def test_crain_terms_decide_and_the_node_goes_on():
+    """Without an input of its own it takes the decision; 2f+1 TERMs are the end."""
+    one = Alone(Crain20)
+    one.term([1, 3], 0)
+    assert one.decided == [0]
+    assert one.recorder.sent == [Term(EPOCH, PROPOSER, False), BVal(EPOCH, PROPOSER, 0, False)]
+    one.agreement.propose(1)
+    one.give([1, 2, 3], BVal, 0)
+    assert one.said(Aux) == [False]
+    one.term([2], 0)
+    one.give([1, 2, 3], Aux, 0)
+    assert not one.said(Conf)
 
 
 def test_crain_relays_bval2_after_the_decision_and_in_rounds_ahead():
@@ -254,16 +288,6 @@ def test_crain_relays_bval2_after_the_decision_and_in_rounds_ahead():
     one.give([1], BVal2, 3, 4)
     assert one.recorder.sent == [BVal2(EPOCH, PROPOSER, 0, 3), BVal2(EPOCH, PROPOSER, 4, 3)]
     assert not one.recorder.faults
-
-
-def test_crain_terms_cause_no_relay_of_bval2_in_rounds_ahead():
-    one = Alone(Crain20, 7)
-    one.agreement.propose(1)
-    one.term([1], 1)
-    one.give([5, 6], BVal2, 2, 7)
-    assert not one.said(BVal2)
-    one.give([2], BVal2, 2, 7)
-    assert one.said(BVal2) == [2]
 
 
 def test_crain_votes_ahead_count_when_the_round_is_reached():
@@ -362,8 +386,11 @@ MUTANTS = {
     weakened.CoinOverBit: bit_with_doubt,
     weakened.RelaysNoBVal2: test_crain_relays_bval2_after_the_decision_and_in_rounds_ahead,
     weakened.DecidesAtOnce: bit_with_doubt,
-    weakened.TermsAreNoVotesInStage2: test_crain_term_stands_for_the_second_stage_too,
-    weakened.TermsRelayBVal2Ahead: test_crain_terms_cause_no_relay_of_bval2_in_rounds_ahead,
+    weakened.TermsStandForVotes: test_crain_term_is_no_vote,
+    weakened.VotesNoMoreAfterTerms: test_crain_terms_decide_and_the_node_goes_on,
+    weakened.FollowsNobody: test_crain_who_has_decided_follows_others_into_one_more_round,
+    weakened.FollowsForever: test_crain_who_has_decided_follows_others_into_one_more_round,
+    weakened.GoesAhead: test_crain_who_has_decided_follows_others_into_one_more_round,
     weakened.ForgetsBVal2Ahead: test_crain_votes_ahead_count_when_the_round_is_reached,
     weakened.JournalsNoAux2: test_crain_a_restarted_node_says_the_same_again,
     weakened.WaitsForConf: partial(test_mmr14_reveals_its_share_after_aux, 4),

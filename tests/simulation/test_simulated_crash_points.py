@@ -5,9 +5,9 @@ import random
 import pytest
 from support.byzantine.harness import parameters
 from support.simulation.crash_runs import POINTS, CrashPoint, crash_cluster, crash_in_tick, finish
-from support.simulation.watched import SaidTwice
 
 from honeybadger.simulation.journals import JournalModel
+from honeybadger.simulation.search.said_once import SaidTwice
 
 
 class Forgetful(JournalModel):

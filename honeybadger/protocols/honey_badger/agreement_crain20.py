@@ -4,7 +4,7 @@ Guarantee. Agreement and validity, whatever the coin does: nodes decide from vot
 under any scheduler, with a coin that nobody knows before a correct node reveals its share. Unanimous nodes decide
 either bit in round 0, without a coin.
 
-Thresholds. BVAL, AUX and TERM as in `binary_agreement`. After `vals` of AUX, in every round:
+Thresholds. BVAL and AUX as in `binary_agreement`. After `vals` of AUX, in every round:
   3. CONF(vals), which the paper calls AUXSET. Wait for CONF from N-f senders with sets inside bin_values; the
      candidate is the UNION of those sets. A union of {0, 1} is the paper's ⊥.
   4. BVAL2(candidate), one of {0}, {1} and ⊥. Relay at f+1 senders; at 2f+1 senders it enters bin_values2.
@@ -19,13 +19,23 @@ next one.
 
 The relay of step 4 goes on for every round, as that of BVAL does, and for the same reason.
 
-A view may hold both bits where a node has decided in a LATER round and its TERM stands for the vote that it sent here.
-Then the next estimate is free, since the decision was made among nodes that went through that round's own quorums; it
-is the coin's.
+Termination gadget. TERM(b) stands for no vote here. In other agreements it does, but {b} need not enter bin_values2 in
+the rounds before the decision: perhaps all views were {⊥} there, and the coin was b. A TERM in place of the AUX2(⊥)
+that a correct node sent there, or owes, would be one vote less for a slow node, which then waits forever.
+  - Who decides in step 6 of round r sends TERM(b). It enters round r+1 as well, once any other node has, takes part in
+    it to its end, and in none after it.
+  - f+1 TERM(b) decide b, and TERM(b) is sent; but the node goes on to vote until it decides in step 6, with input b if
+    it had none. 2f+1 TERM(b) are the end, as in the other agreements.
+Why all decide. Let r be the first round in which a correct node decides b in step 6. Up to r all correct nodes vote as
+in Crain's algorithm, so each of them gets through r. It may lack the coin of r, if no more than f correct nodes toss
+it; but then f+1 have decided, and their TERMs are enough. All others have the estimate b in r+1, and the first BVAL of
+r+1 brings those along who decided in r. So all correct nodes are in r+1, of one mind, and decide there.
+Why it stays safe. A node's votes are its own: whoever decides in step 6 decides in Crain's algorithm, and f+1 TERMs
+contain the TERM of one who did.
 
 Source: Crain, "Two More Algorithms for Randomized Signature-Free Asynchronous Binary Byzantine Consensus with t < n/3
-and O(n²) Messages and O(1) Round Expected Termination", arXiv:2002.08765, figure 3. Departures: who decides sends TERM
-and tosses no coin; in rounds 0 and 1 mod 3 of the default schedule a fixed value stands for the coin. The paper's
+and O(n²) Messages and O(1) Round Expected Termination", arXiv:2002.08765, figure 3. Departures: TERM; who
+decides tosses no coin; in rounds 0 and 1 mod 3 of the default schedule a fixed value stands for the coin. The paper's
 second algorithm, for a perfect coin, is not here.
 """
 
@@ -36,9 +46,9 @@ from typing import Any, ClassVar
 from honeybadger.protocols.context import Outbox, VoteJournal
 from honeybadger.protocols.faults import FaultKind
 from honeybadger.protocols.honey_badger.agreement_mmr14_conf import Mmr14Conf
-from honeybadger.protocols.honey_badger.binary_agreement import BOTH, Round, singleton
+from honeybadger.protocols.honey_badger.binary_agreement import BOTH, Round
 from honeybadger.protocols.honey_badger.common_coin import CommonCoin
-from honeybadger.protocols.honey_badger.messages import Aux2, BVal2, Vote
+from honeybadger.protocols.honey_badger.messages import Aux2, BVal, BVal2, Vote
 from honeybadger.protocols.honey_badger.parameters import CoinSchedule
 from honeybadger.protocols.honey_badger.rounds_ahead import AUX2, RoundsAhead
 from honeybadger.protocols.quorums import Quorums
@@ -88,8 +98,12 @@ class Crain20(Mmr14Conf):
         journal: VoteJournal | None = None,
     ) -> None:
         super().__init__(epoch, proposer, quorums, schedule, make_coin, outbox, on_decide, on_settled, journal)
+        self._standing = [0, 0]
         #: BVAL2s of rounds ahead
         self._second_ahead = RoundsAhead(quorums.nodes)
+        #: the round after the one in which this node decided by its view, and whether that is over
+        self._last_round: int | None = None
+        self._finished = False
 
     def resume(self, vote: Vote, number: int, value: bytes) -> None:
         if vote is Vote.AUX2:
@@ -98,6 +112,12 @@ class Crain20(Mmr14Conf):
             self._send_bval2(number, next(choice for choice in CHOICES if _BVAL2_VOTES[choice] is vote))
         else:
             super().resume(vote, number, value)
+
+    def handle_bval(self, sender: int, message: BVal) -> None:
+        """As ever; who has decided may follow the sender into its round."""
+        super().handle_bval(sender, message)
+        if message.round == self.round + 1:
+            self._advance()
 
     def handle_bval2(self, sender: int, message: BVal2) -> None:
         """Count, relay at f+1, accept at 2f+1: for every round, decided or not."""
@@ -154,15 +174,11 @@ class Crain20(Mmr14Conf):
         return votes
 
     def _count_bval2(self, number: int, votes: SecondRound, choice: int) -> None:
-        """As `_count_bval`: in rounds ahead, TERMs cause no relay."""
-        senders = supporters = votes.bval2[choice]
-        if number >= self.round and choice != BOTH:
-            supporters |= self._term[choice >> 1]
-        if number == self.round:
-            senders = supporters
-        if senders.bit_count() >= self._quorums.weak and not votes.bval2_sent >> choice & 1:
+        """Relay and bin_values2 rules for one choice of one round."""
+        count = votes.bval2[choice].bit_count()
+        if count >= self._quorums.weak and not votes.bval2_sent >> choice & 1:
             self._send_bval2(number, choice)
-        if supporters.bit_count() >= self._quorums.ready and not votes.bin_values2 >> choice & 1:
+        if count >= self._quorums.ready and not votes.bin_values2 >> choice & 1:
             if not votes.bin_values2:
                 votes.first_choice = choice
             votes.bin_values2 |= 1 << choice
@@ -197,8 +213,8 @@ class Crain20(Mmr14Conf):
         if not votes.view and not self._see(number, votes):
             return False
         if votes.view in (1 << 1, 1 << 2):
-            self._decide(_BIT_OF_VIEW[votes.view])
-        elif self._has_coin(number):
+            return self._decide_in(number, _BIT_OF_VIEW[votes.view])
+        if self._has_coin(number):
             self._toss(number)
         else:
             self._finish_round(votes, self._fixed_coin(number))
@@ -207,9 +223,6 @@ class Crain20(Mmr14Conf):
 
     def _see(self, number: int, votes: SecondRound) -> bool:
         """Steps 4 and 5 as far as they go; True once the view is there."""
-        for bit in (0, 1):
-            if self._term[bit]:
-                self._count_bval2(number, votes, singleton(bit))
         if not votes.bin_values2:
             return False
         if not votes.aux2_sent:
@@ -219,17 +232,32 @@ class Crain20(Mmr14Conf):
 
     def _accepted_aux2(self, votes: SecondRound) -> int:
         """The set of choices of AUX2 from N-f senders with choices in bin_values2, or 0 if there are too few."""
-        terminated = self._term[0] | self._term[1]
         senders, view = 0, 0
         for choice in CHOICES:
-            if votes.bin_values2 >> choice & 1:
-                mine = votes.aux2[choice] & ~terminated
-                if choice != BOTH:
-                    mine |= self._term[choice >> 1]
-                if mine:
-                    senders |= mine
-                    view |= 1 << choice
+            if votes.bin_values2 >> choice & 1 and votes.aux2[choice]:
+                senders |= votes.aux2[choice]
+                view |= 1 << choice
         return view if senders.bit_count() >= self._quorums.quorum else 0
+
+    @property
+    def _is_done(self) -> bool:
+        return self._finished or self.erasable
+
+    def _decide(self, value: int) -> None:
+        super()._decide(value)
+        self.propose(value)
+
+    def _decide_in(self, number: int, bit: int) -> bool:
+        """Decide by the view of this round; True if the next one was entered, where another node is."""
+        self._decide(bit)
+        if self._last_round is None:
+            self._last_round = number + 1
+        elif number == self._last_round:
+            self._finished = True
+        if self._finished or not any(self._record(number + 1).bval):
+            return False
+        self._enter_next_round(bit)
+        return True
 
     def _finish_round(self, votes: Round, coin: int) -> None:
         self._enter_next_round(_BIT_OF_VIEW.get(self._rounds[self.round].view, coin))

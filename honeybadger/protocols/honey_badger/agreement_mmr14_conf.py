@@ -61,13 +61,13 @@ class Mmr14Conf(BinaryAgreement):
 
     def _accepted_conf(self, votes: Round) -> int:
         """The union of CONF sets from N-f senders with sets inside bin_values, or 0 if there are too few."""
-        terminated = self._term[0] | self._term[1]
+        terminated = self._standing[0] | self._standing[1]
         senders, values = 0, 0
         for subset in (1, 2, BOTH):
             if subset & ~votes.bin_values == 0:
                 mine = votes.conf[subset] & ~terminated
                 if subset != BOTH:
-                    mine |= self._term[subset >> 1]
+                    mine |= self._standing[subset >> 1]
                 if mine:
                     senders |= mine
                     values |= subset

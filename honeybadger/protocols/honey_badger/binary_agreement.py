@@ -11,8 +11,10 @@ Any two correct nodes whose `vals` has one value have the same: their N-f sender
 One slot per sender and round for each vote but BVAL, the first message wins; both BVALs are legal.
 
 Termination gadget. Who decides b sends TERM(b) once and starts no further round. TERM(b) of a node counts as all its
-votes, for b, in the current and every later round, and replaces those it sent there. f+1 TERM(b)
-decide b. The BVAL relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's
+votes, for b, in the current and every later round, and replaces those it sent there. That is as good as votes, since b
+enters bin_values in every round: up to the one of the first decision, f+1 correct nodes have sent BVAL(b), and after it
+all do. (`agreement_crain20` has votes of which that is not true, and another gadget.) f+1 TERM(b) decide b. The BVAL
+relay of step 1 goes on for EVERY round, decided or not, until 2f+1 TERM(b) are in: a slow node's
 bin_values may depend on it. Then f+1 correct TERMs are on their way to everybody and the instance may be erased.
 In rounds ahead the relay counts real BVALs only, so one of them is of a correct node that has been there: no relay
 goes beyond the window of a slower node because of faulty nodes.
@@ -51,6 +53,9 @@ from honeybadger.protocols.honey_badger.messages import (
 from honeybadger.protocols.honey_badger.parameters import CoinSchedule
 from honeybadger.protocols.honey_badger.rounds_ahead import AUX, BVAL, CONF, RoundsAhead
 from honeybadger.protocols.quorums import Quorums
+
+#: what an agreement takes
+OfAgreement = BVal | Aux | Conf | BVal2 | Aux2 | CoinShare | Term
 
 #: how many rounds with a coin a sender may be ahead
 COIN_WINDOW = 40
@@ -127,11 +132,15 @@ class BinaryAgreement(ABC):
         self._coin: CommonCoin | None = None
         #: by value: who sent TERM of it, one bit per node
         self._term = [0, 0]
+        #: by value: whose TERM stands for votes
+        self._standing = self._term
         #: what this node votes for in its round; None: it has no input yet
         self._estimate: int | None = None
-        #: the round that this node is in; it stays at the one in which it decided
+        #: the round that this node is in
         self.round = 0
         self.decision: int | None = None
+        #: how many it took to decide; 0 before that
+        self.rounds = 0
         #: for measurement: each takes pairings
         self.coins_tossed = 0
         #: N-f nodes have sent TERM for the decision: every correct node that can be waited for is done
@@ -140,8 +149,8 @@ class BinaryAgreement(ABC):
         self.erasable = False
 
     def propose(self, bit: int) -> None:
-        """Give this node's input, once; later calls and calls after a decision change nothing."""
-        if self._estimate is not None or self.decision is not None:
+        """Give this node's input, once; later calls change nothing, nor do calls when it votes no more."""
+        if self._estimate is not None or self._is_done:
             return
         self._estimate = bit
         self._send_bval(0, bit)
@@ -156,6 +165,24 @@ class BinaryAgreement(ABC):
                 self._send_aux(number, value[0])
             case Vote.TERM:
                 self._decide(value[0])
+
+    def handle(self, sender: int, message: OfAgreement) -> None:
+        """A message with this instance's address, to its handler."""
+        match message:
+            case BVal():
+                self.handle_bval(sender, message)
+            case Aux():
+                self.handle_aux(sender, message)
+            case Term():
+                self.handle_term(sender, message)
+            case Conf():
+                self.handle_conf(sender, message)
+            case CoinShare():
+                self.handle_coin_share(sender, message)
+            case BVal2():
+                self.handle_bval2(sender, message)
+            case Aux2():
+                self.handle_aux2(sender, message)
 
     def handle_bval(self, sender: int, message: BVal) -> None:
         """Count, relay at f+1, accept at 2f+1: for every round, decided or not."""
@@ -219,7 +246,7 @@ class BinaryAgreement(ABC):
         if count >= self._quorums.quorum and not self.settled:
             self.settled = True
             self._on_settled()
-        if self.decision is None:
+        if not self._is_done:
             for number in sorted(self._rounds):
                 if number >= self.round:
                     self._count_bval(number, self._rounds[number], value)
@@ -276,15 +303,20 @@ class BinaryAgreement(ABC):
         return votes
 
     def _is_past(self, number: int) -> bool:
-        """AUX, CONF and shares of rounds left behind, or after a decision, are of no use; BVALs still are."""
-        return number < self.round or self.decision is not None
+        """AUX, CONF and shares of rounds left behind, or at the end, are of no use; BVALs still are."""
+        return number < self.round or self._is_done
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether this node takes part in no further step."""
+        return self.decision is not None
 
     def _count_bval(self, number: int, votes: Round, value: int) -> None:
         """Relay and bin_values rules for one value of one round."""
         senders = supporters = votes.bval[value]
         if number >= self.round:
             # Additive, unlike AUX and CONF: a sender's earlier BVAL of the other value stays legal.
-            supporters |= self._term[value]
+            supporters |= self._standing[value]
         if number == self.round:
             # Not ahead: a relay there on the word of faulty nodes and of TERMs, which name no round, could be
             # beyond the window of a slower node. It comes when this node gets there; if it decides, its TERM counts.
@@ -317,7 +349,7 @@ class BinaryAgreement(ABC):
 
     def _advance(self) -> None:
         """Take every step of the current round that has become possible; moving on may enable more."""
-        while self._estimate is not None and self.decision is None and self._step():
+        while self._estimate is not None and not self._is_done and self._step():
             pass
 
     @abstractmethod
@@ -328,7 +360,7 @@ class BinaryAgreement(ABC):
         """Steps 1 and 2 of the current round as far as they go; `vals` of its record says whether they are done."""
         votes = self._rounds[number]
         for value in (0, 1):
-            if self._term[value]:
+            if self._standing[value]:
                 self._count_bval(number, votes, value)
         if votes.bin_values:
             if not votes.aux_sent:
@@ -350,11 +382,11 @@ class BinaryAgreement(ABC):
 
     def _accepted_aux(self, votes: Round) -> int:
         """The set of values of AUX from N-f senders with values in bin_values, or 0 if there are too few."""
-        terminated = self._term[0] | self._term[1]
+        terminated = self._standing[0] | self._standing[1]
         senders, values = 0, 0
         for value in (0, 1):
             if votes.bin_values >> value & 1:
-                mine = votes.aux[singleton(value)] & ~terminated | self._term[value]
+                mine = votes.aux[singleton(value)] & ~terminated | self._standing[value]
                 if mine:
                     senders |= mine
                     values |= singleton(value)
@@ -374,7 +406,7 @@ class BinaryAgreement(ABC):
 
     def _on_coin(self, number: int, value: int) -> None:
         self.coins_tossed += 1
-        if number == self.round and self.decision is None:
+        if number == self.round and not self._is_done:
             self._finish_round(self._rounds[number], value)
             self._advance()
 
@@ -403,9 +435,11 @@ class BinaryAgreement(ABC):
         if self.decision is not None:
             return
         self.decision = value
+        self.rounds = self.round + 1
         self._outbox.broadcast(Term(self._epoch, self._proposer, bool(self._once(Vote.TERM, 0, value))))
-        self._coin = None
-        self._ahead.drop_shares()
+        if self._is_done:
+            self._coin = None
+            self._ahead.drop_shares()
         self._on_decide(value)
 
     def _once(self, vote: Vote, number: int, value: int) -> int:

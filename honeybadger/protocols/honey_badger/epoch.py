@@ -250,7 +250,7 @@ class Epoch:
             self.number,
             "agreed",
             accepted=len(values),
-            rounds=1 + max(agreement.round for agreement in agreements),
+            rounds=max(agreement.rounds for agreement in agreements),
             coins=sum(agreement.coins_tossed for agreement in agreements),
         )
         self._subset = tuple(values)

@@ -28,7 +28,7 @@ from typing import Any
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.faults import FaultKind
-from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement
+from honeybadger.protocols.honey_badger.binary_agreement import BinaryAgreement, OfAgreement
 from honeybadger.protocols.honey_badger.broadcasts import BROADCASTS
 from honeybadger.protocols.honey_badger.epoch import Epoch
 from honeybadger.protocols.honey_badger.messages import (
@@ -52,9 +52,6 @@ from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.honey_badger.shards_wanted import LOOK, ShardsWanted
 from honeybadger.protocols.wire import Message
 from honeybadger.transactions import EMPTY, Transactions
-
-#: what is still answered in a committed epoch
-_LINGERING = (BVal, Term, BVal2)
 
 
 class HoneyBadger(ConsensusProtocol):
@@ -160,54 +157,39 @@ class HoneyBadger(ConsensusProtocol):
             return
         subset = epoch.subset
         match message:
-            case BVal():
-                subset.agreements[proposer].handle_bval(sender, message)
-            case Aux():
-                subset.agreements[proposer].handle_aux(sender, message)
+            case BVal() | Aux():
+                subset.agreements[proposer].handle(sender, message)
             case Ready():
                 subset.broadcasts[proposer].handle_ready(sender, message)
             case Echo():
                 subset.broadcasts[proposer].handle_echo(sender, message)
             case EchoHash():
                 subset.broadcasts[proposer].handle_echo_hash(sender, message)
-            case Term():
-                subset.agreements[proposer].handle_term(sender, message)
             case Val():
                 subset.broadcasts[proposer].handle_val(sender, message)
-            case Conf():
-                subset.agreements[proposer].handle_conf(sender, message)
-            case CoinShare():
-                subset.agreements[proposer].handle_coin_share(sender, message)
-            case BVal2():
-                subset.agreements[proposer].handle_bval2(sender, message)
-            case Aux2():
-                subset.agreements[proposer].handle_aux2(sender, message)
+            case Term() | Conf() | CoinShare() | BVal2() | Aux2():
+                subset.agreements[proposer].handle(sender, message)
             case Want():
                 self._handle_want(sender, message)
             case _:
                 self._context.outbox.fault(sender, FaultKind.UNKNOWN_MESSAGE, type(message).__name__)
 
     def _handle_late(self, sender: int, message: Message) -> None:
-        """A committed epoch: others may still need our shards or our BVAL relay, and TERMs tell when they do not."""
+        """A committed epoch: others may still need our shards, votes or relay, and TERMs tell when they do not."""
         if isinstance(message, Want):
             self._handle_want(sender, message)
             return
-        if not isinstance(message, _LINGERING):
+        if not isinstance(message, OfAgreement):
             return
         agreements = self._lingering.get(message.epoch)
         agreement = agreements.get(message.proposer) if agreements is not None else None
         if agreements is None or agreement is None:
             return
-        if isinstance(message, BVal):
-            agreement.handle_bval(sender, message)
-        elif isinstance(message, BVal2):
-            agreement.handle_bval2(sender, message)
-        else:
-            agreement.handle_term(sender, message)
-            if agreement.erasable:
-                del agreements[message.proposer]
-                if not agreements:
-                    del self._lingering[message.epoch]
+        agreement.handle(sender, message)
+        if agreement.erasable:
+            del agreements[message.proposer]
+            if not agreements:
+                del self._lingering[message.epoch]
 
     def _handle_want(self, sender: int, message: Want) -> None:
         if self._has_want:

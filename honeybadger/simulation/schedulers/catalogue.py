@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from honeybadger.adversary.strategy_class import classes_here, load_class, look_in_this_directory, place_of
 from honeybadger.simulation.coin_attack import CoinAttack
+from honeybadger.simulation.schedulers.biased import Biased
 from honeybadger.simulation.schedulers.orders import Fifo, Late, Lifo, Random
 from honeybadger.simulation.schedulers.scheduler import Scheduler
 from honeybadger.simulation.schedulers.split import Split
@@ -19,6 +20,7 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "starve": Starve,
     "leader": Leader,
     "split": Split,
+    "biased": Biased,
     "coin-attack": CoinAttack,
 }
 #: how to name a class of one's own, for people

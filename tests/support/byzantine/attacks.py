@@ -82,6 +82,20 @@ class Copier(LateProposer):
             self.disperse_late(epoch, shards)
 
 
+class CopiesTheFirst(Copier):
+    """Of node 0, in the same epoch."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, 0)
+
+
+class CopiesLater(Copier):
+    """Of node 0, in the next epoch."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, 0, 1)
+
+
 class FrontRunner(LateProposer):
     """Scenario 36: fixes its proposal only after it has seen decryption shares of a correct node."""
 

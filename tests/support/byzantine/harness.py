@@ -15,7 +15,7 @@ from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import SimulatedCluster, Strategy
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.schedulers import Order, shuffled
-from support.simulation.watched import OneShotMonitor
+from honeybadger.simulation.search.said_once import OneShotMonitor
 
 #: N = 3f+1, and the sizes between
 ALL_SIZES = (4, 5, 6, 7, 8, 9, 10)

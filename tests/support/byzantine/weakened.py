@@ -95,24 +95,54 @@ class DecidesAtOnce(Crain20):
             self._decide(choice >> 1)
 
 
-class TermsAreNoVotesInStage2(Crain20):
-    def _see(self, number, votes):
-        term, self._term = self._term, [0, 0]
-        seen = super()._see(number, votes)
-        self._term = term
-        return seen
+class TermsStandForVotes(Crain20):
+    """As in the other agreements: who has decided votes no more, and its TERM replaces all its votes."""
+
+    def __init__(self, *arguments, **more):
+        super().__init__(*arguments, **more)
+        self._standing = self._term
+
+    @property
+    def _is_done(self):
+        return self.decision is not None
+
+    def _accepted_aux2(self, votes):
+        own = votes.aux2
+        silent = ~(self._term[0] | self._term[1])
+        votes.aux2 = [0, own[1] & silent | self._term[0], own[2] & silent | self._term[1], own[3] & silent]
+        view = super()._accepted_aux2(votes)
+        votes.aux2 = own
+        return view
 
 
-class TermsRelayBVal2Ahead(Crain20):
-    def _count_bval2(self, number, votes, choice):
-        round_, self.round = self.round, number
-        super()._count_bval2(number, votes, choice)
-        self.round = round_
+class VotesNoMoreAfterTerms(Crain20):
+    """f+1 TERMs end it; only who decides by a view goes on."""
 
-    def handle_bval2(self, sender, message):
-        if self._term[message.values >> 1 & 1]:
-            self._record(message.round)
-        super().handle_bval2(sender, message)
+    @property
+    def _is_done(self):
+        return super()._is_done or (self.decision is not None and self._last_round is None)
+
+
+class FollowsNobody(Crain20):
+    """Whoever decides takes part in no further round."""
+
+    def _decide_in(self, number, bit):
+        self._finished = True
+        return super()._decide_in(number, bit)
+
+
+class FollowsForever(Crain20):
+    def _decide_in(self, number, bit):
+        self._last_round = None
+        return super()._decide_in(number, bit)
+
+
+class GoesAhead(Crain20):
+    """Enters the next round though nobody is there."""
+
+    def _decide_in(self, number, bit):
+        self._record(number + 1).bval[0] |= 1 << 63
+        return super()._decide_in(number, bit)
 
 
 class ForgetsBVal2Ahead(Crain20):

@@ -1,116 +1,23 @@
 """Random runs of PBFT with liars that could win, crashes and lost journals, drawn from one seed each."""
 
 import random
-from collections import defaultdict
-from functools import lru_cache
-from hashlib import blake2b
 from itertools import count
-from unittest.mock import patch
 
 from honeybadger.adversary.pbft import Equivocate
-from honeybadger.protocols.batching.batch import batch_digest, decode_batch
 from honeybadger.protocols.pbft import SPECIFICATION
-from honeybadger.protocols.pbft.certificates import NULL
-from honeybadger.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare, ViewChange
 from honeybadger.protocols.pbft.watch import REQUEST
 from honeybadger.simulation.corrupt_node import Simulated
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
 from honeybadger.simulation.schedulers import Late, Starve, Together, fifo, shuffled
+from honeybadger.simulation.search.pbft_witness import PBFTWitness
 from support.pbft.replica import settings
 
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
 UNFAIR_S, ENOUGH = 1.0, 20_000
 #: how likely it is that a node loses its journal
 LOST = 0.1
-
-
-class QuickKeys:
-    """Keyed hashes in place of Ed25519: as hard to forge for a liar that has its own key only, and quick."""
-
-    def __init__(self, node):
-        self._node = node
-
-    def sign(self, statement):
-        return self._signature(self._node, statement)
-
-    def verify(self, node, statement, signature):
-        return self._signature(node, statement) == signature
-
-    @staticmethod
-    def _signature(node, statement):
-        return blake2b(statement, key=b"secret of node %d" % node).digest()
-
-
-@lru_cache
-def quick_keys(nodes):
-    keys = [QuickKeys(node) for node in range(nodes)]
-    return keys[0], keys
-
-
-class Witness:
-    """Sees all messages: what correct nodes COMMIT, and which batch is behind a digest."""
-
-    def __init__(self, made):
-        self._made = made
-        self._commits = defaultdict(set)
-        self._prepares = defaultdict(set)
-        self._batches = {}
-        #: (correct node, kind, view, number) → digest; node → number → the highest view in which it sent COMMIT
-        self._said = {}
-        self._promised = defaultdict(dict)
-        self._transmit = made.network.transmit
-        made.network.transmit = self
-
-    def __call__(self, sender, recipient, message):
-        kind = type(message)
-        if sender in self._made.nodes and sender not in self._made.excused:
-            self._hold_to_its_word(sender, kind, message)
-        if kind is Commit or kind is Prepare:
-            if sender in self._made.nodes:
-                votes = self._commits if kind is Commit else self._prepares
-                votes[message.epoch, message.view, message.digest].add(sender)
-        elif kind is PrePrepare or kind is Batch:
-            self._batches[batch_digest(message.batch)] = message.batch
-        self._transmit(sender, recipient, message)
-
-    def _hold_to_its_word(self, sender, kind, message):
-        """No correct node sends two PREPAREs, COMMITs or PRE-PREPAREs for one view and number, in any of its lives;
-        what it promised with a COMMIT, its VIEW-CHANGEs claim."""
-        promised = self._promised[sender]
-        if kind in (PrePrepare, Prepare, Commit):
-            key = (sender, kind, message.view, message.epoch)
-            assert self._said.setdefault(key, message.digest) == message.digest, f"said twice: {key}"
-            if kind is Commit:
-                promised[message.epoch] = max(message.view, promised.get(message.epoch, 0))
-        elif kind is ViewChange:
-            claimed = {proof.number: proof.view for proof in message.prepared}
-            for number, view in promised.items():
-                if number > message.stable.number and view < message.view:
-                    assert claimed.get(number, -1) >= view, f"node {sender} forgot its COMMIT of {number}"
-
-    def check(self):
-        """What f+1 correct nodes sent COMMIT for may be decided: one digest a number, for which alone correct nodes
-        vote in later views; and that was executed."""
-        made = self._made
-        decided = defaultdict(set)
-        for (number, view, digest), nodes in self._commits.items():
-            if len(nodes) >= made.quorums.weak:
-                decided[number].add(digest)
-                for later, other in [key[1:] for key in self._prepares if key[0] == number]:
-                    assert later <= view or other == digest, f"{number}: a vote against what was decided in view {view}"
-        seen = set()
-        for number, proposers, transactions in max((ledger.blocks for ledger in made.ledgers.values()), key=len):
-            assert len(decided[number]) == 1, f"{number}: {len(decided[number])} batches were decided"
-            (digest,) = decided[number]
-            content = None
-            if digest != NULL:
-                content = decode_batch(self._batches[digest], made.parameters, made.quorums.nodes)
-            assert proposers == (() if content is None else (content[0],)), f"{number}: another batch was executed"
-            new = () if content is None else tuple(tx for tx in dict.fromkeys(content[1]) if tx not in seen)
-            assert transactions == new, f"{number}: another batch was executed"
-            seen.update(transactions)
 
 
 class Plan:
@@ -184,17 +91,17 @@ def search_run(seed):
     scheduler = rng.choice(
         [Late(30), Late(200), Late(200), Together(shuffled, Starve([rng.randrange(nodes)], patience=300))]
     )
-    with patch("honeybadger.simulation.cluster.dealt_signing_keys", quick_keys):
-        made = RestartableCluster(
-            nodes,
-            seed,
-            specification=SPECIFICATION,
-            parameters=parameters,
-            scheduler=scheduler,
-            byzantine={me: Simulated(Equivocate) for me in liars},
-            forgetful=[me for me in liars if rng.random() < 0.5],
-        )
-    witness = Witness(made)
+    made = RestartableCluster(
+        nodes,
+        seed,
+        specification=SPECIFICATION,
+        parameters=parameters,
+        scheduler=scheduler,
+        byzantine={me: Simulated(Equivocate) for me in liars},
+        forgetful=[me for me in liars if rng.random() < 0.5],
+        ideal=True,
+    )
+    witness = PBFTWitness(made)
     for me in made.correct:
         made.submit(me, [b"%d of %d" % (k, me) for k in range(rng.randint(1, 3))])
     plan = Plan(made.network)

@@ -22,21 +22,9 @@ from honeybadger.protocols.honey_badger.protocol import HoneyBadger
 from honeybadger.protocols.honey_badger.rounds_ahead import CONF
 from honeybadger.protocols.honey_badger.shard_answers import ShardAnswers
 from honeybadger.protocols.quorums import Quorums
-from honeybadger.simulation import lone_agreement
+from honeybadger.simulation import lone_agreement, lone_broadcast
 from honeybadger.simulation.journals import JournalModel
 from support.byzantine.weakened import OwnSetAfterConf
-from support.simulation import searches
-from support.simulation.searches import (
-    Agreement,
-    AvidBroadcast,
-    AvidSubset,
-    BrachaBroadcast,
-    BrachaSubset,
-    CrainAgreement,
-    Epochs,
-    Mmr14Agreement,
-    Subset,
-)
 
 
 def threshold(name: str, value: Callable[[Quorums], int]):
@@ -47,7 +35,7 @@ def instead(name: str, variant: object):
     """What agreements and epochs are made of, or with, is another thing of that name."""
 
     def apply(patch) -> None:
-        for module in (lone_agreement, epoch, protocol, searches):
+        for module in (lone_agreement, lone_broadcast, epoch, protocol):
             if hasattr(module, name):
                 patch.setattr(module, name, variant)
 
@@ -251,12 +239,15 @@ class AnswersOncePerBroadcast(ShardAnswers):
             super().handle_want(requester, want)
 
 
-class AnswersInProgressOnly(HoneyBadger):
+def answers_in_progress_only(patch) -> None:
     """A WANT for a committed epoch is late, so it is dropped."""
+    late = HoneyBadger._handle_late
 
-    def _handle_late(self, sender, message):
+    def handle_late(self, sender, message):
         if not isinstance(message, Want):
-            super()._handle_late(sender, message)
+            late(self, sender, message)
+
+    patch.setattr(HoneyBadger, "_handle_late", handle_late)
 
 
 class ZeroAfterDeliveries(CommonSubset):
@@ -296,7 +287,7 @@ RARE_ALONE = {
     "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
 }
 BUGS = {
-    Agreement: {
+    "agreement": {
         "relay and TERM at f": threshold("weak", lambda q: q.faults),
         "bin_values at f+1": threshold("ready", lambda q: q.faults + 1),
         "bin_values at 2f": threshold("ready", lambda q: 2 * q.faults),
@@ -314,17 +305,18 @@ BUGS = {
         "CONF forgotten": forgotten(Vote.CONF),
         "BVAL forgotten": forgotten(Vote.BVAL_FALSE, Vote.BVAL_TRUE),
     },
-    Mmr14Agreement: {
+    "mmr14": {
         "share before AUX": agreement(ShareBeforeAux),
     },
-    CrainAgreement: {
+    "crain20": {
         "relay and TERM at f": threshold("weak", lambda q: q.faults),
         "bin_values at f+1": threshold("ready", lambda q: q.faults + 1),
         "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
-        # The rest of what is Crain's own: `test_agreement_variants`, since views with doubt are rare in random runs.
+        # The rest of what is Crain's own: `test_agreement_variants` and `test_decided_without_the_slow`, since views
+        # with doubt are rare in random runs.
         "AUX2 forgotten": forgotten(Vote.AUX2),
     },
-    Subset: {
+    "whole": {
         "READY at f": threshold("weak", lambda q: q.faults),
         "delivery at f+1": threshold("ready", lambda q: q.faults + 1),
         "root not recomputed": root_not_recomputed(HashEcho),
@@ -339,14 +331,17 @@ BUGS = {
         "WANT not answered": instead("ShardAnswers", AnswersNobody),
         "WANT answered once per node": instead("ShardAnswers", AnswersOncePerNode),
         "WANT answered once per broadcast": instead("ShardAnswers", AnswersOncePerBroadcast),
-        "WANT for a committed epoch dropped": instead("HoneyBadger", AnswersInProgressOnly),
+        "WANT for a committed epoch dropped": answers_in_progress_only,
         "coin not bound to the proposer": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (e, number)),
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
         "SHARD forgotten": forgotten(Vote.SHARD),
         "READY forgotten": forgotten(Vote.READY),
         "PROPOSAL forgotten": forgotten(Vote.PROPOSAL),
+        "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
+        "coin not bound to the epoch": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (j, number)),
+        "all votes forgotten": forgotten(*Vote),
     },
-    AvidBroadcast: {
+    "avid": {
         "READY at f": threshold("weak", lambda q: q.faults),
         "root not recomputed": root_not_recomputed(Avid),
         "VAL of anybody": val_of_anybody(Avid),
@@ -356,7 +351,7 @@ BUGS = {
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
         "READY forgotten": forgotten(Vote.READY),
     },
-    BrachaBroadcast: {
+    "bracha": {
         "READY at f": threshold("weak", lambda q: q.faults),
         "hash not compared": broadcast(BelievesHashes),
         "only the own value kept": broadcast(KeepsOwnValue),
@@ -367,14 +362,12 @@ BUGS = {
         "ECHO forgotten": forgotten(Vote.ECHO, Vote.SHARD),
         "READY forgotten": forgotten(Vote.READY),
     },
-    AvidSubset: RARE_ALONE,
-    BrachaSubset: RARE_ALONE,
-    Epochs: {
-        "quorum of N-f-1": threshold("quorum", lambda q: q.nodes - q.faults - 1),
-        "label not bound": instead("ciphertext_label", lambda chain, e, j: b"label"),
+    "whole, avid": RARE_ALONE,
+    "whole, bracha": RARE_ALONE,
+    "whole, encrypted": {
         "label not bound to the proposer": instead("ciphertext_label", lambda chain, e, j: b"%d" % e),
-        "coin not bound to the epoch": instead("coin_identity", lambda chain, e, j, number: b"%d %d" % (j, number)),
-        "all votes forgotten": forgotten(*Vote),
-        "root not recomputed": root_not_recomputed(HashEcho),
+    },
+    "whole, later": {
+        "label not bound": instead("ciphertext_label", lambda chain, e, j: b"label"),
     },
 }

@@ -4,8 +4,8 @@ import shutil
 
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
+from honeybadger.simulation.search.said_once import OneShotMonitor
 from support.byzantine.harness import parameters, verify
-from support.simulation.watched import OneShotMonitor
 
 POINTS = tuple(CrashPoint)
 

@@ -30,9 +30,13 @@ from honeybadger.protocols.honey_badger.messages import (
     Val,
     Want,
 )
+from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
 from honeybadger.simulation.cluster import ByzantineNode, HoldsBack, Strategy
 from honeybadger.transactions import Transactions
+
+#: what is part of a broadcast or an agreement
+OfInstance = Val | Echo | EchoHash | Ready | Want | BVal | Aux | Conf | BVal2 | Aux2 | CoinShare | Term
 
 
 class Plot:
@@ -100,9 +104,10 @@ class Conspirator(Strategy):
         if recipient == self.me:
             return [message]
         if isinstance(message, Echo) and self.shards != "sent":
-            message = self._instead_of_shard(recipient, message)
-            if message is None:
+            instead = self._instead_of_shard(recipient, message)
+            if instead is None:
                 return []
+            message = instead
         self.left -= 1
         if self.left < 0:
             return []
@@ -147,7 +152,7 @@ class Conspirator(Strategy):
             code, (_, side, _) = erasure_code(self.node.context), self.plot.of(epoch, proposer)
             # Two batches of one transaction each, long enough to differ in every shard.
             transactions = [self.rng.randbytes(255) for _ in range(2)]
-            self.own_transactions += transactions
+            self.own_transactions = [*self.own_transactions, *transactions]
             shards = [code.encode(encode_contribution(Transactions.of([tx]))) for tx in transactions]
             nodes = self.quorums.nodes
             mixed = [shards[0 if (place + proposer) % nodes in side else 1][place] for place in range(nodes)]
@@ -156,16 +161,16 @@ class Conspirator(Strategy):
 
     def _add(self, message: Message) -> None:
         """Votes in addition to those of the faces, where somebody else is, to one side or both; WANTs to all."""
-        if hasattr(message, "root") and self.rng.random() < self.wants:
+        if isinstance(message, Val | Echo | EchoHash | Ready | Want) and self.rng.random() < self.wants:
             for recipient in range(self.quorums.nodes):
                 if recipient != self.me:
                     self.node.outbox.send(recipient, Want(message.epoch, message.proposer, message.root))
-        if self.left < 0 or self.rng.random() >= self.adds or not hasattr(message, "proposer"):
+        if self.left < 0 or self.rng.random() >= self.adds or not isinstance(message, OfInstance):
             return
         epoch, proposer, number = message.epoch, message.proposer, getattr(message, "round", 0)
         bit, *sides = self.plot.of(epoch, proposer)
         kinds: list[type] = [BVal, BVal, Aux, Aux, Conf, Conf, Term, Ready, Val]
-        if self.node.context.parameters.agreement == "crain20":
+        if HoneyBadgerParameters.of(self.node.context.parameters).agreement == "crain20":
             kinds += [BVal2, BVal2, Aux2, Aux2]
         votes = self.rng.sample(kinds, self.rng.choice([1, 2, 3]))
         for told, side in enumerate(sides):

@@ -1,14 +1,15 @@
-"""Two oracles beside the protocol. The rules are necessary ones: a correct run never breaks them, whatever liars do.
+"""Every vote of a correct node of Honey Badger must be justified by what the node has heard.
 
-`OneShotMonitor`: nothing that may be said once is said twice. `Evidence`: every vote of a correct node must be
-justified by what the node has heard. It knows nothing of the protocol's objects, only the messages, and counts with
-thresholds of its own: N-f, 2f+1 and f+1 DISTINCT senders. What a node has heard counts over all its incarnations.
+The rules are necessary ones: a correct run never breaks them, whatever liars do. `Evidence` knows nothing of the
+protocol's objects, only the messages, and counts with thresholds of its own: N-f, 2f+1 and f+1 DISTINCT senders. What
+a node has heard counts over all its incarnations.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol
@@ -29,56 +30,16 @@ from honeybadger.protocols.honey_badger.messages import (
 )
 from honeybadger.protocols.honey_badger.parameters import HoneyBadgerParameters
 from honeybadger.protocols.wire import Message
-from honeybadger.simulation.network import InMemoryNetwork
-
-#: sender, kind, epoch, proposer, round
-Slot = tuple[int, str, int, int, int]
-
-
-class SaidTwice(AssertionError):
-    """A node sent two different values where one is allowed."""
-
-
-#: The field that must never differ. BVALs may differ; so may the shard of VAL, by recipient, and the root binds ECHO's.
-ONCE: dict[type[Message], str] = {
-    **dict.fromkeys((Val, Echo, EchoHash, Ready, Want), "root"),
-    **dict.fromkeys((Aux, Term), "value"),
-    **dict.fromkeys((Conf, Aux2), "values"),
-    CoinShare: "share",
-    DecryptionShares: "shares",
-}
-
-
-class OneShotMonitor:
-    """Sits in front of `network.transmit` and raises SaidTwice; it outlives the nodes' incarnations.
-
-    `exempt`: nodes that may lie.
-    """
-
-    def __init__(self, network: InMemoryNetwork, exempt: Collection[int] = ()) -> None:
-        self._exempt = frozenset(exempt)
-        self._transmit = network.transmit
-        self.said: dict[Slot, object] = {}
-        network.transmit = self.transmit  # type: ignore[method-assign]
-
-    def transmit(self, sender: int, recipient: int, message: Message) -> None:
-        once = ONCE.get(type(message))
-        if once and sender not in self._exempt:
-            value = getattr(message, once)
-            proposer, number = getattr(message, "proposer", -1), getattr(message, "round", 0)
-            # ECHO and ECHO_HASH are one vote.
-            kind = "Vote" if isinstance(message, Echo | EchoHash) else type(message).__name__
-            slot = (sender, kind, message.epoch, proposer, number)
-            first = self.said.setdefault(slot, value)
-            if first != value:
-                raise SaidTwice(f"node {sender} said {first!r} and {value!r} as {slot[1:]}")
-        self._transmit(sender, recipient, message)
-
+from honeybadger.simulation.search.message_words import in_words
 
 #: how many have voted so in a round, with those whose TERM stands for it: (kind, round, values) → count
 Voters = Callable[..., int]
 #: what a node must have said and heard from N-f before it reveals a coin, and the values of that vote
-LAST = {"mmr14": (Aux, (False, True)), "mmr14-conf": (Conf, (1, 2, 3)), "crain20": (Aux2, (1, 2, 3))}
+LAST: dict[str, tuple[type[Message], tuple[int, ...]]] = {
+    "mmr14": (Aux, (False, True)),
+    "mmr14-conf": (Conf, (1, 2, 3)),
+    "crain20": (Aux2, (1, 2, 3)),
+}
 
 
 class Unjustified(AssertionError):
@@ -94,10 +55,10 @@ class Evidence:
         self._every_round = parameters.coin_schedule == "every-round"
         self._agreement = parameters.agreement
         self._by_hash = parameters.broadcast == "hash-echo"
-        self._heard: dict[tuple, set[int]] = defaultdict(set)
-        self._rounds: dict[tuple, set[int]] = defaultdict(set)
-        self._said: set[tuple] = set()
-        self._shares: dict[bytes, tuple] = {}
+        self._heard: dict[tuple[object, ...], set[int]] = defaultdict(set)
+        self._rounds: dict[tuple[object, ...], set[int]] = defaultdict(set)
+        self._said: set[tuple[object, ...]] = set()
+        self._shares: dict[bytes, tuple[int, ...]] = {}
 
     def hear(self, me: int, sender: int, message: Message) -> None:
         key = (me, type(message), message.epoch, getattr(message, "proposer", None))
@@ -124,7 +85,7 @@ class Evidence:
     def say(self, me: int, message: Message, recipient: int | None = None) -> None:
         """Raises Unjustified. Without a recipient: to everybody."""
         if not self._is_justified(me, message, recipient):
-            raise Unjustified(f"node {me} has no reason to say {message}")
+            raise Unjustified(f"node {me} has no reason to say {in_words(message)}")
         if isinstance(message, Val | Echo | EchoHash):
             # A node counts its own vote at once, and a proposer votes for what it says.
             self.hear(me, me, message)
@@ -139,12 +100,16 @@ class Evidence:
         return self._every_round or number % 3 == 2
 
     def _is_justified(self, me: int, message: Message, recipient: int | None) -> bool:
+        proposer = getattr(message, "proposer", None)
+
         def senders(kind: type | str, number: int, *values: object) -> set[int]:
-            keys = [(me, kind, message.epoch, message.proposer, number, value) for value in values]
+            keys = [(me, kind, message.epoch, proposer, number, value) for value in values]
             return set().union(*(self._heard[key] for key in keys if key in self._heard))
 
         def voters(kind: type, number: int, *values: object) -> int:
             """With those whose TERM stands for the vote."""
+            if self._agreement == "crain20":
+                return len(senders(kind, number, *values))
             sets = kind in (Conf, BVal2, Aux2)
             terms = [value == 2 if sets else bool(value) for value in values if not sets or value != 3]
             return len(senders(kind, number, *values) | senders(Term, 0, *terms))
@@ -174,9 +139,9 @@ class Evidence:
                 bits = [bit for bit in (False, True) if values >> bit & 1]
                 return voters(Aux, number, *bits) >= self._quorum and all(voters(Aux, number, bit) for bit in bits)
             case CoinShare(round=number):
-                kind, values = LAST[self._agreement]
-                spoke = (me, kind, message.epoch, message.proposer, number) in self._said
-                return spoke and voters(kind, number, *values) >= self._quorum
+                last, choices = LAST[self._agreement]
+                spoke = (me, last, message.epoch, message.proposer, number) in self._said
+                return spoke and voters(last, number, *choices) >= self._quorum
             case Term(value=bit):
                 return len(senders(Term, 0, bit)) >= self._weak or any(
                     self._decides(voters, number, bit) for number in self._rounds[me, message.epoch, message.proposer]
@@ -192,7 +157,7 @@ class Evidence:
                 answer = recipient is not None and isinstance(message, Echo) and asked and not holds
                 return bool(senders(Val, 0, message.root)) and (to_all or answer)
             case Ready():
-                votes = len(senders("vote", 0, message.root) if self._by_hash else senders(Echo, 0, message.root))
+                votes = len(senders("vote" if self._by_hash else Echo, 0, message.root))
                 return votes >= self._quorum or len(senders(Ready, 0, message.root)) >= self._weak
             case Want():
                 promised = len(senders(Ready, 0, message.root)) >= self._ready
@@ -219,11 +184,11 @@ class Evidence:
 class Watched:
     """A protocol object in front of which the oracle sits; otherwise the object itself."""
 
-    def __init__(self, context: Context, evidence: Evidence, build) -> None:
+    def __init__(self, context: Context, evidence: Evidence, build: Callable[[Context], ConsensusProtocol]) -> None:
         self._me, self._evidence, self._outbox = context.me, evidence, context.outbox
         self.inner: ConsensusProtocol = build(replace(context, outbox=self))
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def handle(self, sender: int, message: Message) -> None:
