@@ -68,14 +68,9 @@ class Memory:
         self.silent = lost and not self.vote.view
 
     @property
-    def certified(self) -> int:
-        """The highest view that is known to be over."""
-        return max(self.high.view, self.timed_out.view)
-
-    @property
     def view(self) -> int:
-        """The view whose proposal this node waits for. With its vote, a view is over for a node."""
-        return max(self.certified, self.vote.view) + 1
+        """The present one: that before it is known to be over."""
+        return max(self.high.view, self.timed_out.view) + 1
 
     def cast(self, vote: SignedVote, block: Block, lock: int) -> bool:
         """`vote` for `block` is about to leave; False if an earlier life voted for another one."""

@@ -1,9 +1,10 @@
 """When a view ends, and how all nodes come to the same one: votes, time-outs, certificates, one timer.
 
-A view is over for everybody with a QC or a TC of it, and for one node with its own vote: it then waits for the next
-leader already. So a dead leader costs one time-out: the votes that were meant for it come with the time-outs, and the
-leader after it has the QC. Whoever still waits in the view before is helped: with a certificate, or a time-out of that
-view. A node joins f+1 others who give up.
+A view is over with a QC or a TC of it. Votes go to the next leader only, so a dead one costs two time-outs, its own and
+that of the view before. But the block before it is not lost, because time-outs carry votes: then everybody has its QC.
+A node joins f+1 others who give up; fewer could be liars. A liar makes no view fail but its own. (If a node's own vote
+ended a view for it, a dead leader would cost one time-out, and a liar could split the votes for its blocks and so rob
+the next leader of its turn, each time.)
 
 Patience doubles with each TC until a block is committed, so that all nodes are in one view for long enough at last. No
 timer runs while nobody waits for anything.
@@ -46,14 +47,14 @@ class Pacemaker:
         #: by node: its newest vote, and the newest view in which it says that it waits
         self._votes: dict[int, SignedVote] = {}
         self._waiting: dict[int, int] = {}
-        #: view, the present or the next one → node → view of its highest QC, signature
-        self._timeouts: dict[int, dict[int, tuple[int, bytes]]] = {}
-        self._sent: set[int] = set()
+        #: of the view that this node was last seen in: node → view of its highest QC, signature of its time-out
+        self._timeouts: dict[int, tuple[int, bytes]] = {}
+        self._entered = 0
+        #: the highest view that this life has given up
+        self._given_up = 0
         self._told: set[tuple[int, int, int]] = set()
         #: TCs since a block was committed
         self.failures = 0
-        #: the view for which the timer runs or ran
-        self._timed = 0
         self._running = False
 
     @property
@@ -126,29 +127,30 @@ class Pacemaker:
             return
         if message.vote.view:
             self.handle_vote(sender, message.vote)
-        if message.high.view < memory.high.view or message.view <= memory.certified:
+        if message.high.view < memory.high.view or message.view < memory.view:
             self._tell(sender)
-        # A correct sender has shown how it came to its view, or to the one before.
-        if not memory.certified < message.view <= memory.view + 1:
+        # A correct sender has shown how it came to its view.
+        if message.view != memory.view:
             return
         if not members.verify(sender, timeout_statement(message.view, message.high.view), message.signature):
             self._outbox.fault(sender, HotStuffFault.BAD_SIGNATURE, f"time-out of view {message.view}")
             return
-        timeouts = self._timeouts.setdefault(message.view, {})
-        timeouts[sender] = (message.high.view, message.signature)
-        if message.view not in self._sent and (message.view < memory.view or len(timeouts) >= members.weak):
-            self.give_up(message.view)
-        if len(timeouts) >= members.quorum:
-            chosen = sorted(timeouts.items())[: members.quorum]
+        self._enter()
+        self._timeouts[sender] = (message.high.view, message.signature)
+        self._waiting[sender] = message.view
+        if self._given_up < message.view and len(self._timeouts) >= members.weak:
+            self.give_up()
+        if len(self._timeouts) >= members.quorum:
+            chosen = sorted(self._timeouts.items())[: members.quorum]
             self._gave_up(TimedOut(message.view, [(node, *signed) for node, signed in chosen]))
 
-    def give_up(self, view: int) -> None:
-        """Vote in no view up to `view` any more, and say so."""
-        memory = self._memory
+    def give_up(self) -> None:
+        """Do not vote in the present view any more, and say so."""
+        memory, view = self._memory, self._memory.view
         if memory.silent:
             return
         memory.stop(view)
-        self._sent.add(view)
+        self._given_up = view
         timed_out = memory.timed_out if memory.timed_out.view > memory.high.view else NO_TIMEOUT
         signature = self._members.sign(timeout_statement(view, memory.high.view))
         self._outbox.broadcast(Timeout(0, view, memory.high, timed_out, memory.vote, signature))
@@ -162,13 +164,7 @@ class Pacemaker:
 
     def look(self, waits: bool) -> None:
         """Run the timer of the present view while this node `waits` for something, and only then."""
-        memory = self._memory
-        if self._timed != memory.view:
-            self._timed = memory.view
-            self._stop()
-            certified = memory.certified
-            self._timeouts = {view: all_ for view, all_ in self._timeouts.items() if view > certified}
-            self._sent = {view for view in self._sent if view > certified}
+        self._enter()
         if not waits:
             self._stop()
         elif not self._running:
@@ -178,7 +174,14 @@ class Pacemaker:
     def expired(self) -> None:
         """The time is up; `look` starts it again, since messages of an earlier life may be lost."""
         self._running = False
-        self.give_up(self._memory.view)
+        self.give_up()
+
+    def _enter(self) -> None:
+        """If the view is a new one, nobody has given it up, and the time begins."""
+        if self._entered != self._memory.view:
+            self._entered = self._memory.view
+            self._timeouts.clear()
+            self._stop()
 
     def tidy(self) -> None:
         self._told.clear()

@@ -88,6 +88,8 @@ class HotStuff(ConsensusProtocol):
         self._own = 0
         #: the views in which this node last asked for its turn, and last told a QC without a block
         self._asked = self._told = 0
+        #: the view of the highest QC that was reported
+        self._certified = self._memory.high.view
         self._started = False
         for block in self._memory.blocks:
             if block.height > committed:
@@ -187,8 +189,8 @@ class HotStuff(ConsensusProtocol):
         if not self._pacemaker.valid(sender, message.justify, message.timed_out):
             return
         self._pacemaker.learn(sender, message.justify, message.timed_out)
-        if block.height > self._tree.committed + 4 * self._window:
-            # This node is far behind; the block can be fetched when it is of use.
+        if block.batch and not self._has_room(block.height, block.view - block.parent_view, self._window):
+            # The leader asks for too much memory, or this node is behind: if it is certified it can be fetched.
             return
         self._context.observe(block.height, "proposed")
         self._heard[block.view] = self._tree.add(block)
@@ -207,8 +209,6 @@ class HotStuff(ConsensusProtocol):
         if justify.view >= block.view:
             return f"view {block.view} after view {justify.view}"
         if block.batch:
-            if not self._has_room(block.height, block.view - justify.view, self._window):
-                return "transactions so far above what is committed"
             content = decode_batch(block.batch, self._parameters, self._members.nodes)
             if content is None or content[0] != self._members.leader(block.view):
                 return "batch"
@@ -250,10 +250,12 @@ class HotStuff(ConsensusProtocol):
         """As the leader of the present view, once in it."""
         memory, high = self._memory, self._memory.high
         view, height = memory.view, high.height + 1
-        if self._members.leader(view) != self._context.me or not self._may_vote or view <= memory.stopped:
+        if self._members.leader(view) != self._context.me or not self._may_vote:
+            return
+        if view <= max(memory.vote.view, memory.stopped):
             return
         direct = high.view == view - 1
-        if not direct and (memory.timed_out.view != view - 1 or high.view < self._least(memory.timed_out.high)):
+        if not direct and self._parameters.chain == "two" and high.view < memory.timed_out.high:
             return
         if height <= self._tree.committed or self._tree.missing(high) is not None:
             return
@@ -271,9 +273,6 @@ class HotStuff(ConsensusProtocol):
         # Now, and not when the proposal comes back: with the vote it is remembered.
         self._cast(block)
 
-    def _least(self, high: int) -> int:
-        return high if self._parameters.chain == "two" else 0
-
     def _batch(self, height: int, views: int) -> bytes:
         """Own clients' transactions. They wait again once another block is committed at this height."""
         if self._application.busy or not self._has_room(height, views):
@@ -290,6 +289,9 @@ class HotStuff(ConsensusProtocol):
     def _go_on(self) -> None:
         """What has become possible, always in the same order."""
         self._memory.keep(self._tree.committed)
+        if self._memory.high.view > self._certified:
+            self._certified = self._memory.high.view
+            self._context.observe(self._memory.high.height, "certified")
         self._commit()
         self._vote()
         self._propose()
@@ -304,7 +306,6 @@ class HotStuff(ConsensusProtocol):
             content = decode_batch(block.batch, self._parameters, self._members.nodes) if block.batch else None
             if block.batch and content is None:
                 raise RuntimeError(f"the batch of block {block.height} is certified, but malformed")
-            self._context.observe(block.height, "certified")
             self._application.commit(block.height, [content] if content is not None else [])
             self._context.observe(block.height, "committed")
         if blocks:
