@@ -60,7 +60,7 @@ from honeybadger.protocols.hotstuff.parameters import HotStuffParameters
 from honeybadger.protocols.hotstuff.tree import Tree
 from honeybadger.protocols.wire import Message
 
-#: a block has transactions only if it is fewer epoch windows than this above what is committed
+#: so many blocks with transactions, in epoch windows, may wait on a branch to be committed
 FULL_WINDOWS = 2
 
 
@@ -189,7 +189,7 @@ class HotStuff(ConsensusProtocol):
         if not self._pacemaker.valid(sender, message.justify, message.timed_out):
             return
         self._pacemaker.learn(sender, message.justify, message.timed_out)
-        if block.batch and not self._has_room(block.height, block.view - block.parent_view, self._window):
+        if block.batch and not self._has_room(block.parent, block.view - block.parent_view, self._window):
             # The leader asks for too much memory, or this node is behind: if it is certified it can be fetched.
             return
         self._context.observe(block.height, "proposed")
@@ -214,9 +214,13 @@ class HotStuff(ConsensusProtocol):
                 return "batch"
         return ""
 
-    def _has_room(self, height: int, views: int, slack: int = 0) -> bool:
-        """Whether a block may have transactions: what is not committed stays in memory. `views`: since the parent."""
-        return height <= self._tree.committed + FULL_WINDOWS * self._window + slack and views <= self._window + slack
+    def _has_room(self, parent: bytes, views: int, slack: int = 0) -> bool:
+        """Whether a block may have transactions: what is not committed stays in memory. `views`: since the parent.
+
+        Empty blocks may always follow, and bring about that there is room again.
+        """
+        full = sum(1 for block in self._tree.branch(parent) if block.batch)
+        return full < FULL_WINDOWS * self._window + slack and views <= self._window + self._members.nodes + slack
 
     def _vote(self) -> None:
         """Vote for the proposal of the present view, if that is safe and its ancestors are here."""
@@ -259,7 +263,7 @@ class HotStuff(ConsensusProtocol):
             return
         if height <= self._tree.committed or self._tree.missing(high) is not None:
             return
-        batch = self._batch(height, view - high.view)
+        batch = self._batch(height)
         if not batch and not self._is_wanted():
             if direct and high.view and self._told < view:
                 # The others may not know yet that the last blocks are committed.
@@ -273,9 +277,10 @@ class HotStuff(ConsensusProtocol):
         # Now, and not when the proposal comes back: with the vote it is remembered.
         self._cast(block)
 
-    def _batch(self, height: int, views: int) -> bytes:
+    def _batch(self, height: int) -> bytes:
         """Own clients' transactions. They wait again once another block is committed at this height."""
-        if self._application.busy or not self._has_room(height, views):
+        high = self._memory.high
+        if self._application.busy or not self._has_room(high.block, self._memory.view - high.view):
             return b""
         room = self._parameters.max_proposal_bytes - PROPOSER_BYTES
         transactions = self._application.reserve(height, self._parameters.batch_size, room)
