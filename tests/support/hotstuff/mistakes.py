@@ -1,4 +1,4 @@
-"""Mistakes that implementations of HotStuff make; each breaks the code while a test runs: `patch(owner, name, value)`."""
+"""Mistakes that implementations of HotStuff make; each breaks the code while a test runs, by `patch(owner, name, value)`."""
 
 from inspect import isfunction
 
@@ -37,18 +37,6 @@ def no_lock(patch):
 def forgotten_votes(patch):
     """Votes, lock and given-up views do not survive a crash."""
     patch(Memory, "_take", lambda self, state: None)
-
-
-def twice_in_a_view(patch):
-    """A node votes for each block of a view."""
-    handle = HotStuff._handle_proposal
-
-    def wrong(self, sender, message):
-        self._heard.pop(message.block.view, None)
-        self._memory.vote = self._memory.vote.__class__(0, 0, bytes(32), bytes(64))
-        handle(self, sender, message)
-
-    patch(HotStuff, "_handle_proposal", wrong)
 
 
 def small_quorum(patch):

@@ -4,9 +4,6 @@ import random
 from collections import defaultdict
 from unittest.mock import patch
 
-from support.hotstuff.schemer import Schemer
-from support.pbft.search import Plan, quick_keys
-
 from honeybadger.adversary.outbox import FilteredOutbox
 from honeybadger.protocols.hotstuff import SPECIFICATION, pacemaker
 from honeybadger.protocols.hotstuff.messages import Certificates, Proposal, Timeout, Vote
@@ -15,6 +12,8 @@ from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
 from honeybadger.simulation.schedulers import delayed, fifo, starve
+from support.hotstuff.schemer import Schemer
+from support.pbft.search import Plan, quick_keys
 
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
 UNFAIR_S, ENOUGH = 0.6, 30_000
@@ -130,7 +129,7 @@ def search_run(seed, chain=None, scheme=None):
             byzantine={me: (Schemer if scheme else rng.choice([Liar, Schemer]))(seed * 10 + me) for me in liars},
             forgetful=[me for me in liars if rng.random() < 0.5],
         )
-    witness = Witness(made)
+    Witness(made)
     for me in made.correct:
         made.submit(me, [b"%d of %d" % (k, me) for k in range(rng.randint(1, 4))])
     plan = Plan(made.network)
