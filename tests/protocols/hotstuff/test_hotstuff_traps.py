@@ -83,6 +83,10 @@ def test_one_vote_in_a_view_even_after_a_crash():
     other = node.proposal(1, None, [b"other"])
     node.propose(one)
     assert voted(node) == [1]
+    # Even if it has forgotten what it heard.
+    node.protocol._heard.clear()
+    node.propose(other)
+    assert voted(node) == []
     node.restart()
     node.propose(other)
     assert voted(node) == []
@@ -142,8 +146,9 @@ def test_a_block_that_nobody_asked_for_is_not_taken():
     node = Bench(me=0)
     one, two = node.chain(1, 2)
     node.propose(two)
-    node.hear(2, Ancestor(0, node.proposal(1, None, [b"another"]).block))
-    assert voted(node) == []
+    another = node.proposal(1, None, [b"another"]).block
+    node.hear(2, Ancestor(0, another), Fetch(0, block_digest(another)))
+    assert voted(node) == [] and node.said(Ancestor) == []
     node.hear(2, Ancestor(0, one.block))
     assert voted(node) == [2]
 
@@ -173,6 +178,7 @@ def test_a_dead_leader_does_not_cost_the_block_before_it():
     # Two others have given up: so does this node. With its vote there is a QC, and view 2 begins.
     assert [message.view for _, message in node.said(Timeout)] == [1]
     assert node.protocol.status()["view"] == 2
+    assert node.protocol.status()["high"] == {"view": 1, "height": 1}
     node.expire("view")
     high = node.quorum(one.block, [0, 1, 3])
     for other in (0, 1):
@@ -306,6 +312,9 @@ def test_a_node_without_its_journal_does_not_vote_until_it_is_safe():
         proposals = node.chain(1, 2, 3, 5, 6, 7, 8)
         node.propose(*proposals[:6])
         assert voted(node) == [] and node.said(Timeout) == [] and "view" not in node.timers
+        node.hear(1, node.timeout(1, 7, proposals[5].justify))
+        node.hear(2, node.timeout(2, 7, proposals[5].justify))
+        assert node.said(Timeout) == []
         # Views 5, 6 and 7 are consecutive: block 4 and all below it are committed.
         node.propose(proposals[6])
         assert voted(node) == votes

@@ -1,4 +1,4 @@
-"""Mistakes that implementations of HotStuff make; each breaks the code while a test runs, by `patch(owner, name, value)`."""
+"""Mistakes that implementations of HotStuff make; each breaks the code with `patch(owner, name, value)`."""
 
 from inspect import isfunction
 
