@@ -64,6 +64,10 @@ from honeybadger.protocols.wire import Message
 FULL_WINDOWS = 2
 
 
+#: the name of a timer
+AGAIN = "again"
+
+
 class HotStuff(ConsensusProtocol):
     """One node; see `ConsensusProtocol`."""
 
@@ -114,6 +118,8 @@ class HotStuff(ConsensusProtocol):
         if not self._started:
             self._started = True
             self._outbox.broadcast(Status(0, self._memory.view, False))
+            # Those who told an earlier life a moment ago do not answer at once.
+            self._context.timers.set(AGAIN, 2 * timers.TIDY_S)
         self._go_on()
 
     def handle(self, sender: int, message: Message) -> None:
@@ -142,6 +148,8 @@ class HotStuff(ConsensusProtocol):
                 self._pacemaker.expired()
             case timers.TIDY:
                 self._pacemaker.tidy()
+            case "again":
+                self._outbox.broadcast(Status(0, self._memory.view, False))
             case fetching.FETCH:
                 self._fetching.expired()
         self._go_on()
