@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 TABLES = {
     "honey-badger.md": find_protocol("honeybadger").message_types,
     "pbft.md": find_protocol("pbft").message_types,
+    "protocols/hotstuff.md": find_protocol("hotstuff").message_types,
     "extend.md": BLOCK_MESSAGES,
 }
 HEADINGS = ("message", "sent", "fields", "in the journal", "a lie in it can")
@@ -43,7 +44,7 @@ def test_every_field_is_there_with_its_meaning(page: str, kind: type[Message]) -
 
 @pytest.mark.parametrize("page", TABLES)
 def test_the_faults_that_are_named_exist(page: str) -> None:
-    own = find_protocol({"pbft.md": "pbft"}.get(page, "honeybadger")).fault_kinds
+    own = find_protocol({"pbft.md": "pbft", "protocols/hotstuff.md": "hotstuff"}.get(page, "honeybadger")).fault_kinds
     kinds = {*FaultKind.__members__, *(own.__members__ if own else ())}
     named = {name for row in rows(page) for name in re.findall(r"`([A-Z]+_?[A-Z_]+)`", row["a lie in it can"])}
     assert named and named <= kinds
