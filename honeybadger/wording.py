@@ -8,6 +8,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def listed(names: Iterable[str]) -> str:
+    """As "a", "a and b", "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def closest(name: str, names: Iterable[str]) -> str:
     """The one of `names` that is most like `name`, whatever its case, or begins with it; "" if there is none."""
     import difflib

@@ -10,7 +10,7 @@ from bench.plan.fields import Given, SettingsError, given_in
 from bench.plan.run_settings import RunSettings, every_field, make_parameters, parameter_fields, run_fields
 from honeybadger.cluster.manifest import refuse_flawed
 from honeybadger.protocols.registry import find_protocol
-from honeybadger.wording import nearest
+from honeybadger.wording import listed, nearest
 
 
 def build_run(given: Mapping[str, Given], style: str = "--", others: Iterable[str] = ()) -> RunSettings:
@@ -33,7 +33,7 @@ def build_run(given: Mapping[str, Given], style: str = "--", others: Iterable[st
         elif key in allowed:
             chosen[allowed[key].name] = allowed[key].read(one)
         elif key in every_field():
-            owners = " and ".join(every_field()[key].owners)
+            owners = listed(every_field()[key].owners)
             raise SettingsError(f"{one.written} is for {owners}, not for {name}")
         else:
             raise SettingsError(f"{one.written} is not an option of a run{nearest(key, [*every_field(), *others])}")

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from honeybadger.cluster.errors import ClusterError
 from honeybadger.settings import Setting
-from honeybadger.wording import nearest
+from honeybadger.wording import listed, nearest
 
 
 class SettingsError(ClusterError):
@@ -74,7 +74,7 @@ class Field(Setting):
         if names := self.extra.get("names"):
             text = f"{text.rstrip('.')}: {', '.join(names())}."
         if 0 < len(self.owners) < protocols:
-            text += f" Only with {' and '.join(self.owners)}."
+            text += f" Only with {listed(self.owners)}."
         usual = self.usual or default
         if isinstance(usual, bool):
             usual = self.key if usual else ""

@@ -35,7 +35,11 @@ def test_a_slow_start_is_warming_up_until_the_window_stays(tmp_path, monkeypatch
             # The controller hears it a moment later.
             phases.append((phase_at(now + 0.1, window, warm=told["warm"]), now))
 
-    monkeypatch.setattr(bench.load.client, "time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _: None))
+    monkeypatch.setattr(
+        bench.load.client,
+        "time",
+        SimpleNamespace(monotonic=lambda: now, process_time=lambda: 0.0, sleep=lambda _: None),
+    )
     for name, instead in {"_await_start": lambda: None, "_take_orders": lambda: False, "_drain": lambda: None}.items():
         monkeypatch.setattr(load, name, instead)
     for name, instead in {"_receive": pass_time, "_send_due": lambda *_: None, "_say": say}.items():

@@ -142,7 +142,7 @@ def test_file_below_environment_below_flag(tmp_path):
         ("window", 5, "{window} is for the closed loop, without {rate}"),
         ("nodes", "many", "{nodes='many'} is not a whole number of at least 1"),
         ("byzantine", "1:shout", "{byzantine}: honeybadger knows no strategy shout; it has bad-certificates, "),
-        ("view-timeout", 1, "{view-timeout} is for pbft, not for honeybadger"),
+        ("view-timeout", 1, "{view-timeout} is for hotstuff, pbft and vr, not for honeybadger"),
         ("instrumentation", False, "{instrumentation=false}: nodes must report"),
     ],
 )
@@ -182,8 +182,12 @@ def test_a_parameter_of_another_protocol_is_refused_and_the_help_says_whose_it_i
     with pytest.raises(ClusterError, match="coin_schedule is for honeybadger, not for pbft"):
         run_of(protocol="pbft", coin_schedule="every-round")
     shown = " ".join(command.get_help(click.Context(command)).split())
-    assert "Only with pbft" in shown and "Only with honeybadger" in shown and "honeybadger 1, pbft 2" in shown
-    assert "eight-regions" in shown and "equivocate-votes" in shown and "Consensus protocol: honeybadger, pbft" in shown
+    assert "Only with hotstuff, pbft and vr" in shown and "Only with honeybadger" in shown
+    assert (
+        "eight-regions" in shown
+        and "equivocate-votes" in shown.replace("- ", "-")
+        and "Consensus protocol: honeybadger, hotstuff, pbft" in shown
+    )
 
 
 def test_no_encrypt_is_short_for_never():

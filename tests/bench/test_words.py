@@ -46,8 +46,8 @@ def test_a_setting_in_words(key, value, words):
 
 def test_a_protocol_with_a_leader_and_one_that_is_not_installed():
     assert setting(options(protocol="pbft", delay="leader:2s"), "delay") == "the leader's messages delayed by 2 s"
-    assert protocol_name("raft") == "raft"
-    assert setting({"protocol": "raft", "nodes": 4, "delay": "leader:2s"}, "delay").startswith("the leader's")
+    assert protocol_name("swift") == "swift"
+    assert setting({"protocol": "swift", "nodes": 4, "delay": "leader:2s"}, "delay").startswith("the leader's")
 
 
 def test_what_is_not_understood_is_said_as_it_is_written():

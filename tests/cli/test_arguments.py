@@ -55,7 +55,7 @@ def refused(result: tuple[int, str, str], says: str) -> None:
         ('config = "x"', "config is not an option of a run"),
         ("tx-size = 20\ntx_size = 20", "twice"),
         ("nodes = ", "not a valid TOML file"),
-        ('protocol = "raft"', "raft"),
+        ('protocol = "swift"', "swift"),
     ],
 )
 def test_a_wrong_config_is_one_line(run, tmp_path, settings, line, says):

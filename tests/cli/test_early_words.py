@@ -77,11 +77,12 @@ MISTAKES = {
     "cluster load --clustr demo": (2, "honeybadger cluster load has no option --clustr; did you mean --cluster?"),
     "local --protocol PBFT": (
         2,
-        'unknown protocol "PBFT"; installed: honeybadger, pbft, sequencer; did you mean pbft?',
+        'unknown protocol "PBFT"; installed: honeybadger, hotstuff, pbft, raft, sequencer, vr, zab; did you mean pbft?',
     ),
     "keygen --out new --protocol honeybager": (
         2,
-        'unknown protocol "honeybager"; installed: honeybadger, pbft, sequencer; did you mean honeybadger?',
+        'unknown protocol "honeybager"; installed: honeybadger, hotstuff, pbft, raft, sequencer, vr, zab; '
+        "did you mean honeybadger?",
     ),
     "local --wan two-region": (
         2,

@@ -178,7 +178,7 @@ DAMAGES: list[tuple[str, str, str]] = [
     ("faults = 1", "faults = 2", "at most f = 1"),
     ("faults = 1", "faults = 0", "coin"),
     ('encryption = "always"', 'encryption = "sometimes"', "sometimes"),
-    ('protocol = "honeybadger"', 'protocol = "raft"', 'unknown protocol "raft"'),
+    ('protocol = "honeybadger"', 'protocol = "swift"', 'unknown protocol "swift"'),
     ('coin_schedule = "fixed-fixed-coin"', 'coin_schedule = "dice"', "dice"),
     ('durability = "fsync"', 'durability = "hope"', "hope"),
     ('\nhost = "127.0.0.1"', '\nhost = ""', "members[0].host"),
@@ -304,7 +304,7 @@ def assert_one_line(done: tuple[int, str, str], says: str) -> None:
         (["-n", 4, "-f", 2], "at most f = 1"),
         (["-n", 4, "--host", "a", "--host", "b"], "--host"),
         (["-n", 4, "--base-port", 65530], "--base-port"),
-        (["-n", 4, "--protocol", "raft"], "raft"),
+        (["-n", 4, "--protocol", "swift"], "swift"),
         (["-n", 4, "--encryption", "rot13"], "rot13"),
     ],
 )

@@ -19,7 +19,7 @@ SOAK_RUNS = int(os.environ.get("HONEYBADGER_SOAK_RUNS", "20000"))
 SEED = os.environ.get("HONEYBADGER_SOAK_SEED")
 
 #: runs in which a bug must be found; in the suite, those that need few
-FEW, MANY = 300, 5_000
+FEW, MANY = 600, 5_000
 
 #: bugs that few runs meet
 RARE = {"CONF forgotten", "BVAL forgotten", "READY forgotten", "WANT for a committed epoch dropped", "AUX2 forgotten"}

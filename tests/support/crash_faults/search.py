@@ -5,10 +5,10 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from honeybadger.simulation import schedulers
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
+from honeybadger.simulation.schedulers import STEP_S, Late, Starve, fifo, lifo, shuffled
 
 SIZES = (3, 4, 5, 7)
 #: seconds of virtual time after which all nodes are up and reach each other
@@ -66,11 +66,11 @@ def _term(node):
 def _scheduler(rng, nodes):
     return rng.choice(
         [
-            schedulers.shuffled,
-            schedulers.fifo,
-            schedulers.lifo,
-            schedulers.delayed(800),
-            schedulers.starve([rng.randrange(nodes)]),
+            shuffled,
+            fifo,
+            lifo,
+            Late(800),
+            Starve([rng.randrange(nodes)]),
         ]
     )
 
@@ -112,7 +112,7 @@ def _plan_loss(cluster, rng, events):
 
 
 def _done(cluster):
-    if cluster.network.now > TROUBLE_S:
+    if cluster.network.clock.now * STEP_S > TROUBLE_S:
         for node, live in cluster.live.items():
             if not live.up:
                 cluster.restart(node)

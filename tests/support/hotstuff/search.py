@@ -11,9 +11,9 @@ from honeybadger.simulation.cluster import HoldsBack, Strategy
 from honeybadger.simulation.network import Stalled
 from honeybadger.simulation.recovery import RestartableCluster
 from honeybadger.simulation.restartable_node import CrashPoint
-from honeybadger.simulation.schedulers import delayed, fifo, starve
+from honeybadger.simulation.schedulers import Late, Starve, fifo
 from support.hotstuff.schemer import Schemer
-from support.pbft.search import Plan, quick_keys
+from support.pbft.search import Plan
 
 #: virtual seconds after which the schedule is fair and nobody crashes any more; deliveries within which all is done
 UNFAIR_S, ENOUGH = 0.6, 30_000
@@ -117,18 +117,18 @@ def search_run(seed, chain=None, scheme=None):
         view_timeout_s=rng.choice([0.01, 0.015, 0.025] if scheme else [0.03, 0.1, 0.2]),
         chain=chain,
     )
-    others = [delayed(30), delayed(200), starve([rng.randrange(nodes)], patience=300)]
+    others = [Late(30), Late(200), Starve([rng.randrange(nodes)], patience=300)]
     scheduler = late(rng) if scheme else rng.choice([late(rng), late(rng), *others])
-    with patch("honeybadger.simulation.cluster.dealt_signing_keys", quick_keys):
-        made = RestartableCluster(
-            nodes,
-            seed,
-            specification=SPECIFICATION,
-            parameters=parameters,
-            scheduler=scheduler,
-            byzantine={me: (Schemer if scheme else rng.choice([Liar, Schemer]))(seed * 10 + me) for me in liars},
-            forgetful=[me for me in liars if rng.random() < 0.5],
-        )
+    made = RestartableCluster(
+        nodes,
+        seed,
+        specification=SPECIFICATION,
+        parameters=parameters,
+        scheduler=scheduler,
+        byzantine={me: (Schemer if scheme else rng.choice([Liar, Schemer]))(seed * 10 + me) for me in liars},
+        forgetful=[me for me in liars if rng.random() < 0.5],
+        ideal=True,
+    )
     Witness(made)
     for me in made.correct:
         made.submit(me, [b"%d of %d" % (k, me) for k in range(rng.randint(1, 4))])
@@ -169,7 +169,7 @@ def search_run(seed, chain=None, scheme=None):
     def fair():
         pacemaker.MOST_DOUBLINGS = doublings
         made.network.heal()
-        made.network.scheduler = fifo
+        made.network.schedule_by(fifo)
         for me, node in made.live.items():
             node.crash_at = None
             if not node.up:
