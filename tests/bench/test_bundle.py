@@ -34,7 +34,7 @@ def simulate(bundle: int, out: Path | None = None, how: dict[str, Any] | None = 
     [
         {},
         {"nodes": 7, "batch_size": 3500},
-        {"protocol": "pbft"},
+        {"protocol": "pbft", "duration": 1.2},
         {"how": {"own_hosts": True, "uplink_mbit": 40.0}},
         {"submit_to": "all"},
         {"tx_size": "100-400", "encrypt": False},

@@ -81,7 +81,7 @@ def test_a_run_at_the_suggested_batch_size_has_the_overhead_that_is_promised(
     monkeypatch.setattr(suggest_batch, "LONGEST_VARIED", 0)
     asks = asked(nodes=4, protocol=protocol, seed=9)
     run = suggest_batch._sample(asks, IDEAL, found.batch_size, lambda progress: None)
-    assert 1 - found.line.copies * run.payload_bytes / run.sent_bytes == pytest.approx(0.1, abs=0.015)
+    assert 1 - found.line.copies * run.payload_bytes / run.sent_bytes == pytest.approx(0.1, abs=0.025)
 
 
 def test_a_single_node_sends_nothing() -> None:
