@@ -6,15 +6,15 @@ from honeybadger.protocols.batching.batch import encode_batch
 from honeybadger.protocols.context import Context
 from honeybadger.simulation.cluster import SimulatedApplication, dealt_keys
 from honeybadger.simulation.journals import JournalModel
+from support.driven import Driven
 
 
 def batch(*transactions, proposer=0):
     return encode_batch(proposer, list(transactions))
 
 
-class Lone:
-    """Node `me` of N. `sent`: (recipient or None for all, message). A crash loses what was not synced; `restart` does
-    that. Timers do not run by themselves (`expire`)."""
+class Lone(Driven):
+    """Node `me` of N. A tick ends with a sync; `restart` loses what was not synced, as a crash does."""
 
     def __init__(self, specification, me=1, nodes=3, silent_through=0, seed=0, **changes):
         self.specification, self.me, self.nodes, self.seed = specification, me, nodes, seed
@@ -29,7 +29,7 @@ class Lone:
 
     def restart(self, first_epoch=1):
         """A new life, from the journal and the application's blocks before `first_epoch`."""
-        self.sent, self.faults, self.timers, self._queue = [], [], {}, []
+        self.begin()
         self.journal.crash()
         del self.application.blocks[first_epoch - 1 :]
         public, secret = dealt_keys(self.nodes, self.quorums.faults)
@@ -52,50 +52,7 @@ class Lone:
         )
         self.poke()
 
-    # -- Outbox and Timers
-
-    def broadcast(self, message):
-        self.sent.append((None, message))
-        self._queue.append(message)
-
-    def send(self, node, message):
-        if node == self.me:
-            self._queue.append(message)
-        else:
-            self.sent.append((node, message))
-
-    def fault(self, node, kind, detail):
-        self.faults.append((node, kind))
-
-    def set(self, name, delay_s):
-        self.timers[name] = delay_s
-
-    def cancel(self, name):
-        self.timers.pop(name, None)
-
-    # -- driving: a tick ends with a sync
-
-    def hear(self, sender, *messages):
-        for message in messages:
-            self.protocol.handle(sender, message)
-            self._loop()
-
-    def poke(self):
-        self.protocol.poke()
-        self._loop()
-
-    def submit(self, *transactions):
-        self.application.submit(list(transactions))
-        self.poke()
-
-    def expire(self, name):
-        del self.timers[name]
-        self.protocol.timeout(name)
-        self._loop()
-
-    def _loop(self):
-        while self._queue:
-            self.protocol.handle(self.me, self._queue.pop(0))
+    def end_of_tick(self):
         self.journal.sync()
 
     # -- what came of it

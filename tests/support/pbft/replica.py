@@ -31,6 +31,7 @@ from honeybadger.protocols.pbft.messages import (
 from honeybadger.protocols.pbft.parameters import PBFTParameters
 from honeybadger.protocols.quorums import Quorums
 from honeybadger.simulation.cluster import SimulatedApplication, SimulatedCluster, dealt_keys, dealt_signing_keys
+from support.driven import Driven
 
 CHAIN = b"simulated chain".ljust(32, b".")
 
@@ -41,12 +42,12 @@ def settings(**changes):
     return PBFTParameters(**{**base, **changes})
 
 
-class Replica:
-    """Replica `me` of N. `sent`: (recipient or None for all, message); own messages are looped back at once."""
+class Replica(Driven):
+    """Replica `me` of N."""
 
     def __init__(self, me=1, nodes=4, journal=None, application=None, first_epoch=1, silent_through=0, **changes):
         self.me, self.nodes = me, nodes
-        self.sent, self.faults, self.timers, self._queue = [], [], {}, []
+        self.begin()
         self.application = application or SimulatedApplication(8, random.Random(me))
         quorums = Quorums(nodes, (nodes - 1) // 3)
         self.keys, self.secrets = dealt_signing_keys(nodes)
@@ -71,54 +72,9 @@ class Replica:
         self.group = Group(self.context)
         self.protocol = SPECIFICATION.build(self.context)
 
-    # -- Outbox and Timers
-
-    def broadcast(self, message):
-        self.sent.append((None, message))
-        self._queue.append(message)
-
-    def send(self, node, message):
-        if node == self.me:
-            self._queue.append(message)
-        else:
-            self.sent.append((node, message))
-
-    def fault(self, node, kind, detail):
-        self.faults.append((node, kind))
-
-    def set(self, name, delay_s):
-        self.timers[name] = delay_s
-
-    def cancel(self, name):
-        self.timers.pop(name, None)
-
-    # -- driving
-
-    def _loop(self):
-        while self._queue:
-            self.protocol.handle(self.me, self._queue.pop(0))
-
-    def hear(self, sender, *messages):
-        for message in messages:
-            self.protocol.handle(sender, message)
-            self._loop()
-
-    def poke(self):
-        self.protocol.poke()
-        self._loop()
-
-    def submit(self, *transactions):
-        self.application.submit(list(transactions))
-        self.poke()
-
     def lose_patience(self):
         for _ in range(2):
             self.expire("request")
-
-    def expire(self, name):
-        del self.timers[name]
-        self.protocol.timeout(name)
-        self._loop()
 
     def skip_to(self, epoch):
         self.protocol.skip_to(epoch)
