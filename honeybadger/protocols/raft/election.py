@@ -30,12 +30,12 @@ class Role(Enum):
 class Election:
     """One node's role. It does not touch the log, which it reads to compare."""
 
-    def __init__(self, context: Context, log: Log) -> None:
+    def __init__(self, context: Context, log: Log, promise: Promise) -> None:
         parameters = RaftParameters.of(context.parameters)
         self._context = context
         self._log = log
         self._timeout_s = parameters.election_timeout_s
-        self.promise = Promise(context.journal, log.base, 4 * parameters.epoch_window)
+        self.promise = promise
         self.role = Role.FOLLOWER
         #: of the present term, as far as this node knows
         self.leader: int | None = None

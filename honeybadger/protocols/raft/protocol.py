@@ -38,7 +38,7 @@ class Raft(LogNode):
     def __init__(self, context: Context) -> None:
         timeout_s = RaftParameters.of(context.parameters).election_timeout_s
         super().__init__(context, timeout_s, self._counts, context.silent_through)
-        self._election = Election(context, self._log)
+        self._election = Election(context, self._log, self._promise)
         #: whether the runtime has called `poke`: nothing is sent before
         self._started = False
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from honeybadger.protocols.context import Context
 from honeybadger.protocols.contract import ConsensusProtocol, HeldBytes
 from honeybadger.protocols.replicated_log.log import Entry, Log
+from honeybadger.protocols.replicated_log.promise import Promise
 from honeybadger.protocols.replicated_log.replication import Replication
 from honeybadger.protocols.replicated_log.requests import Requests
 
@@ -14,7 +15,7 @@ BEATS = 10
 
 
 class LogNode(ConsensusProtocol):
-    """The log and the normal case of one node. Who leads, and with which log, is for subclasses to say."""
+    """The log, the promise and the normal case of one node. Who leads, and with which log, is for subclasses to say."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class LogNode(ConsensusProtocol):
         self._context = context
         self._beat_s = timeout_s / BEATS
         self._log = Log(context.journal, context.first_epoch - 1)
+        self._promise = Promise(context.journal, self._log.base, 4 * context.parameters.epoch_window)
         self._replication = Replication(context, self._log, counts, silent_through)
         self._requests = Requests(context, self._replication)
 

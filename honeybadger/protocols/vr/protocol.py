@@ -28,7 +28,6 @@ from honeybadger.protocols.replicated_log.messages import (
     Rejected,
 )
 from honeybadger.protocols.replicated_log.node import HEARTBEAT, LogNode
-from honeybadger.protocols.replicated_log.promise import Promise
 from honeybadger.protocols.replicated_log.takeover import Takeover
 from honeybadger.protocols.vr.messages import DoViewChange, Recovery, RecoveryResponse, StartViewChange
 from honeybadger.protocols.vr.parameters import VrParameters
@@ -52,7 +51,7 @@ class ViewstampedReplication(LogNode):
     def __init__(self, context: Context) -> None:
         self._timeout_s = VrParameters.of(context.parameters).view_timeout_s
         super().__init__(context, self._timeout_s)
-        promise = self._promise = Promise(context.journal, self._log.base, 4 * context.parameters.epoch_window)
+        promise = self._promise
         self._takeover = Takeover(self._log, promise, self._replication)
         self._change = ViewChange(context, self._log, promise)
         self._recovering = Recovering(context)

@@ -34,7 +34,6 @@ from honeybadger.protocols.replicated_log.messages import (
     Rejected,
 )
 from honeybadger.protocols.replicated_log.node import HEARTBEAT, LogNode
-from honeybadger.protocols.replicated_log.promise import Promise
 from honeybadger.protocols.replicated_log.takeover import Takeover
 from honeybadger.protocols.wire import Message
 from honeybadger.protocols.zab.election import Election
@@ -58,7 +57,7 @@ class Zab(LogNode):
     def __init__(self, context: Context) -> None:
         self._timeout_s = ZabParameters.of(context.parameters).leader_timeout_s
         super().__init__(context, self._timeout_s, silent_through=context.silent_through)
-        promise = self._promise = Promise(context.journal, self._log.base, 4 * context.parameters.epoch_window)
+        promise = self._promise
         self._takeover = Takeover(self._log, promise, self._replication)
         self._election = Election(context, self._log, promise)
         self._phase = Phase.ELECTION
